@@ -1,0 +1,2 @@
+//! local-cloud
+fn main() {}

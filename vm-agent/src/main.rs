@@ -1,0 +1,2 @@
+//! vm-agent
+fn main() {}

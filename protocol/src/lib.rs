@@ -1,1 +1,26 @@
-//! x
+//! Everything that crosses a process boundary of Ringfence: identifiers, routes, token claims, link messages,
+//! terminal frames and the JSON of the HTTP API. Types only: no I/O, no clock, no cryptography.
+//!
+//! Wire types are additive. Each is pinned by a golden test; decoding never panics, whatever the bytes.
+
+pub mod agent_config;
+pub mod claims;
+pub mod ids;
+pub mod link;
+pub mod money;
+pub mod params;
+pub mod problem;
+pub mod routes;
+pub mod state;
+pub mod terminal;
+pub mod time;
+pub mod views;
+
+/// Version of the link and the terminal protocol. The control plane supports this one and the one before.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The WebSocket subprotocol every socket of Ringfence speaks and the only one the server echoes.
+pub const SUBPROTOCOL: &str = "ringfence.v1";
+
+/// Largest WebSocket message on any socket, in bytes, header included (DESIGN.md section 8).
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;

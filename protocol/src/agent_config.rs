@@ -1,0 +1,34 @@
+//! What cloud-init writes for the agent: `/etc/ringfence/agent.json`, mode 0600, removed of its token after redemption.
+
+use serde::{Deserialize, Serialize};
+
+use crate::claims::Jwks;
+use crate::ids::NodeId;
+
+/// Where user-data places the agent's configuration.
+pub const AGENT_CONFIG_PATH: &str = "/etc/ringfence/agent.json";
+
+/// The agent's configuration.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// The node this machine is.
+    pub node_id: NodeId,
+    /// Origin of the control plane, e.g. `https://ringfence.example.workers.dev`. Plain http only to loopback.
+    pub origin: String,
+    /// The control plane's public keys at the time of creation; newer ones are taken only from `origin`.
+    pub keys: Jwks,
+    /// The one-use bootstrap token; absent once redeemed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap_token: Option<String>,
+    /// What runs the workspaces.
+    pub engine: EngineConfig,
+}
+
+/// What runs the workspaces, chosen in words so that nobody gets an unconfined node by leaving something out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EngineConfig {
+    /// Plain processes with the agent's own rights: for local trial and tests only.
+    #[serde(rename = "unconfined: workspaces are plain processes without any isolation")]
+    Unconfined,
+}

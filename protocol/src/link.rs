@@ -1,0 +1,356 @@
+//! The link: the one WebSocket an agent keeps to its node's Durable Object.
+//!
+//! Text messages are JSON, [`AgentMessage`] upwards and [`ControlMessage`] downwards. Binary messages are channel
+//! frames: four bytes of channel number (big endian), then a terminal frame exactly as the viewer sends or gets it
+//! ([`crate::terminal`]). The relay reads the number and nothing else.
+//!
+//! Liveness: the agent sends the text [`PING`]; the platform answers [`PONG`] without waking the object.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{GrantId, NodeId, ViewerId, WorkspaceId};
+use crate::state::EngineKind;
+use crate::time::UnixMillis;
+
+/// What the agent sends to show that it is there; answered automatically.
+pub const PING: &str = "ping";
+/// The automatic answer to [`PING`].
+pub const PONG: &str = "pong";
+/// How often the agent pings, in seconds: below the 100 s after which idle connections are cut on the way.
+pub const PING_INTERVAL_SECS: u64 = 45;
+
+/// Bytes of the channel number before a terminal frame.
+pub const CHANNEL_HEADER_BYTES: usize = 4;
+
+/// Numbers one viewer's stream on a link, for as long as the viewer's socket is open. Never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChannelId(pub u32);
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Puts a channel number before a terminal frame.
+pub fn wrap(channel: ChannelId, frame: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(CHANNEL_HEADER_BYTES + frame.len());
+    message.extend_from_slice(&channel.0.to_be_bytes());
+    message.extend_from_slice(frame);
+    message
+}
+
+/// Takes the channel number off a binary message; `None` when it is too short to have one.
+pub fn unwrap(message: &[u8]) -> Option<(ChannelId, &[u8])> {
+    let (number, frame) = message.split_first_chunk::<CHANNEL_HEADER_BYTES>()?;
+    Some((ChannelId(u32::from_be_bytes(*number)), frame))
+}
+
+/// From the agent to its node's object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AgentMessage {
+    /// First on every link: who speaks, and what there is on the machine.
+    Hello(Hello),
+    /// A step of the boot, in the order they ended. Repeated with every hello until a [`ControlMessage::Welcome`] has confirmed it.
+    BootStep(BootStep),
+    /// The machine may take workspaces. Sent after every hello from the moment it is so: losing one loses nothing.
+    Ready,
+    /// What a workspace is now. Sent when it changes and as the answer to every command about it.
+    Workspace(WorkspaceReport),
+    /// Figures of the machine: on crossing a threshold, at most once a minute, and hourly.
+    Facts(Facts),
+    /// The agent has ended a channel.
+    ChannelClosed {
+        /// Which.
+        channel: ChannelId,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Who speaks on a link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`crate::PROTOCOL_VERSION`] of the agent.
+    pub protocol_version: u32,
+    /// The agent's own version, for people.
+    pub agent_version: String,
+    /// SHA-256 of the agent's binary, lower-case hex.
+    pub agent_sha256: String,
+    /// Changes whenever the agent starts: terminals of an earlier start are gone.
+    pub terminal_epoch: u64,
+    /// What runs workspaces.
+    pub engine: EngineKind,
+    /// Every workspace the agent knows.
+    pub workspaces: Vec<WorkspaceReport>,
+}
+
+/// One step of a boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootStep {
+    /// What was done, in a few words for people, e.g. `trade the bootstrap token`.
+    pub step: String,
+    /// When it began.
+    pub started_at: UnixMillis,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// Why it failed; absent when it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What a workspace is, as the agent sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceReport {
+    /// Which.
+    pub workspace_id: WorkspaceId,
+    /// The newest specification the agent has accepted.
+    pub spec_generation: i64,
+    /// What it is now.
+    pub phase: WorkspacePhase,
+    /// For people, when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What the agent can say of a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkspacePhase {
+    /// It runs.
+    Running,
+    /// It does not run; its files are kept.
+    Stopped,
+    /// Nothing of it is on the machine.
+    Absent,
+    /// It could not be made.
+    Failed,
+}
+
+/// Figures of the machine, measured by the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Facts {
+    /// Share of all processors in use since the last figure, in percent of the whole machine (never a load average).
+    pub cpu_percent: f32,
+    /// Memory in use, without what the kernel can give back, in percent.
+    pub memory_percent: f32,
+    /// Memory of the machine.
+    pub memory_total_bytes: u64,
+    /// Used share of the file system that holds workspaces, in percent.
+    pub disk_percent: f32,
+    /// Size of that file system.
+    pub disk_total_bytes: u64,
+    /// When they were measured, by the machine's clock.
+    pub measured_at: UnixMillis,
+}
+
+/// From a node's object to its agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ControlMessage {
+    /// Answers [`AgentMessage::Hello`]: what was reported so far is recorded.
+    Welcome {
+        /// The node the link belongs to.
+        node_id: NodeId,
+    },
+    /// Make the workspace so, whatever it is now.
+    EnsureWorkspace {
+        /// Which.
+        workspace_id: WorkspaceId,
+        /// Older generations than one already accepted are refused.
+        spec_generation: i64,
+        /// What it should be.
+        spec: WorkspaceSpec,
+    },
+    /// Leave nothing of the workspace on the machine.
+    RemoveWorkspace {
+        /// Which.
+        workspace_id: WorkspaceId,
+        /// As above.
+        spec_generation: i64,
+    },
+    /// A viewer wants to look at a terminal.
+    OpenChannel(OpenChannel),
+    /// A viewer has gone, or must go.
+    CloseChannel {
+        /// Which.
+        channel: ChannelId,
+    },
+    /// Close every channel that was opened with this grant, and open none with it again.
+    Revoke {
+        /// The session or API token that has ended.
+        sid: GrantId,
+    },
+}
+
+/// What a workspace should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceSpec {
+    /// Its name, for the prompt and the host name.
+    pub name: String,
+    /// Whether it should run.
+    pub running: bool,
+}
+
+/// A viewer's wish to look at a terminal.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenChannel {
+    /// The number of the viewer's stream on this link.
+    pub channel: ChannelId,
+    /// The workspace the viewer asked for; must be the token's.
+    pub workspace_id: WorkspaceId,
+    /// The viewer's workspace token, which the agent verifies itself.
+    pub token: String,
+    /// The terminal, how large, and how much of it the viewer already has.
+    pub attach: Attach,
+}
+
+impl fmt::Debug for OpenChannel {
+    /// Without the token (I12).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenChannel")
+            .field("channel", &self.channel)
+            .field("attach", &self.attach)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a viewer asks of a terminal. Comes from the query of the WebSocket's URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attach {
+    /// Which terminal of the workspace: 1 to 32 lower-case letters, digits and dashes. Made when it does not exist.
+    #[serde(default = "Attach::main_terminal")]
+    pub terminal: String,
+    /// Columns of the viewer's screen, 1 to 1000.
+    #[serde(default = "Attach::default_cols")]
+    pub cols: u16,
+    /// Rows of the viewer's screen, 1 to 1000.
+    #[serde(default = "Attach::default_rows")]
+    pub rows: u16,
+    /// The terminal epoch the viewer's `offset` belongs to; zero or absent when it has nothing.
+    #[serde(default)]
+    pub epoch: u64,
+    /// How many bytes of output the viewer has of that epoch.
+    #[serde(default)]
+    pub offset: u64,
+    /// The viewer, so that input it sent before a reconnection is not taken twice.
+    pub viewer: ViewerId,
+}
+
+impl Attach {
+    /// Largest number of columns or rows.
+    pub const MAX_CELLS: u16 = 1000;
+    /// Longest terminal name, in bytes.
+    pub const MAX_NAME_BYTES: usize = 32;
+
+    fn main_terminal() -> String {
+        "main".into()
+    }
+    fn default_cols() -> u16 {
+        80
+    }
+    fn default_rows() -> u16 {
+        24
+    }
+
+    /// What is wrong with these wishes, if anything.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        let name = self.terminal.as_bytes();
+        if name.is_empty() || name.len() > Self::MAX_NAME_BYTES {
+            return Err("terminal: 1 to 32 characters");
+        }
+        if !name
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+        {
+            return Err("terminal: lower-case letters, digits and dashes only");
+        }
+        if !(1..=Self::MAX_CELLS).contains(&self.cols)
+            || !(1..=Self::MAX_CELLS).contains(&self.rows)
+        {
+            return Err("cols and rows: 1 to 1000");
+        }
+        Ok(())
+    }
+}
+
+/// Why a viewer's channel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseReason {
+    /// The token was not accepted by the agent.
+    TokenRefused,
+    /// No such workspace runs on the machine.
+    WorkspaceNotRunning,
+    /// The request or a frame was not valid.
+    Invalid,
+    /// The terminal's process ended; an exit frame went before.
+    Exited,
+    /// The session or token behind it was revoked or has expired.
+    Revoked,
+    /// The workspace was stopped or removed.
+    WorkspaceEnded,
+    /// The agent has as many terminals or viewers as it takes.
+    TooMany,
+    /// The terminal could not be started.
+    SpawnFailed,
+}
+
+/// WebSocket close codes of viewers' sockets (the private range of RFC 6455 section 7.4.2).
+pub mod close_code {
+    use super::CloseReason;
+
+    /// A frame was not valid: do not reconnect.
+    pub const INVALID: u16 = 4400;
+    /// The token was not accepted or its session was revoked: sign in again.
+    pub const REVOKED: u16 = 4401;
+    /// The workspace is not running any more: look at its page.
+    pub const ENDED: u16 = 4404;
+    /// The terminal's process has ended: a new socket starts a new one.
+    pub const EXITED: u16 = 4410;
+    /// Too many viewers.
+    pub const TOO_MANY: u16 = 4429;
+    /// The agent is not connected at the moment: reconnect with backoff.
+    pub const AGENT_AWAY: u16 = 4503;
+
+    /// The code for a reason.
+    pub const fn of(reason: CloseReason) -> u16 {
+        match reason {
+            CloseReason::TokenRefused | CloseReason::Revoked => REVOKED,
+            CloseReason::WorkspaceNotRunning | CloseReason::WorkspaceEnded => ENDED,
+            CloseReason::Invalid => INVALID,
+            CloseReason::Exited => EXITED,
+            CloseReason::TooMany => TOO_MANY,
+            CloseReason::SpawnFailed => ENDED,
+        }
+    }
+}
+
+/// What the agent asks when it trades its bootstrap token. The key is the proof's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapParams {
+    /// [`crate::PROTOCOL_VERSION`] of the agent.
+    pub protocol_version: u32,
+    /// SHA-256 of the agent's binary, lower-case hex.
+    pub agent_sha256: String,
+}
+
+/// The answer to `POST /agent/bootstrap` and `POST /agent/token`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallbackGrant {
+    /// The callback token.
+    pub token: String,
+    /// When it ends. Renew at half of its life.
+    pub expires_at: UnixMillis,
+    /// The control plane's clock, so that a skewed machine can tell how long that is.
+    pub now: UnixMillis,
+    /// The control plane's public keys now.
+    pub keys: crate::claims::Jwks,
+}

@@ -1,0 +1,151 @@
+//! Bodies of requests and query strings. Unknown fields are refused everywhere.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::CredentialId;
+use crate::state::{Isolation, Permission, ProviderKind, Role};
+
+/// A text that must not be printed: it arrives in a request and goes into the vault.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(transparent)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Wraps a secret.
+    pub fn new(secret: String) -> Self {
+        Self(secret)
+    }
+    /// The secret itself. Every call is a place to look at.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// `POST /api/auth/link`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RedeemLinkParams {
+    /// What follows `#token=` in a sign-in link.
+    pub token: SecretText,
+}
+
+/// `POST /api/tokens`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateApiTokenParams {
+    /// What it is for, 1 to 64 characters.
+    pub name: String,
+    /// How long it lives, 3600 (an hour) to 31536000 (a year); 90 days when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_secs: Option<u64>,
+}
+
+/// `POST /api/credentials`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateCredentialParams {
+    /// Which cloud.
+    pub provider: ProviderKind,
+    /// Your name for it, 1 to 64 characters; the provider's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The key: for Hetzner an API token with read and write permission.
+    pub secret: SecretText,
+}
+
+/// `POST /api/credentials/{id}/replace`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ReplaceCredentialParams {
+    /// The new key, of the same account.
+    pub secret: SecretText,
+}
+
+/// `POST /api/workspaces`. Everything has a default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateWorkspaceParams {
+    /// 1 to 63 characters: lower-case letters, digits and dashes, not at the ends. Made up when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Which of your clouds; the only one, or the one used last, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_id: Option<CredentialId>,
+    /// Which provider, as another way to choose the cloud.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderKind>,
+    /// A region of the catalog; the cheapest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// A size of the catalog; the cheapest in the region when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// How the node is shared; `user` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+}
+
+/// `POST /api/workspaces/{id}/token`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateWorkspaceTokenParams {
+    /// What the token should allow; reading and writing terminals when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<Permission>>,
+}
+
+/// `POST /api/admin/users`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateUserParams {
+    /// The user's name for people, 1 to 64 characters, unique.
+    pub name: String,
+    /// What they may do beyond their own things; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+}
+
+/// Query of lists.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ListParams {
+    /// Items a page, 1 to 200; 50 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Query of `GET /api/events`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EventsParams {
+    /// Only events after this one; the newest when absent (to learn where to start).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<i64>,
+    /// Only events of this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_id: Option<crate::ids::NodeId>,
+    /// Events at most, 1 to 200; 200 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}

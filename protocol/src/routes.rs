@@ -1,0 +1,154 @@
+//! Every route of the control plane: the routers are built from this table, callers make their URLs from it, the OpenAPI
+//! document and the authorisation tests enumerate it.
+
+/// An HTTP method that Ringfence uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates or acts.
+    Post,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// The method's name, upper case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// Who may call a route: each has a router and an extractor of its own (I11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Principal {
+    /// Anybody.
+    Public,
+    /// A signed-in user: session cookie or API token.
+    User,
+    /// A signed-in user with a session cookie; API tokens are refused.
+    Session,
+    /// A signed-in user with the admin role.
+    Admin,
+    /// The holder of a workspace token, opening a WebSocket.
+    Viewer,
+    /// A node's agent before redemption: bootstrap token and proof of possession.
+    NewAgent,
+    /// A node's agent: callback token and proof of possession.
+    Agent,
+}
+
+/// One route.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// HTTP method.
+    pub method: Method,
+    /// Path with `{placeholders}`.
+    pub path: &'static str,
+    /// Who may call it.
+    pub principal: Principal,
+    /// Whether it is opened as a WebSocket.
+    pub websocket: bool,
+    /// Name in the OpenAPI document: unique, snake_case.
+    pub operation: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+}
+
+impl Endpoint {
+    /// The path with its placeholders filled, in order. Values must be safe in a path segment, as identifiers are.
+    pub fn fill(&self, values: &[&dyn std::fmt::Display]) -> String {
+        let mut filled = String::with_capacity(self.path.len() + 24 * values.len());
+        let mut values = values.iter();
+        for (place, segment) in self.path.split('/').enumerate() {
+            if place > 0 {
+                filled.push('/');
+            }
+            match (segment.starts_with('{'), values.as_slice().first()) {
+                (true, Some(value)) => {
+                    filled.push_str(&value.to_string());
+                    values.next();
+                }
+                (true, None) | (false, _) => filled.push_str(segment),
+            }
+        }
+        filled
+    }
+}
+
+macro_rules! endpoints {
+    ($($name:ident = $method:ident $path:literal $principal:ident $($socket:ident)?, $operation:literal, $summary:literal;)*) => {
+        $(#[doc = $summary]
+        pub const $name: Endpoint = Endpoint {
+            method: Method::$method,
+            path: $path,
+            principal: Principal::$principal,
+            websocket: endpoints!(@socket $($socket)?),
+            operation: $operation,
+            summary: $summary,
+        };)*
+        /// Every route.
+        pub const ALL: &[&Endpoint] = &[$(&$name),*];
+    };
+    (@socket) => { false };
+    (@socket websocket) => { true };
+}
+
+endpoints! {
+    HEALTHZ = Get "/healthz" Public, "healthz", "Whether the Worker answers.";
+    READYZ = Get "/readyz" Public, "readyz", "Whether database, keys and migrations are in order; cached for 10 s.";
+    JWKS = Get "/.well-known/jwks.json" Public, "jwks", "The public keys that verify Ringfence's tokens.";
+    OPENAPI = Get "/api/openapi.json" Public, "openapi", "This API's description.";
+    AUTH_LINK = Post "/api/auth/link" Public, "redeem_sign_in_link", "Trades a sign-in link for a session.";
+    SIGN_OUT = Post "/api/auth/sign-out" Session, "sign_out", "Ends this session.";
+
+    ME = Get "/api/me" User, "get_me", "Who is signed in.";
+    SESSIONS_LIST = Get "/api/sessions" Session, "list_sessions", "Your signed-in browsers.";
+    SESSION_REVOKE = Delete "/api/sessions/{id}" Session, "revoke_session", "Signs one of your browsers out.";
+    TOKENS_LIST = Get "/api/tokens" Session, "list_api_tokens", "Your API tokens, without their secrets.";
+    TOKEN_CREATE = Post "/api/tokens" Session, "create_api_token", "Makes an API token; its secret is shown once.";
+    TOKEN_REVOKE = Delete "/api/tokens/{id}" Session, "revoke_api_token", "Revokes an API token.";
+
+    PROVIDERS_LIST = Get "/api/providers" User, "list_providers", "The clouds Ringfence can use.";
+    CREDENTIALS_LIST = Get "/api/credentials" User, "list_credentials", "Your clouds, without their keys.";
+    CREDENTIAL_CREATE = Post "/api/credentials" User, "create_credential", "Stores a key for a cloud, after trying it.";
+    CREDENTIAL_GET = Get "/api/credentials/{id}" User, "get_credential", "One of your clouds, without its key.";
+    CREDENTIAL_DELETE = Delete "/api/credentials/{id}" User, "delete_credential", "Forgets a cloud's key; refused while nodes need it.";
+    CREDENTIAL_VALIDATE = Post "/api/credentials/{id}/validate" User, "validate_credential", "Tries the key at the cloud.";
+    CREDENTIAL_REPLACE = Post "/api/credentials/{id}/replace" User, "replace_credential", "Stores a new key in place of the old one, after trying it.";
+    CREDENTIAL_CATALOG = Get "/api/credentials/{id}/catalog" User, "get_catalog", "Regions, sizes and prices of the cloud.";
+
+    WORKSPACES_LIST = Get "/api/workspaces" User, "list_workspaces", "Your workspaces, newest first.";
+    WORKSPACE_CREATE = Post "/api/workspaces" User, "create_workspace", "Creates a workspace, and a node for it when none of yours has room.";
+    WORKSPACE_GET = Get "/api/workspaces/{id}" User, "get_workspace", "One of your workspaces.";
+    WORKSPACE_DELETE = Delete "/api/workspaces/{id}" User, "delete_workspace", "Deletes a workspace in whatever state it is.";
+    WORKSPACE_STOP = Post "/api/workspaces/{id}/stop" User, "stop_workspace", "Stops a running workspace; its files are kept.";
+    WORKSPACE_START = Post "/api/workspaces/{id}/start" User, "start_workspace", "Starts a stopped workspace.";
+    WORKSPACE_TOKEN = Post "/api/workspaces/{id}/token" User, "create_workspace_token", "Makes a short-lived token that opens WebSockets to the workspace.";
+    WORKSPACE_TERMINAL = Get "/api/workspaces/{id}/terminal" Viewer websocket, "open_terminal", "A terminal of the workspace.";
+    WORKSPACE_SOCKET = Get "/api/workspaces/{id}/socket" Viewer websocket, "open_events", "The workspace's boot log and events, as they happen.";
+
+    NODES_LIST = Get "/api/nodes" User, "list_nodes", "Your nodes, newest first.";
+    NODE_GET = Get "/api/nodes/{id}" User, "get_node", "One of your nodes.";
+    NODE_DELETE = Delete "/api/nodes/{id}" User, "delete_node", "Destroys a node and what runs on it, in whatever state it is.";
+    NODE_CORDON = Post "/api/nodes/{id}/cordon" User, "cordon_node", "No new workspaces on this node.";
+    NODE_UNCORDON = Post "/api/nodes/{id}/uncordon" User, "uncordon_node", "New workspaces on this node again.";
+    NODE_DRAIN = Post "/api/nodes/{id}/drain" User, "drain_node", "No new workspaces on this node, and destroy it when the last one is gone.";
+    EVENTS = Get "/api/events" User, "list_events", "What happened to your nodes and workspaces after a given event.";
+
+    ADMIN_USERS_LIST = Get "/api/admin/users" Admin, "list_users", "Every user.";
+    ADMIN_USER_CREATE = Post "/api/admin/users" Admin, "create_user", "Creates a user.";
+    ADMIN_USER_GET = Get "/api/admin/users/{id}" Admin, "get_user", "One user.";
+    ADMIN_USER_SUSPEND = Post "/api/admin/users/{id}/suspend" Admin, "suspend_user", "Ends the user's sessions and lets them open nothing.";
+    ADMIN_USER_RESUME = Post "/api/admin/users/{id}/resume" Admin, "resume_user", "Lets a suspended user sign in again.";
+    ADMIN_USER_LINK = Post "/api/admin/users/{id}/sign-in-link" Admin, "create_sign_in_link", "Makes a one-time sign-in link for the user.";
+    ADMIN_AUDIT = Get "/api/admin/audit" Admin, "list_audit", "Security-relevant acts, newest first.";
+
+    AGENT_BOOTSTRAP = Post "/agent/bootstrap" NewAgent, "agent_bootstrap", "Trades a bootstrap token for a callback token.";
+    AGENT_TOKEN = Post "/agent/token" Agent, "agent_token", "Renews a callback token.";
+    AGENT_LINK = Get "/agent/link" Agent websocket, "agent_link", "The agent's link.";
+}

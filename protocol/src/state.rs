@@ -1,0 +1,144 @@
+//! The words for states, policies and modes, shared by the API, the database and the link.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Declares an enum whose values are snake_case words: on the wire, in the database and in `Display`.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $value:ident = $word:literal,)* })*) => {
+        $($(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $value,)* }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$value),*];
+            /// The word for this value.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$value => $word),* }
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.as_str()) }
+        }
+        impl FromStr for $name {
+            type Err = UnknownWord;
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == text).ok_or(UnknownWord)
+            }
+        })*
+    };
+}
+
+/// A word that names no value of the enum asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownWord;
+
+impl fmt::Display for UnknownWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown word")
+    }
+}
+impl std::error::Error for UnknownWord {}
+
+words! {
+    /// Where a node is in its life (DESIGN.md section 5).
+    NodeState {
+        /// A row exists; nothing was asked of the provider.
+        Requested = "requested",
+        /// The provider is, or may be, making the machine.
+        Provisioning = "provisioning",
+        /// The machine exists; its agent has not reported ready.
+        Booting = "booting",
+        /// The agent is ready to take workspaces.
+        Ready = "ready",
+        /// The machine is being deleted at the provider.
+        Destroying = "destroying",
+        /// The provider has confirmed that no machine is left. Final.
+        Gone = "gone",
+        /// It could not be made; leads only to Destroying.
+        Failed = "failed",
+        /// Its agent is no longer trusted; leads only to Destroying.
+        Quarantined = "quarantined",
+    }
+    /// Where a workspace is in its life (DESIGN.md section 5).
+    WorkspaceState {
+        /// Accepted, with a place on a node.
+        Requested = "requested",
+        /// Waiting for its node to be ready.
+        Placing = "placing",
+        /// The agent was asked to make it.
+        Creating = "creating",
+        /// It runs.
+        Running = "running",
+        /// It does not run; its volumes are kept.
+        Stopped = "stopped",
+        /// The agent was asked to remove it.
+        Deleting = "deleting",
+        /// Nothing of it is left. Final.
+        Gone = "gone",
+        /// It could not be made or was lost with its node.
+        Failed = "failed",
+    }
+    /// How a node is shared.
+    Isolation {
+        /// Several workspaces of one user.
+        User = "user",
+        /// One workspace, then destroyed.
+        Ephemeral = "ephemeral",
+        /// One long-lived VM of a user.
+        Dedicated = "dedicated",
+    }
+    /// What the operator wants of a node.
+    NodePolicy {
+        /// New workspaces may be placed on it.
+        Schedulable = "schedulable",
+        /// No new workspaces; those on it stay.
+        Cordoned = "cordoned",
+        /// No new workspaces; it is destroyed when the last one is gone.
+        Draining = "draining",
+    }
+    /// What we infer of a node from its link.
+    NodeHealth {
+        /// The agent has never reported.
+        Unknown = "unknown",
+        /// The link is up.
+        Connected = "connected",
+        /// The link is down.
+        Disconnected = "disconnected",
+    }
+    /// The cloud a credential is for.
+    ProviderKind {
+        /// Hetzner Cloud.
+        Hetzner = "hetzner",
+    }
+    /// What runs workspaces on a node.
+    EngineKind {
+        /// Plain processes, no isolation at all. Only where the configuration asks for it in words.
+        Unconfined = "unconfined",
+    }
+    /// What a token allows in a workspace.
+    Permission {
+        /// Look at terminals.
+        TerminalRead = "terminal:read",
+        /// Type into terminals.
+        TerminalWrite = "terminal:write",
+    }
+    /// What a user may do beyond their own things.
+    Role {
+        /// Nothing.
+        Member = "member",
+        /// Manage users and read the audit log.
+        Admin = "admin",
+    }
+    /// Whether a user may act at all.
+    UserState {
+        /// They may.
+        Active = "active",
+        /// They may not; their sessions and tokens open nothing.
+        Suspended = "suspended",
+    }
+}

@@ -15,6 +15,18 @@ pub trait TokenKind: Serialize + for<'de> Deserialize<'de> {
     const AUDIENCE: &'static str;
 }
 
+/// What every token's body holds beside `iat` and `exp`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued<T> {
+    /// The canonical origin of the control plane that signed it.
+    pub iss: String,
+    /// [`TokenKind::AUDIENCE`].
+    pub aud: String,
+    /// The claims of its kind.
+    #[serde(flatten)]
+    pub claims: T,
+}
+
 /// Signs a browser in: the `__Host-session` cookie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionClaims {

@@ -1,1 +1,17 @@
-//! xtask
+//! What it takes to build, run, test and measure Ringfence on one machine.
+//!
+//! The binary (`cargo xtask …`) is a thin command line over this library; the end-to-end tests use the same [`stack`]
+//! that `cargo xtask dev` serves, so that what is tested is what a developer sees.
+
+pub mod build;
+pub mod check;
+pub mod dev;
+pub mod keys;
+pub mod progress;
+pub mod project;
+pub mod run;
+pub mod stack;
+pub mod stamp;
+pub mod suites;
+pub mod tidy;
+pub mod toolchain;

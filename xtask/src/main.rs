@@ -1,2 +1,87 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: the command line of a developer and of CI.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::build::{self, Profile};
+use xtask::suites::{self, Suite};
+use xtask::toolchain::{self, Toolchain};
+use xtask::{check, dev, keys, progress};
+
+/// Build, run, test and measure Ringfence on this machine.
+///
+/// Each command installs what it lacks (into the user's cache, once), says what it does on standard error and keeps
+/// standard output for results.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install every tool: the wasm32 target, worker-build, wasm-bindgen, the npm tools and a browser for the tests.
+    ///
+    /// The other commands install what they need by themselves; this one is for going offline afterwards.
+    Setup,
+    /// Build the agent, the local cloud, the browser UI and the Worker.
+    Build {
+        /// Quick builds for development and tests, instead of what is deployed.
+        #[arg(long)]
+        dev: bool,
+    },
+    /// Run the whole of Ringfence on this machine until Ctrl-C.
+    ///
+    /// Prints one line, `READY url=… sign-in=…`, when it serves. Users, credentials and nodes survive a restart.
+    Dev(dev::DevOptions),
+    /// Run the tests. The last line counts them.
+    Test {
+        /// Only this suite.
+        #[arg(long, value_enum)]
+        only: Option<Suite>,
+        /// Leave out what takes minutes.
+        #[arg(long)]
+        quick: bool,
+        /// Passed on to the test runners: a filter on test names.
+        filter: Option<String>,
+    },
+    /// Format, lint, layout rules and documentation, without running anything.
+    Check,
+    /// Make a keyring secret, or rotate one: a new signing key in front of those of a file.
+    Keys {
+        /// The keyring to rotate; without it, everything is new.
+        #[arg(long, value_name = "FILE")]
+        rotate: Option<PathBuf>,
+        /// The new key's id; random if not given.
+        #[arg(long)]
+        kid: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Setup => toolchain::setup(),
+        Command::Build { dev } => {
+            let profile = if dev { Profile::Dev } else { Profile::Release };
+            let artifacts = build::all(&Toolchain::ensure()?, profile)?;
+            build::report_sizes(&artifacts)
+        }
+        Command::Dev(options) => dev::run(&options),
+        Command::Test { only, quick, filter } => suites::run(only, quick, filter.as_deref()),
+        Command::Check => progress::step("Checking", check::run),
+        Command::Keys { rotate, kid } => keys::print(rotate.as_deref(), kid),
+    }
+}

@@ -1,0 +1,79 @@
+//! `cargo xtask dev`: the whole of Ringfence on this machine, until Ctrl-C.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::build::{self, Profile};
+use crate::progress::{say, step};
+use crate::project;
+use crate::stack::{Driver, Stack, StackOptions};
+use crate::toolchain::Toolchain;
+
+/// How to serve.
+#[derive(Args, Debug)]
+pub struct DevOptions {
+    /// The port of the control plane.
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// What machines are made of.
+    #[arg(long, value_enum, default_value_t = DriverName::Process)]
+    driver: DriverName,
+    /// Where users, credentials, nodes and logs are kept from run to run.
+    #[arg(long, default_value = ".ringfence/dev", value_name = "DIR")]
+    state_dir: PathBuf,
+    /// Build and measure what is deployed, instead of the quick development build.
+    #[arg(long)]
+    release: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DriverName {
+    /// The agent as a plain process, without any isolation.
+    Process,
+    /// A booted Debian in namespaces of its own (not yet).
+    Nspawn,
+    /// A real VM (not yet).
+    Qemu,
+}
+
+/// Builds what changed, serves until a signal, and ends every child.
+pub fn run(options: &DevOptions) -> Result<()> {
+    let driver = match options.driver {
+        DriverName::Process => Driver::Process,
+        DriverName::Nspawn => bail!("the nspawn driver does not exist yet: use --driver process"),
+        DriverName::Qemu => bail!("the qemu driver does not exist yet: use --driver process"),
+    };
+    let profile = if options.release { Profile::Release } else { Profile::Dev };
+    let artifacts = step("Building", || build::all(&Toolchain::ensure()?, profile))?;
+    let mut stack_options = StackOptions::new(artifacts, project::root().join(&options.state_dir));
+    stack_options.port = Some(options.port);
+    stack_options.driver = driver;
+    tokio::runtime::Runtime::new()?.block_on(serve(stack_options))
+}
+
+async fn serve(options: StackOptions) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stack = tokio::select! {
+        stack = Stack::start(options) => stack?,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
+    };
+    say("machines are plain processes: unconfined, for a first look only");
+    say(format!("logs: {}", stack.state_dir().join("logs").display()));
+    say(format!("API token of the local cloud: {}", stack.secrets().cloud_token));
+    println!("READY url={}", stack.origin());
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    step_down(stack).await
+}
+
+async fn step_down(stack: Stack) -> Result<()> {
+    say("stopping");
+    stack.stop().await
+}

@@ -1,0 +1,6 @@
+//! The layout rules.
+
+/// Checks them all.
+pub fn run() -> anyhow::Result<()> {
+    Ok(())
+}

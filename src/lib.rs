@@ -1,14 +1,12 @@
 //! Ringfence's control plane: entry points only.
 
+pub mod domain;
 pub mod error;
 pub mod ports;
 
 #[cfg(target_arch = "wasm32")]
 mod entry {
-    use worker::{
-        Context, DurableObject, Env, HttpRequest, Request, Response, Result, State, durable_object,
-        event,
-    };
+    use worker::{Context, DurableObject, Env, HttpRequest, Request, Response, Result, State, durable_object, event};
 
     #[event(fetch)]
     async fn fetch(_request: HttpRequest, _env: Env, _ctx: Context) -> Result<Response> {

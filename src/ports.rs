@@ -44,10 +44,7 @@ pub trait Entropy {
 /// The database: D1 in the Worker, SQLite in native tests. The SQL itself lives in `store/` alone.
 pub trait Db {
     /// Runs the statements in order, all or none. One outcome for each.
-    fn batch(
-        &self,
-        statements: Vec<Statement>,
-    ) -> impl Future<Output = Result<Vec<Outcome>, DbError>>;
+    fn batch(&self, statements: Vec<Statement>) -> impl Future<Output = Result<Vec<Outcome>, DbError>>;
 }
 
 /// How a use case reaches the objects of nodes.
@@ -55,17 +52,9 @@ pub trait Nodes {
     /// Makes the node's object run its alarm at `at` at the latest. Never moves an alarm later.
     fn wake(&self, node: NodeId, at: UnixMillis) -> impl Future<Output = Result<(), Unreachable>>;
     /// Closes what was opened with the grants on this node, and tells its agent.
-    fn revoke(
-        &self,
-        node: NodeId,
-        grants: &[GrantId],
-    ) -> impl Future<Output = Result<(), Unreachable>>;
+    fn revoke(&self, node: NodeId, grants: &[GrantId]) -> impl Future<Output = Result<(), Unreachable>>;
     /// Closes the viewers of a workspace on this node.
-    fn close_viewers(
-        &self,
-        node: NodeId,
-        workspace: WorkspaceId,
-    ) -> impl Future<Output = Result<(), Unreachable>>;
+    fn close_viewers(&self, node: NodeId, workspace: WorkspaceId) -> impl Future<Output = Result<(), Unreachable>>;
 }
 
 /// A node's object did not answer. It will be woken by its alarm or by the sweep.
@@ -88,10 +77,7 @@ pub struct Statement {
 impl Statement {
     /// A statement with its parameters.
     pub fn new(sql: &'static str, params: impl IntoIterator<Item = Value>) -> Self {
-        Self {
-            sql,
-            params: params.into_iter().collect(),
-        }
+        Self { sql, params: params.into_iter().collect() }
     }
 }
 

@@ -55,6 +55,8 @@ fn worker_build(toolchain: &Toolchain, profile: Profile) -> Result<Command> {
     command.env("ESBUILD_BIN", toolchain.npm.program("esbuild"));
     command.env("CARGO_TARGET_DIR", project::target_dir().join("wasm"));
     command.env_remove("RUSTFLAGS");
+    // A backtrace of worker-build would push the compiler's own words out of sight.
+    command.env("RUST_BACKTRACE", "0");
     toolchain.wasm.apply(&mut command)?;
     Ok(command)
 }

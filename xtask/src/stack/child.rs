@@ -81,6 +81,18 @@ impl Child {
         Ok(())
     }
 
+    /// Closes our end of the child's input, as our own death would.
+    #[cfg(test)]
+    pub(super) fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits for the child to end.
+    #[cfg(test)]
+    pub(super) async fn ended(&mut self) {
+        self.process.wait().await.unwrap();
+    }
+
     fn log_tail(&self) -> String {
         run::tail_of_file(&self.log)
     }

@@ -56,3 +56,59 @@ impl LocalCloud {
         self.child.stop().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A program that says READY, leaves its process id in its state directory and stays.
+    fn stand_in(dir: &Path) -> PathBuf {
+        let path = dir.join("stand-in");
+        let script = "#!/bin/sh\nwhile [ \"$1\" != --state-dir ]; do shift; done\necho $$ >\"$2/pid\"\necho READY url=x\nsleep 600 & wait\n";
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    async fn start(dir: &Path) -> LocalCloud {
+        let program = stand_in(dir);
+        let order = Order {
+            program: &program,
+            agent: Path::new("/nonexistent"),
+            state_dir: dir,
+            driver: Driver::Process,
+            port: 1,
+            token: "t",
+        };
+        LocalCloud::start(&order, &dir.join("log")).await.unwrap()
+    }
+
+    fn process_of(dir: &Path) -> PathBuf {
+        Path::new("/proc").join(fs::read_to_string(dir.join("pid")).unwrap().trim())
+    }
+
+    #[tokio::test]
+    async fn the_program_ends_when_our_end_of_its_input_closes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cloud = start(dir.path()).await;
+        let process = process_of(dir.path());
+        assert!(process.exists());
+        cloud.child.close_stdin();
+        cloud.child.ended().await;
+        assert!(!process.exists());
+    }
+
+    #[tokio::test]
+    async fn dropping_it_ends_the_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let cloud = start(dir.path()).await;
+        let process = process_of(dir.path());
+        drop(cloud);
+        // The last of it, a zombie until the runtime reaps it, runs no more.
+        assert!(fs::read_to_string(process.join("stat")).map_or(true, |stat| stat.contains(") Z ")));
+    }
+}

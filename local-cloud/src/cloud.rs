@@ -1,0 +1,467 @@
+//! The cloud itself: every verb on servers, over the state and the machines.
+//!
+//! ```text
+//!  create ─▶ initializing ─▶ running ─▶ stopping ─▶ off ─▶ starting ─▶ running …
+//!               │              │            agent exits 0 ─▶ off
+//!               └──────────────┴── delete ─▶ deleting ─▶ (gone)
+//! ```
+//! One lock guards state and machine handles and is never held across an await. A change is saved before it is answered, so what
+//! a client was told survives a crash; what was under way is taken up again by [`Cloud::open`].
+
+use crate::clock::now_ms;
+use crate::error::{ApiError, ErrorCode};
+use crate::faults::Faults;
+use crate::labels::Labels;
+use crate::machine::Driver;
+use crate::machine::supervisor::{self, MachineHandle, MachineView};
+use crate::order::NewServer;
+use crate::rate_limit::RateLimiter;
+use crate::request_log::RequestLog;
+use crate::settings::Settings;
+use crate::state::{Action, ActionStatus, Command, ProjectId, Server, ServerId, ServerStatus, State, StateFile};
+use anyhow::{Context as _, Result, bail};
+use rustix::process::Signal;
+use std::collections::HashMap;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A running cloud. Clones are the same cloud.
+#[derive(Clone)]
+pub struct Cloud {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    projects: HashMap<String, ProjectId>,
+    driver: Driver,
+    file: StateFile,
+    ledger: Mutex<Ledger>,
+    faults: Mutex<Faults>,
+    requests: Mutex<RequestLog>,
+    limiter: Mutex<RateLimiter>,
+    /// Held as long as the cloud lives: two on one directory would end each other's machines.
+    _lock: File,
+}
+
+struct Ledger {
+    state: State,
+    machines: HashMap<ServerId, MachineHandle>,
+    /// Set once at the end: no machine is switched on any more.
+    closing: bool,
+}
+
+/// What POST /v1/servers answers with.
+pub(crate) struct CreatedServer {
+    pub(crate) server: Server,
+    pub(crate) action: Action,
+    pub(crate) next_actions: Vec<Action>,
+}
+
+/// A server with what only this cloud knows of it.
+pub(crate) struct MachineReport {
+    pub(crate) server: Server,
+    pub(crate) view: MachineView,
+    pub(crate) directory: String,
+}
+
+impl Cloud {
+    /// Opens the state directory, ends leftover machines of a crash, and starts again what was on.
+    pub async fn open(settings: Settings) -> Result<Self> {
+        if settings.tokens.is_empty() || settings.tokens.iter().any(|token| token.trim().is_empty()) {
+            bail!("at least one --token is needed, and none may be empty");
+        }
+        let directory = &settings.state_dir;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let lock = File::create(directory.join("lock"))?;
+        lock.try_lock().with_context(|| format!("another local-cloud uses {}", directory.display()))?;
+        let directory = std::fs::canonicalize(directory)?;
+        let file = StateFile::in_directory(&directory);
+        let state = file.load()?;
+        let driver = Driver::process(&settings.agent_bin, &directory, &state.installation)?;
+        driver.clear_leftovers().await?;
+        let projects = settings.tokens.iter().map(|token| (token.clone(), ProjectId::of_token(token))).collect();
+        let limiter = Mutex::new(RateLimiter::new(settings.requests_per_hour));
+        let ledger = Mutex::new(Ledger { state, machines: HashMap::new(), closing: false });
+        let (faults, requests) = Default::default();
+        let inner = Inner { settings, projects, driver, file, ledger, faults, requests, limiter, _lock: lock };
+        let cloud = Self { inner: Arc::new(inner) };
+        cloud.resume()?;
+        Ok(cloud)
+    }
+
+    /// Ends all machines. Servers that were on stay so in the state and are started by the next [`Cloud::open`].
+    pub async fn close(&self) {
+        let machines: Vec<MachineHandle> = {
+            let mut ledger = self.ledger();
+            ledger.closing = true;
+            ledger.machines.drain().map(|(_, machine)| machine).collect()
+        };
+        let grace = self.inner.settings.shutdown_grace;
+        let stops: Vec<_> = machines.into_iter().map(|machine| tokio::spawn(machine.stop(grace))).collect();
+        for stop in stops {
+            let _ = stop.await;
+        }
+    }
+
+    pub(crate) fn project_of(&self, token: &str) -> Option<ProjectId> {
+        self.inner.projects.get(token).cloned()
+    }
+
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        lock(&self.inner.faults)
+    }
+
+    pub(crate) fn requests(&self) -> MutexGuard<'_, RequestLog> {
+        lock(&self.inner.requests)
+    }
+
+    pub(crate) fn limiter(&self) -> MutexGuard<'_, RateLimiter> {
+        lock(&self.inner.limiter)
+    }
+
+    // ---- servers ----
+
+    pub(crate) fn servers(&self, project: &ProjectId) -> Vec<Server> {
+        self.ledger().state.servers.values().filter(|server| server.project == *project).cloned().collect()
+    }
+
+    pub(crate) fn server(&self, project: &ProjectId, id: ServerId) -> Result<Server, ApiError> {
+        self.ledger().owned(project, id).map(|server| server.clone())
+    }
+
+    pub(crate) fn create_server(&self, project: &ProjectId, order: NewServer) -> Result<CreatedServer, ApiError> {
+        let mut ledger = self.ledger();
+        ledger.admit(project, &order.name, self.inner.settings.servers_max)?;
+        let now = now_ms();
+        let id = ledger.state.take_server_id();
+        self.inner.driver.prepare(id, &order.user_data).map_err(|error| ApiError::internal(&error))?;
+        let server = Server {
+            id,
+            project: project.clone(),
+            name: order.name,
+            labels: order.labels,
+            server_type: order.server_type.name.to_owned(),
+            image: order.image.id,
+            location: order.location.name.to_owned(),
+            created_at_ms: now,
+            status: ServerStatus::Initializing,
+        };
+        ledger.state.servers.insert(id, server.clone());
+        let action = ledger.state.begin_action(project, id, Command::CreateServer, now);
+        let next_actions = match order.start_after_create {
+            true => vec![ledger.state.begin_action(project, id, Command::StartServer, now)],
+            false => Vec::new(),
+        };
+        self.save(&ledger)?;
+        drop(ledger);
+        self.finish_later(id, order.start_after_create);
+        Ok(CreatedServer { server, action, next_actions })
+    }
+
+    pub(crate) fn update_server(
+        &self,
+        project: &ProjectId,
+        id: ServerId,
+        name: Option<String>,
+        labels: Option<Labels>,
+    ) -> Result<Server, ApiError> {
+        let mut ledger = self.ledger();
+        if let Some(name) = &name
+            && ledger.owned(project, id)?.name != *name
+        {
+            ledger.check_name_free(project, name)?;
+        }
+        let server = ledger.owned(project, id)?;
+        server.name = name.unwrap_or_else(|| server.name.clone());
+        server.labels = labels.unwrap_or_else(|| server.labels.clone());
+        let server = server.clone();
+        self.save(&ledger)?;
+        Ok(server)
+    }
+
+    /// Takes a server in any state except `deleting`, which is locked.
+    pub(crate) fn delete_server(&self, project: &ProjectId, id: ServerId) -> Result<Action, ApiError> {
+        let mut ledger = self.ledger();
+        let server = ledger.owned(project, id)?;
+        if server.status == ServerStatus::Deleting {
+            return Err(ApiError::locked());
+        }
+        server.status = ServerStatus::Deleting;
+        let now = now_ms();
+        ledger.state.finish_actions(id, ActionStatus::Error, now);
+        let action = ledger.state.begin_action(project, id, Command::DeleteServer, now);
+        self.save(&ledger)?;
+        let machine = ledger.machines.remove(&id);
+        drop(ledger);
+        self.delete_later(id, machine);
+        Ok(action)
+    }
+
+    pub(crate) fn power_on(&self, project: &ProjectId, id: ServerId) -> Result<Action, ApiError> {
+        let mut ledger = self.ledger();
+        let server = ledger.owned(project, id)?;
+        let already = match server.status {
+            ServerStatus::Off => false,
+            ServerStatus::Running => true,
+            ServerStatus::Initializing | ServerStatus::Starting | ServerStatus::Stopping | ServerStatus::Deleting => {
+                return Err(ApiError::locked());
+            }
+        };
+        if !already {
+            server.status = ServerStatus::Starting;
+        }
+        let action = ledger.act(project, id, Command::StartServer, already);
+        self.save(&ledger)?;
+        drop(ledger);
+        if !already {
+            self.finish_later(id, true);
+        }
+        Ok(action)
+    }
+
+    /// Pulls the plug.
+    pub(crate) fn power_off(&self, project: &ProjectId, id: ServerId) -> Result<Action, ApiError> {
+        let mut ledger = self.ledger();
+        let server = ledger.owned(project, id)?;
+        let already = match server.status {
+            ServerStatus::Off => true,
+            ServerStatus::Running => false,
+            ServerStatus::Initializing | ServerStatus::Starting | ServerStatus::Stopping | ServerStatus::Deleting => {
+                return Err(ApiError::locked());
+            }
+        };
+        if !already {
+            server.status = ServerStatus::Stopping;
+        }
+        let action = ledger.act(project, id, Command::StopServer, already);
+        self.save(&ledger)?;
+        let machine = ledger.machines.remove(&id);
+        drop(ledger);
+        let cloud = self.clone();
+        tokio::spawn(async move {
+            let ended = match machine {
+                Some(machine) => machine.stop(Duration::ZERO).await,
+                None => true,
+            };
+            cloud.settle(id, ServerStatus::Stopping, ServerStatus::Off, outcome(ended));
+        });
+        Ok(action)
+    }
+
+    /// Asks the machine to end itself. The action says only that it was asked.
+    pub(crate) async fn shutdown(&self, project: &ProjectId, id: ServerId) -> Result<Action, ApiError> {
+        let (action, orders) = {
+            let mut ledger = self.ledger();
+            match ledger.owned(project, id)?.status {
+                ServerStatus::Running | ServerStatus::Off => {}
+                ServerStatus::Initializing
+                | ServerStatus::Starting
+                | ServerStatus::Stopping
+                | ServerStatus::Deleting => {
+                    return Err(ApiError::locked());
+                }
+            }
+            let action = ledger.act(project, id, Command::ShutdownServer, true);
+            self.save(&ledger)?;
+            (action, ledger.machines.get(&id).map(MachineHandle::orders))
+        };
+        if let Some(orders) = orders {
+            orders.shutdown().await;
+        }
+        Ok(action)
+    }
+
+    // ---- actions ----
+
+    pub(crate) fn actions(&self, project: &ProjectId) -> Vec<Action> {
+        self.ledger().state.actions.values().filter(|action| action.project == *project).cloned().collect()
+    }
+
+    // ---- machines, for tests ----
+
+    pub(crate) fn machines(&self) -> Vec<MachineReport> {
+        let ledger = self.ledger();
+        let report = |server: &Server| MachineReport {
+            server: server.clone(),
+            view: ledger.machines.get(&server.id).map(MachineHandle::view).unwrap_or_default(),
+            directory: self.inner.driver.directory(server.id).display().to_string(),
+        };
+        ledger.state.servers.values().map(report).collect()
+    }
+
+    /// Sends a signal to the agent alone.
+    pub(crate) async fn signal_machine(&self, id: ServerId, signal: Signal) -> Result<(), ApiError> {
+        let orders = self.ledger().machines.get(&id).map(MachineHandle::orders);
+        match orders {
+            Some(orders) if orders.signal(signal).await => Ok(()),
+            _ => Err(ApiError::not_found("running agent")),
+        }
+    }
+
+    pub(crate) fn console(&self, id: ServerId) -> Result<Vec<u8>, ApiError> {
+        match self.ledger().state.servers.contains_key(&id) {
+            true => Ok(self.inner.driver.console(id)),
+            false => Err(ApiError::not_found("server")),
+        }
+    }
+
+    // ---- what happens later ----
+
+    /// Takes up what a crash or an orderly end interrupted.
+    fn resume(&self) -> Result<()> {
+        let mut ledger = self.ledger();
+        let now = now_ms();
+        let known: Vec<(ServerId, ServerStatus)> =
+            ledger.state.servers.values().map(|server| (server.id, server.status)).collect();
+        for (id, status) in known {
+            match status {
+                ServerStatus::Running | ServerStatus::Starting | ServerStatus::Initializing => {
+                    ledger.set_status(id, ServerStatus::Running);
+                    ledger.state.finish_actions(id, ActionStatus::Success, now);
+                    self.switch_on(&mut ledger, id);
+                }
+                ServerStatus::Stopping | ServerStatus::Off => {
+                    ledger.set_status(id, ServerStatus::Off);
+                    ledger.state.finish_actions(id, ActionStatus::Success, now);
+                }
+                ServerStatus::Deleting => {
+                    ledger.state.finish_actions(id, ActionStatus::Success, now);
+                    ledger.state.servers.remove(&id);
+                    self.inner.driver.remove(id);
+                }
+            }
+        }
+        self.inner.file.save(&ledger.state)
+    }
+
+    /// Lets a new or starting server arrive where it is going.
+    fn finish_later(&self, id: ServerId, on: bool) {
+        let cloud = self.clone();
+        tokio::spawn(async move {
+            let half = cloud.inner.settings.boot_delay / 2;
+            tokio::time::sleep(half).await;
+            cloud.ledger().state.progress_actions(id);
+            tokio::time::sleep(half).await;
+            let mut ledger = cloud.ledger();
+            let arriving = ledger.state.servers.get(&id).map(|server| server.status);
+            // Deleted meanwhile: there is nothing left to switch on.
+            if !matches!(arriving, Some(ServerStatus::Initializing | ServerStatus::Starting)) {
+                return;
+            }
+            if on {
+                cloud.switch_on(&mut ledger, id);
+            }
+            ledger.set_status(id, if on { ServerStatus::Running } else { ServerStatus::Off });
+            ledger.state.finish_actions(id, ActionStatus::Success, now_ms());
+            cloud.save_or_log(&ledger);
+        });
+    }
+
+    fn delete_later(&self, id: ServerId, machine: Option<MachineHandle>) {
+        let cloud = self.clone();
+        tokio::spawn(async move {
+            let gone_at = tokio::time::Instant::now() + cloud.inner.settings.delete_delay;
+            let ended = match machine {
+                Some(machine) => machine.stop(Duration::ZERO).await,
+                None => cloud.inner.driver.clear(id).await,
+            };
+            if !ended {
+                // Still there, and says so: a delete that left processes behind must not look done.
+                return cloud.settle(id, ServerStatus::Deleting, ServerStatus::Off, ActionStatus::Error);
+            }
+            tokio::time::sleep_until(gone_at).await;
+            cloud.inner.driver.remove(id);
+            let mut ledger = cloud.ledger();
+            ledger.state.servers.remove(&id);
+            ledger.state.finish_actions(id, ActionStatus::Success, now_ms());
+            cloud.save_or_log(&ledger);
+        });
+    }
+
+    fn settle(&self, id: ServerId, from: ServerStatus, to: ServerStatus, outcome: ActionStatus) {
+        let mut ledger = self.ledger();
+        if ledger.state.servers.get(&id).is_some_and(|server| server.status == from) {
+            ledger.set_status(id, to);
+            ledger.state.finish_actions(id, outcome, now_ms());
+            self.save_or_log(&ledger);
+        }
+    }
+
+    fn switch_on(&self, ledger: &mut Ledger, id: ServerId) {
+        if ledger.closing {
+            return;
+        }
+        let cloud = self.clone();
+        let restart_delay = self.inner.settings.restart_delay;
+        let machine = supervisor::switch_on(self.inner.driver.clone(), id, restart_delay, move || {
+            cloud.ledger().machines.remove(&id);
+            cloud.settle(id, ServerStatus::Running, ServerStatus::Off, ActionStatus::Success);
+        });
+        ledger.machines.insert(id, machine);
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.inner.ledger)
+    }
+
+    fn save(&self, ledger: &Ledger) -> Result<(), ApiError> {
+        self.inner.file.save(&ledger.state).map_err(|error| ApiError::internal(&error))
+    }
+
+    fn save_or_log(&self, ledger: &Ledger) {
+        let _ = self.save(ledger);
+    }
+}
+
+impl Ledger {
+    /// The server, if it is this project's.
+    fn owned(&mut self, project: &ProjectId, id: ServerId) -> Result<&mut Server, ApiError> {
+        let owned = self.state.servers.get_mut(&id).filter(|server| server.project == *project);
+        owned.ok_or_else(|| ApiError::not_found("server"))
+    }
+
+    fn admit(&self, project: &ProjectId, name: &str, servers_max: usize) -> Result<(), ApiError> {
+        self.check_name_free(project, name)?;
+        let count = self.state.servers.values().filter(|server| server.project == *project).count();
+        if count >= servers_max {
+            return Err(ApiError::new(ErrorCode::ResourceLimitExceeded, "server limit exceeded"));
+        }
+        Ok(())
+    }
+
+    fn check_name_free(&self, project: &ProjectId, name: &str) -> Result<(), ApiError> {
+        let taken = self.state.servers.values().any(|server| server.project == *project && server.name == name);
+        if taken { Err(ApiError::name_taken()) } else { Ok(()) }
+    }
+
+    fn set_status(&mut self, id: ServerId, status: ServerStatus) {
+        if let Some(server) = self.state.servers.get_mut(&id) {
+            server.status = status;
+        }
+    }
+
+    /// Begins an action, which is already over when there is nothing to do.
+    fn act(&mut self, project: &ProjectId, id: ServerId, command: Command, over: bool) -> Action {
+        let action = self.state.begin_action(project, id, command, now_ms());
+        if over {
+            self.state.finish_actions(id, ActionStatus::Success, now_ms());
+        }
+        self.state.action(action.id).cloned().unwrap_or(action)
+    }
+}
+
+fn outcome(success: bool) -> ActionStatus {
+    if success { ActionStatus::Success } else { ActionStatus::Error }
+}
+
+/// The guarded values are consistent at every statement, so a panic elsewhere does not spoil them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,211 @@
+//! The `process` driver: a machine is the vm-agent as a plain process. No isolation whatsoever.
+//!
+//! What a real machine gets from cloud-init and systemd is done here by hand: the agent's configuration is written once, at the
+//! first boot; stdout and stderr go to the console log; whatever the agent left behind is ended with it.
+
+use super::Exit;
+use super::procfs::{self, Mark, ProcessIdentity};
+use crate::state::ServerId;
+use crate::user_data;
+use anyhow::{Context as _, Result, anyhow};
+use rustix::process::Signal;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::{Child, Command};
+
+/// A console log longer than this is set aside at the next start of the agent.
+const CONSOLE_ROTATE_BYTES: u64 = 4 * 1024 * 1024;
+/// How much of the console's end is shown.
+const CONSOLE_SHOWN_BYTES: u64 = 64 * 1024;
+const MACHINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs machines as processes on this computer.
+#[derive(Clone, Debug)]
+pub(crate) struct ProcessDriver {
+    agent_bin: PathBuf,
+    machines: PathBuf,
+    installation: String,
+}
+
+/// A machine that has been started. An empty machine, without an agent, just stays on.
+#[derive(Debug)]
+pub(crate) struct RunningMachine {
+    agent: Option<(Child, ProcessIdentity)>,
+}
+
+impl ProcessDriver {
+    pub(crate) fn new(agent_bin: &Path, state_dir: &Path, installation: &str) -> Result<Self> {
+        let agent_bin = std::fs::canonicalize(agent_bin).with_context(|| {
+            format!("no agent at {} (build it with `cargo build -p vm-agent`)", agent_bin.display())
+        })?;
+        let machines = state_dir.join("machines");
+        std::fs::create_dir_all(&machines).with_context(|| format!("cannot create {}", machines.display()))?;
+        Ok(Self { agent_bin, machines, installation: installation.to_owned() })
+    }
+
+    /// Makes the machine's directory, with its user-data in it.
+    pub(crate) fn prepare(&self, id: ServerId, user_data: &str) -> Result<()> {
+        let directory = self.directory(id);
+        std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        write_private(&directory.join("user-data"), user_data.as_bytes())
+    }
+
+    /// Starts the agent. Returns at once; `RunningMachine::exited` tells when it ends.
+    pub(crate) fn boot(&self, id: ServerId) -> Result<RunningMachine> {
+        let directory = self.directory(id);
+        let console = open_console(&directory)?;
+        let config = directory.join("agent.json");
+        if !self.provision(&directory, &config)? {
+            return Ok(RunningMachine { agent: None });
+        }
+        let state = directory.join("state");
+        std::fs::create_dir_all(&state)?;
+        let child = Command::new(&self.agent_bin)
+            .arg("--config")
+            .arg(&config)
+            .arg("--state-dir")
+            .arg(&state)
+            .current_dir(&directory)
+            .env_clear()
+            .env("PATH", MACHINE_PATH)
+            .env("HOME", &directory)
+            .env("LANG", "C.UTF-8")
+            .env("TERM", "linux")
+            .env(procfs::MARK_VARIABLE, self.mark(id).value())
+            .stdin(Stdio::null())
+            .stdout(console.try_clone()?)
+            .stderr(console)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.agent_bin.display()))?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(|| anyhow!("the agent has no pid"))?;
+        // Until it is waited for, a dead child stays a zombie: its pid cannot have gone to anyone else yet.
+        let identity = ProcessIdentity::of(pid).ok_or_else(|| anyhow!("process {pid} is not in /proc"))?;
+        write_private(&directory.join("process.json"), &serde_json::to_vec(&identity)?)?;
+        Ok(RunningMachine { agent: Some((child, identity)) })
+    }
+
+    /// Ends every process of the machine.
+    pub(crate) async fn clear(&self, id: ServerId) -> bool {
+        let record = self.directory(id).join("process.json");
+        let main = std::fs::read(&record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let cleared = procfs::kill_all(&self.mark(id), main).await;
+        if cleared {
+            let _ = std::fs::remove_file(record);
+        }
+        cleared
+    }
+
+    /// Ends what an earlier local-cloud on this state directory left running.
+    pub(crate) async fn clear_leftovers(&self) -> Result<()> {
+        for entry in std::fs::read_dir(&self.machines)?.flatten() {
+            if let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                self.clear(ServerId(id)).await;
+            }
+        }
+        for mark in procfs::marks_in_use(&format!("{}/", self.installation)) {
+            tracing::warn!(machine.mark = mark.value(), "ending a leftover machine without a directory");
+            procfs::kill_all(&mark, None).await;
+        }
+        Ok(())
+    }
+
+    /// Removes the machine's disk. Its processes have been ended before.
+    pub(crate) fn remove(&self, id: ServerId) {
+        let directory = self.directory(id);
+        if let Err(error) = std::fs::remove_dir_all(&directory)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %directory.display(), %error, "cannot remove a machine's directory");
+        }
+    }
+
+    /// The end of the console log.
+    pub(crate) fn console(&self, id: ServerId) -> Vec<u8> {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut file = File::open(self.directory(id).join("console.log"))?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(CONSOLE_SHOWN_BYTES)))?;
+            let mut shown = Vec::new();
+            file.take(CONSOLE_SHOWN_BYTES).read_to_end(&mut shown)?;
+            Ok(shown)
+        };
+        read().unwrap_or_default()
+    }
+
+    /// A line of the machine's own console.
+    pub(crate) fn note(&self, id: ServerId, line: &str) {
+        if let Ok(mut console) = open_console(&self.directory(id)) {
+            let _ = writeln!(console, "local-cloud: {line}");
+        }
+    }
+
+    pub(crate) fn directory(&self, id: ServerId) -> PathBuf {
+        self.machines.join(id.to_string())
+    }
+
+    fn mark(&self, id: ServerId) -> Mark {
+        Mark::machine(&format!("{}/{id}", self.installation))
+    }
+
+    /// Writes the agent's configuration at the first boot only, as cloud-init would: the agent erases its bootstrap token from it.
+    /// False when the machine has no agent.
+    fn provision(&self, directory: &Path, config: &Path) -> Result<bool> {
+        let provisioned = directory.join("provisioned");
+        if !provisioned.exists() {
+            let user_data = std::fs::read_to_string(directory.join("user-data"))?;
+            match user_data::agent_config(&user_data) {
+                Ok(Some(content)) => write_private(config, &content)?,
+                Ok(None) => {
+                    writeln!(open_console(directory)?, "local-cloud: user-data has no agent; this machine stays empty")?
+                }
+                Err(reason) => writeln!(open_console(directory)?, "local-cloud: {reason}; this machine stays empty")?,
+            }
+            write_private(&provisioned, b"")?;
+        }
+        Ok(config.exists())
+    }
+}
+
+impl RunningMachine {
+    /// Waits until the agent ends by itself; for ever when there is none.
+    pub(crate) async fn exited(&mut self) -> Exit {
+        let Some((child, _)) = &mut self.agent else { return std::future::pending().await };
+        match child.wait().await {
+            Ok(status) if status.success() => Exit::PoweredOff,
+            Ok(status) => Exit::Failed(match status.signal() {
+                Some(signal) => format!("agent ended by signal {signal}"),
+                None => format!("agent ended with exit code {}", status.code().unwrap_or(-1)),
+            }),
+            Err(error) => Exit::Failed(format!("agent lost: {error}")),
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> bool {
+        self.agent.as_ref().is_some_and(|(_, identity)| procfs::signal(*identity, signal))
+    }
+
+    pub(crate) fn pid(&self) -> Option<i32> {
+        self.agent.as_ref().map(|(_, identity)| identity.pid)
+    }
+}
+
+fn open_console(directory: &Path) -> Result<File> {
+    let path = directory.join("console.log");
+    if std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > CONSOLE_ROTATE_BYTES) {
+        std::fs::rename(&path, directory.join("console.log.1"))?;
+    }
+    Ok(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?)
+}
+
+fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(content)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,44 @@
+//! What a cloud is started with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of one local cloud. [`Settings::new`] gives the times a real cloud would have, shortened.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where state, machines and consoles live. One local-cloud at a time uses it.
+    pub state_dir: PathBuf,
+    /// The vm-agent that machines run.
+    pub agent_bin: PathBuf,
+    /// Each API token is a project with servers of its own.
+    pub tokens: Vec<String>,
+    /// From `initializing` to `running`.
+    pub boot_delay: Duration,
+    /// From DELETE to 404.
+    pub delete_delay: Duration,
+    /// Between the end of a broken agent and its next start.
+    pub restart_delay: Duration,
+    /// How long machines may take to shut down when local-cloud ends.
+    pub shutdown_grace: Duration,
+    /// Servers a project may have.
+    pub servers_max: usize,
+    /// Requests a project may make in an hour, given back evenly.
+    pub requests_per_hour: u32,
+}
+
+impl Settings {
+    /// The usual settings for a state directory, an agent and tokens.
+    pub fn new(state_dir: impl Into<PathBuf>, agent_bin: impl Into<PathBuf>, tokens: Vec<String>) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            agent_bin: agent_bin.into(),
+            tokens,
+            boot_delay: Duration::from_millis(400),
+            delete_delay: Duration::from_millis(250),
+            restart_delay: Duration::from_secs(1),
+            shutdown_grace: Duration::from_secs(2),
+            servers_max: 100,
+            requests_per_hour: 3600,
+        }
+    }
+}

@@ -139,12 +139,7 @@ pub struct Jwk {
 impl Jwk {
     /// The Ed25519 key whose 32 bytes are `x` in base64url.
     pub fn ed25519(x: String, kid: Option<String>) -> Self {
-        Self {
-            kty: "OKP".into(),
-            crv: "Ed25519".into(),
-            x,
-            kid,
-        }
+        Self { kty: "OKP".into(), crv: "Ed25519".into(), x, kid }
     }
 
     /// The JSON whose SHA-256 is this key's thumbprint (RFC 7638 section 3.2, RFC 8037 section 2): required members, in order, no spaces.

@@ -41,10 +41,7 @@ impl<K: Kind> Id<K> {
             let index = (bits >> (5 * place)) & 31;
             ALPHABET.get(index as usize).copied().unwrap_or(b'0')
         });
-        Self {
-            body,
-            kind: PhantomData,
-        }
+        Self { body, kind: PhantomData }
     }
 
     /// The characters after the prefix: lower-case letters and digits, valid within a host name.
@@ -59,19 +56,9 @@ impl<K: Kind> FromStr for Id<K> {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let invalid = InvalidId { kind: K::NAME };
-        let body = text
-            .strip_prefix(K::PREFIX)
-            .and_then(|rest| rest.strip_prefix('_'))
-            .ok_or(invalid)?;
+        let body = text.strip_prefix(K::PREFIX).and_then(|rest| rest.strip_prefix('_')).ok_or(invalid)?;
         let body: [u8; BODY_CHARS] = body.as_bytes().try_into().map_err(|_| invalid)?;
-        if body.iter().all(|c| ALPHABET.contains(c)) {
-            Ok(Self {
-                body,
-                kind: PhantomData,
-            })
-        } else {
-            Err(invalid)
-        }
+        if body.iter().all(|c| ALPHABET.contains(c)) { Ok(Self { body, kind: PhantomData }) } else { Err(invalid) }
     }
 }
 
@@ -234,8 +221,6 @@ impl FromStr for GrantId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        text.parse()
-            .map(Self::Session)
-            .or_else(|_| text.parse().map(Self::ApiToken))
+        text.parse().map(Self::Session).or_else(|_| text.parse().map(Self::ApiToken))
     }
 }

@@ -265,15 +265,10 @@ impl Attach {
         if name.is_empty() || name.len() > Self::MAX_NAME_BYTES {
             return Err("terminal: 1 to 32 characters");
         }
-        if !name
-            .iter()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
-        {
+        if !name.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-') {
             return Err("terminal: lower-case letters, digits and dashes only");
         }
-        if !(1..=Self::MAX_CELLS).contains(&self.cols)
-            || !(1..=Self::MAX_CELLS).contains(&self.rows)
-        {
+        if !(1..=Self::MAX_CELLS).contains(&self.cols) || !(1..=Self::MAX_CELLS).contains(&self.rows) {
             return Err("cols and rows: 1 to 1000");
         }
         Ok(())

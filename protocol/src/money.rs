@@ -17,10 +17,7 @@ pub struct Money {
 impl Money {
     /// The amount of that many millionths.
     pub fn from_micros(micros: i64, currency: impl Into<String>) -> Self {
-        Self {
-            amount: Micros(micros).to_string(),
-            currency: currency.into(),
-        }
+        Self { amount: Micros(micros).to_string(), currency: currency.into() }
     }
 }
 
@@ -32,21 +29,12 @@ impl Micros {
     /// Reads a decimal number such as `0.0066000000`; digits beyond the millionth round up, so that a price is never understated.
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        if whole.is_empty()
-            || !whole
-                .bytes()
-                .chain(fraction.bytes())
-                .all(|b| b.is_ascii_digit())
-        {
+        if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
             return None;
         }
         let kept: String = fraction.chars().chain("000000".chars()).take(6).collect();
         let rest = fraction.get(6..).unwrap_or("");
-        let micros = whole
-            .parse::<i64>()
-            .ok()?
-            .checked_mul(1_000_000)?
-            .checked_add(kept.parse::<i64>().ok()?)?;
+        let micros = whole.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(kept.parse::<i64>().ok()?)?;
         let round_up = i64::from(rest.bytes().any(|b| b != b'0'));
         micros.checked_add(round_up).map(Self)
     }
@@ -62,10 +50,7 @@ impl Micros {
 impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
-        let (whole, fraction) = (
-            self.0.unsigned_abs() / 1_000_000,
-            self.0.unsigned_abs() % 1_000_000,
-        );
+        let (whole, fraction) = (self.0.unsigned_abs() / 1_000_000, self.0.unsigned_abs() % 1_000_000);
         let digits = format!("{fraction:06}");
         let shortest = digits.trim_end_matches('0');
         // Two digits at least: 0.50 rather than 0.5.

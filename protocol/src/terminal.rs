@@ -130,9 +130,7 @@ impl<'a> ViewerFrame<'a> {
                 let (offset, bytes) = data(body)?;
                 Ok(Self::Input { offset, bytes })
             }
-            ACK => Ok(Self::Ack {
-                offset: u64::from_be_bytes(exactly(body)?),
-            }),
+            ACK => Ok(Self::Ack { offset: u64::from_be_bytes(exactly(body)?) }),
             RESIZE => {
                 let (cols, rows) = cells(body)?;
                 Ok(Self::Resize { cols, rows })
@@ -146,9 +144,7 @@ impl<'a> ViewerFrame<'a> {
         match *self {
             Self::Input { offset, bytes } => parts(INPUT, &[&offset.to_be_bytes(), bytes]),
             Self::Ack { offset } => parts(ACK, &[&offset.to_be_bytes()]),
-            Self::Resize { cols, rows } => {
-                parts(RESIZE, &[&cols.to_be_bytes(), &rows.to_be_bytes()])
-            }
+            Self::Resize { cols, rows } => parts(RESIZE, &[&cols.to_be_bytes(), &rows.to_be_bytes()]),
         }
     }
 }
@@ -173,12 +169,8 @@ impl<'a> AgentFrame<'a> {
                 let (offset, bytes) = data(body)?;
                 Ok(Self::Output { offset, bytes })
             }
-            RESET => Ok(Self::Reset {
-                offset: u64::from_be_bytes(exactly(body)?),
-            }),
-            INPUT_ACK => Ok(Self::InputAck {
-                offset: u64::from_be_bytes(exactly(body)?),
-            }),
+            RESET => Ok(Self::Reset { offset: u64::from_be_bytes(exactly(body)?) }),
+            INPUT_ACK => Ok(Self::InputAck { offset: u64::from_be_bytes(exactly(body)?) }),
             EXITED => {
                 let (by_signal, value) = body.split_first().ok_or(InvalidFrame)?;
                 let value = i32::from_be_bytes(exactly(value)?);
@@ -201,19 +193,8 @@ impl<'a> AgentFrame<'a> {
         match *self {
             Self::Opened(opened) => {
                 let flags = if opened.read_only { FLAG_READ_ONLY } else { 0 }
-                    | if opened.unconfined {
-                        FLAG_UNCONFINED
-                    } else {
-                        0
-                    };
-                parts(
-                    OPENED,
-                    &[
-                        &opened.epoch.to_be_bytes(),
-                        &opened.input_offset.to_be_bytes(),
-                        &[flags],
-                    ],
-                )
+                    | if opened.unconfined { FLAG_UNCONFINED } else { 0 };
+                parts(OPENED, &[&opened.epoch.to_be_bytes(), &opened.input_offset.to_be_bytes(), &[flags]])
             }
             Self::Output { offset, bytes } => parts(OUTPUT, &[&offset.to_be_bytes(), bytes]),
             Self::Reset { offset } => parts(RESET, &[&offset.to_be_bytes()]),
@@ -243,20 +224,12 @@ fn data(body: &[u8]) -> Result<(u64, &[u8]), InvalidFrame> {
     let offset = u64::from_be_bytes(*offset);
     // An end past the last offset would make the receiver's sum overflow.
     let end = offset.checked_add(bytes.len() as u64);
-    if bytes.len() > MAX_DATA_BYTES || end.is_none() {
-        Err(InvalidFrame)
-    } else {
-        Ok((offset, bytes))
-    }
+    if bytes.len() > MAX_DATA_BYTES || end.is_none() { Err(InvalidFrame) } else { Ok((offset, bytes)) }
 }
 
 fn cells(body: &[u8]) -> Result<(u16, u16), InvalidFrame> {
     let [c0, c1, r0, r1] = exactly(body)?;
     let (cols, rows) = (u16::from_be_bytes([c0, c1]), u16::from_be_bytes([r0, r1]));
     let within = 1..=Attach::MAX_CELLS;
-    if within.contains(&cols) && within.contains(&rows) {
-        Ok((cols, rows))
-    } else {
-        Err(InvalidFrame)
-    }
+    if within.contains(&cols) && within.contains(&rows) { Ok((cols, rows)) } else { Err(InvalidFrame) }
 }

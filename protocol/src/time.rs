@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The last instant an RFC 3339 text can name: 9999-12-31T23:59:59.999Z.
-const LAST: i64 = 253_402_300_799_999;
+/// The last instant that has an RFC 3339 text at every offset, 9999-12-30T22:00:00Z: `jiff` refuses later ones, and one
+/// written as the epoch instead would be read back as long ago.
+const LAST: i64 = 253_402_207_200_000;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -49,20 +50,14 @@ impl UnixMillis {
 impl Add<Duration> for UnixMillis {
     type Output = Self;
     fn add(self, duration: Duration) -> Self {
-        Self::new(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(LAST)),
-        )
+        Self::new(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(LAST)))
     }
 }
 
 impl Sub<Duration> for UnixMillis {
     type Output = Self;
     fn sub(self, duration: Duration) -> Self {
-        Self::new(
-            self.0
-                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(LAST)),
-        )
+        Self::new(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(LAST)))
     }
 }
 

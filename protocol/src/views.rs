@@ -7,8 +7,7 @@ use crate::link::Facts;
 use crate::money::Money;
 use crate::params::SecretText;
 use crate::state::{
-    EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, Permission, ProviderKind, Role,
-    UserState, WorkspaceState,
+    EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, Permission, ProviderKind, Role, UserState, WorkspaceState,
 };
 use crate::time::UnixMillis;
 

@@ -1,0 +1,53 @@
+//! Bodies of requests and query strings.
+
+use ringfence_protocol::params::{
+    CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
+    EventsParams, ListParams, RedeemLinkParams, ReplaceCredentialParams, SecretText,
+};
+use ringfence_protocol::state::{Isolation, Permission, ProviderKind, Role};
+
+use crate::examples::{Pinned, id};
+
+#[test]
+fn params_keep_their_form() {
+    let secret = || SecretText::new("s3cret".into());
+    let mut pinned = Pinned::default();
+    pinned.json("RedeemLinkParams", &RedeemLinkParams { token: secret() });
+    pinned.json("CreateApiTokenParams", &CreateApiTokenParams { name: "ci".into(), expires_in_secs: Some(86_400) });
+    pinned.json(
+        "CreateCredentialParams",
+        &CreateCredentialParams { provider: ProviderKind::Hetzner, name: Some("my project".into()), secret: secret() },
+    );
+    pinned.json("ReplaceCredentialParams", &ReplaceCredentialParams { secret: secret() });
+    pinned.json(
+        "CreateWorkspaceParams",
+        &CreateWorkspaceParams {
+            name: Some("quiet-otter".into()),
+            credential_id: Some(id(5)),
+            provider: Some(ProviderKind::Hetzner),
+            region: Some("fsn1".into()),
+            size: Some("cx23".into()),
+            isolation: Some(Isolation::Ephemeral),
+        },
+    );
+    pinned.json("CreateWorkspaceParams, empty", &CreateWorkspaceParams::default());
+    pinned.json(
+        "CreateWorkspaceTokenParams",
+        &CreateWorkspaceTokenParams { permissions: Some(vec![Permission::TerminalRead]) },
+    );
+    pinned.json("CreateUserParams", &CreateUserParams { name: "Ada".into(), role: Some(Role::Admin) });
+    pinned.json("ListParams", &ListParams { limit: Some(50), cursor: Some("b2Zmc2V0".into()) });
+    pinned.json("EventsParams", &EventsParams { after: Some(41), node_id: Some(id(3)), limit: Some(200) });
+    insta::assert_snapshot!(pinned.into_text());
+}
+
+#[test]
+fn a_secret_is_not_in_the_debug_form_of_what_holds_it() {
+    let params = CreateCredentialParams {
+        provider: ProviderKind::Hetzner,
+        name: None,
+        secret: SecretText::new("s3cret".into()),
+    };
+    assert!(!format!("{params:?}").contains("s3cret"));
+    assert_eq!(params.secret.expose(), "s3cret");
+}

@@ -1,0 +1,256 @@
+//! Bodies of answers, and the messages of the events socket.
+
+use ringfence_protocol::params::SecretText;
+use ringfence_protocol::state::{
+    EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, Permission, ProviderKind, Role, UserState, WorkspaceState,
+};
+use ringfence_protocol::views::{
+    ApiTokenView, AuditView, CatalogView, CheckView, CreatedApiTokenView, CredentialView, EventKind, EventView,
+    EventsView, MeView, NodeSummary, NodeView, Page, PriceView, ProviderView, ReadyView, RegionView, SessionView,
+    SignInLinkView, SizeView, SocketMessage, UserView, WorkspaceTokenView, WorkspaceView,
+};
+
+use crate::examples::{Pinned, at, euros, facts, id};
+
+fn user() -> UserView {
+    UserView {
+        id: id(1),
+        name: "Ada".into(),
+        tenant_id: id(2),
+        role: Role::Admin,
+        state: UserState::Active,
+        created_at: at(0),
+    }
+}
+
+fn api_token() -> ApiTokenView {
+    ApiTokenView { id: id(7), name: "ci".into(), created_at: at(0), expires_at: at(86_400) }
+}
+
+fn workspace() -> WorkspaceView {
+    WorkspaceView {
+        id: id(4),
+        name: "quiet-otter".into(),
+        state: WorkspaceState::Failed,
+        state_since_at: at(40),
+        deadline_at: Some(at(100)),
+        failure: Some("node_lost".into()),
+        reason: "Its node was lost.".into(),
+        isolation: Isolation::User,
+        node: NodeSummary {
+            id: id(3),
+            state: NodeState::Ready,
+            provider: ProviderKind::Hetzner,
+            region: "fsn1".into(),
+            size: "cx23".into(),
+            engine: Some(EngineKind::Unconfined),
+            price_per_hour: euros(6_600),
+        },
+        placement_explanation: "A new node: none of yours has room.".into(),
+        spec_generation: 3,
+        row_version: 5,
+        created_at: at(0),
+    }
+}
+
+/// With every optional field.
+fn node() -> NodeView {
+    NodeView {
+        id: id(3),
+        state: NodeState::Quarantined,
+        state_since_at: at(40),
+        deadline_at: Some(at(940)),
+        failure: Some("bootstrap_key_conflict".into()),
+        reason: "Its bootstrap token was used by another key.".into(),
+        policy: NodePolicy::Cordoned,
+        health: NodeHealth::Connected,
+        isolation: Isolation::User,
+        provider: ProviderKind::Hetzner,
+        credential_id: id(5),
+        region: "fsn1".into(),
+        size: "cx23".into(),
+        provider_instance_id: Some("42".into()),
+        engine: Some(EngineKind::Unconfined),
+        agent_version: Some("0.1.0".into()),
+        facts: Some(facts()),
+        slots: 3,
+        workspaces: vec![id(4)],
+        warm_since_at: Some(at(50)),
+        hard_deadline_at: at(604_800),
+        price_per_hour: euros(6_600),
+        cost_so_far: euros(110),
+        row_version: 9,
+        created_at: at(0),
+    }
+}
+
+fn events() -> Vec<EventView> {
+    let kinds = [
+        EventKind::NodeState { state: NodeState::Booting, detail: "The machine exists.".into() },
+        EventKind::WorkspaceState { state: WorkspaceState::Running, detail: "It runs.".into() },
+        EventKind::BootStep { step: "trade the bootstrap token".into(), duration_ms: 41, error: None },
+        EventKind::BootStep { step: "dial the link".into(), duration_ms: 5_000, error: Some("no answer".into()) },
+        EventKind::Notice { detail: "The link is back.".into() },
+    ];
+    (41..)
+        .zip(kinds)
+        .map(|(number, event)| {
+            // Stops compiling when there is a new event, so that it gets an example.
+            let workspace_id = match event {
+                EventKind::WorkspaceState { .. } => Some(id(4)),
+                EventKind::NodeState { .. } | EventKind::BootStep { .. } | EventKind::Notice { .. } => None,
+            };
+            EventView { id: number, at: at(number), node_id: id(3), workspace_id, event }
+        })
+        .collect()
+}
+
+#[test]
+fn views_of_people_and_their_tokens_keep_their_form() {
+    let secret = |text: &str| SecretText::new(text.into());
+    let mut pinned = Pinned::default();
+    pinned.json("UserView", &user());
+    pinned.json(
+        "MeView",
+        &MeView {
+            user: user(),
+            session_id: Some(id(6)),
+            expires_at: at(604_800),
+            engine: Some(EngineKind::Unconfined),
+        },
+    );
+    pinned.json(
+        "MeView with an API token",
+        &MeView { user: user(), session_id: None, expires_at: at(604_800), engine: None },
+    );
+    pinned.json(
+        "SessionView",
+        &SessionView {
+            id: id(6),
+            current: true,
+            created_at: at(0),
+            expires_at: at(604_800),
+            user_agent: "Mozilla/5.0".into(),
+            source_address: "192.0.2.7".into(),
+        },
+    );
+    pinned.json(
+        "SignInLinkView",
+        &SignInLinkView { url: secret("https://ringfence.example.workers.dev/sign-in#token=t"), expires_at: at(600) },
+    );
+    pinned.json("ApiTokenView", &api_token());
+    pinned.json("CreatedApiTokenView", &CreatedApiTokenView { token: api_token(), secret: secret("rf_t") });
+    pinned.json(
+        "WorkspaceTokenView",
+        &WorkspaceTokenView {
+            token: secret("eyJ"),
+            permissions: vec![Permission::TerminalRead],
+            expires_at: at(3_600),
+        },
+    );
+    pinned.json(
+        "AuditView",
+        &AuditView {
+            id: 12,
+            at: at(0),
+            actor: id::<ringfence_protocol::ids::kind::User>(1).to_string(),
+            action: "session.create".into(),
+            subject: id::<ringfence_protocol::ids::kind::Session>(6).to_string(),
+            source_address: "192.0.2.7".into(),
+            detail: String::new(),
+        },
+    );
+    insta::assert_snapshot!(pinned.into_text());
+}
+
+#[test]
+fn views_of_clouds_keep_their_form() {
+    let mut pinned = Pinned::default();
+    pinned.json(
+        "ProviderView",
+        &ProviderView {
+            kind: ProviderKind::Hetzner,
+            name: "Hetzner Cloud".into(),
+            secret_hint: "An API token with read and write permission".into(),
+            secret_url: "https://console.hetzner.com/".into(),
+            poweroff_ends_billing: false,
+        },
+    );
+    let credential = CredentialView {
+        id: id(5),
+        provider: ProviderKind::Hetzner,
+        name: "my project".into(),
+        created_at: at(0),
+        validated_at: Some(at(1)),
+        row_version: 2,
+    };
+    pinned.json("CredentialView", &credential);
+    pinned.json("CredentialView never validated", &CredentialView { validated_at: None, ..credential });
+    pinned.json(
+        "CatalogView",
+        &CatalogView {
+            provider: ProviderKind::Hetzner,
+            regions: vec![RegionView { id: "fsn1".into(), name: "Falkenstein, DE".into() }],
+            sizes: vec![SizeView {
+                id: "cx23".into(),
+                cpus: 2,
+                memory_bytes: 4_294_967_296,
+                disk_bytes: 42_949_672_960,
+                architecture: "x86_64".into(),
+                prices: vec![PriceView { region: "fsn1".into(), per_hour: euros(6_600) }],
+            }],
+            fetched_at: at(0),
+        },
+    );
+    insta::assert_snapshot!(pinned.into_text());
+}
+
+#[test]
+fn views_of_nodes_and_workspaces_keep_their_form() {
+    let mut pinned = Pinned::default();
+    pinned.json("WorkspaceView", &workspace());
+    pinned.json(
+        "WorkspaceView with what it has at least",
+        &WorkspaceView { deadline_at: None, failure: None, ..workspace() },
+    );
+    pinned.json("NodeView", &node());
+    pinned.json(
+        "NodeView with what it has at least",
+        &NodeView {
+            deadline_at: None,
+            failure: None,
+            provider_instance_id: None,
+            engine: None,
+            agent_version: None,
+            facts: None,
+            warm_since_at: None,
+            workspaces: vec![],
+            ..node()
+        },
+    );
+    insta::assert_snapshot!(pinned.into_text());
+}
+
+#[test]
+fn lists_events_and_messages_of_the_events_socket_keep_their_form() {
+    let mut pinned = Pinned::default();
+    pinned.json("Page", &Page { items: vec![api_token()], next_cursor: Some("b2Zmc2V0".into()) });
+    pinned.json("Page, the last", &Page::<ApiTokenView> { items: vec![], next_cursor: None });
+    pinned.json("EventsView", &EventsView { items: events(), last_id: 45 });
+    pinned.json(
+        "SocketMessage::Snapshot",
+        &SocketMessage::Snapshot { workspace: Box::new(workspace()), node: Box::new(node()) },
+    );
+    pinned.json("SocketMessage::Events", &SocketMessage::Events { items: events() });
+    pinned.json(
+        "ReadyView",
+        &ReadyView {
+            ready: false,
+            checks: vec![
+                CheckView { name: "database".into(), ok: true, detail: None },
+                CheckView { name: "migrations".into(), ok: false, detail: Some("behind".into()) },
+            ],
+        },
+    );
+    insta::assert_snapshot!(pinned.into_text());
+}

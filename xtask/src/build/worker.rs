@@ -69,12 +69,8 @@ pub fn gzipped_bytes() -> Result<u64> {
             modules.extend(fs::read(&file)?);
         }
     }
-    let mut gzip = Command::new("gzip")
-        .arg("-c")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting gzip")?;
+    let mut gzip =
+        Command::new("gzip").arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting gzip")?;
     let mut stdin = gzip.stdin.take().context("gzip has no standard input")?;
     let writer = std::thread::spawn(move || stdin.write_all(&modules));
     let output = gzip.wait_with_output()?;

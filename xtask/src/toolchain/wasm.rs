@@ -49,7 +49,9 @@ impl WasmToolchain {
             apt_install(&["rustc-web", "rust-web-src"], "a Rust compiler with a wasm32 target")?;
         }
         Self::find()?.with_context(|| {
-            format!("no Rust compiler for {TARGET}: `rustup target add {TARGET}`, or Debian's rustc-web and rust-web-src")
+            format!(
+                "no Rust compiler for {TARGET}: `rustup target add {TARGET}`, or Debian's rustc-web and rust-web-src"
+            )
         })
     }
 

@@ -1,6 +1,0 @@
-//! The layout rules.
-
-/// Checks them all.
-pub fn run() -> anyhow::Result<()> {
-    Ok(())
-}

@@ -8,6 +8,8 @@ pub mod claims;
 pub mod ids;
 pub mod link;
 pub mod money;
+#[cfg(feature = "schema")]
+pub mod openapi;
 pub mod params;
 pub mod problem;
 pub mod routes;

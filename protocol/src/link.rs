@@ -222,6 +222,7 @@ impl fmt::Debug for OpenChannel {
 
 /// What a viewer asks of a terminal. Comes from the query of the WebSocket's URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Attach {
     /// Which terminal of the workspace: 1 to 32 lower-case letters, digits and dashes. Made when it does not exist.
@@ -329,6 +330,7 @@ pub mod close_code {
 
 /// What the agent asks when it trades its bootstrap token. The key is the proof's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BootstrapParams {
     /// [`crate::PROTOCOL_VERSION`] of the agent.
@@ -339,6 +341,7 @@ pub struct BootstrapParams {
 
 /// The answer to `POST /agent/bootstrap` and `POST /agent/token`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CallbackGrant {
     /// The callback token.
     pub token: String,

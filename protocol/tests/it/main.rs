@@ -12,5 +12,7 @@ mod golden_routes;
 mod golden_terminal;
 mod golden_views;
 mod golden_words;
+#[cfg(feature = "schema")]
+mod openapi;
 mod properties;
 mod unknown_fields;

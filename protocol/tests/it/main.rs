@@ -3,6 +3,7 @@
 //! A change of a snapshot is a change of the protocol: fields may be added, never renamed or removed. After a wanted
 //! change, `INSTA_UPDATE=always cargo test -p ringfence-protocol --all-features` writes the snapshots anew.
 
+mod documents;
 mod examples;
 mod golden_claims;
 mod golden_link;

@@ -64,7 +64,7 @@ async fn serve(options: StackOptions) -> Result<()> {
     };
     say("machines are plain processes: unconfined, for a first look only");
     say(format!("logs: {}", stack.state_dir().join("logs").display()));
-    say(format!("API token of the local cloud: {}", stack.secrets().cloud_token));
+    say(format!("API token of the local cloud: {}", stack.secrets().cloud_tokens[0]));
     println!("READY url={}", stack.origin());
     tokio::select! {
         _ = interrupt.recv() => {}

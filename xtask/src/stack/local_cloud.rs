@@ -11,10 +11,6 @@ use super::child::Child;
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Ends the program's whole group when our end of standard input closes: the program itself need not watch for it. The
-/// shell becomes the program, so that the process we started is the process we kill.
-const LEASH: &str = "exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) >/dev/null 2>&1 & exec \"$@\" 3<&- </dev/null";
-
 /// What to start.
 pub(super) struct Order<'a> {
     pub(super) program: &'a Path,
@@ -22,7 +18,8 @@ pub(super) struct Order<'a> {
     pub(super) state_dir: &'a Path,
     pub(super) driver: Driver,
     pub(super) port: u16,
-    pub(super) token: &'a str,
+    pub(super) tokens: &'a [String],
+    pub(super) more_args: &'a [String],
 }
 
 /// A running `local-cloud`.
@@ -33,14 +30,15 @@ pub(super) struct LocalCloud {
 impl LocalCloud {
     /// Starts the program and waits for its word that it serves.
     pub(super) async fn start(order: &Order<'_>, log: &Path) -> Result<Self> {
-        let mut command = Command::new("sh");
-        command.args(["-c", LEASH, "leash"]).arg(order.program);
+        let mut command = Command::new(order.program);
         command.arg("--listen").arg(format!("127.0.0.1:{}", order.port));
         command.arg("--state-dir").arg(order.state_dir);
         command.arg("--driver").arg(match order.driver {
             Driver::Process => "process",
         });
-        command.arg("--agent-bin").arg(order.agent).arg("--token").arg(order.token);
+        command.arg("--agent-bin").arg(order.agent).arg("--exit-with-stdin").args(order.more_args);
+        // Not an argument: every process of the machine can read those.
+        command.env("LOCAL_CLOUD_TOKENS", order.tokens.join(","));
         let mut child = Child::spawn("local-cloud", command, log)?;
         child.read_line(START_TIMEOUT, |line| line.starts_with("READY ").then_some(())).await?;
         Ok(Self { child })
@@ -68,7 +66,8 @@ mod tests {
     /// A program that says READY, leaves its process id in its state directory and stays.
     fn stand_in(dir: &Path) -> PathBuf {
         let path = dir.join("stand-in");
-        let script = "#!/bin/sh\nwhile [ \"$1\" != --state-dir ]; do shift; done\necho $$ >\"$2/pid\"\necho READY url=x\nsleep 600 & wait\n";
+        let script =
+            "#!/bin/sh\nwhile [ \"$1\" != --state-dir ]; do shift; done\necho $$ >\"$2/pid\"\necho READY url=x\ncat\n";
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
@@ -82,7 +81,8 @@ mod tests {
             state_dir: dir,
             driver: Driver::Process,
             port: 1,
-            token: "t",
+            tokens: &[],
+            more_args: &[],
         };
         LocalCloud::start(&order, &dir.join("log")).await.unwrap()
     }

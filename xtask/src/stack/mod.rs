@@ -50,12 +50,21 @@ pub struct StackOptions {
     pub driver: Driver,
     /// Further variables of the Worker, or other values for the usual ones.
     pub vars: Vec<(String, String)>,
+    /// Further arguments of `local-cloud`, such as `--boot-delay-ms`.
+    pub cloud_args: Vec<String>,
 }
 
 impl StackOptions {
     /// The usual stack on free ports.
     pub fn new(artifacts: Artifacts, state_dir: impl Into<PathBuf>) -> Self {
-        Self { artifacts, state_dir: state_dir.into(), port: None, driver: Driver::Process, vars: Vec::new() }
+        Self {
+            artifacts,
+            state_dir: state_dir.into(),
+            port: None,
+            driver: Driver::Process,
+            vars: Vec::new(),
+            cloud_args: Vec::new(),
+        }
     }
 
     /// Sets a variable of the Worker.
@@ -182,7 +191,8 @@ impl Stack {
                 state_dir: &self.state_dir.join("local-cloud"),
                 driver: self.options.driver,
                 port: self.cloud_port,
-                token: &self.secrets.cloud_token,
+                tokens: &self.secrets.cloud_tokens,
+                more_args: &self.options.cloud_args,
             };
             *guard = Some(LocalCloud::start(&order, &self.log("local-cloud")).await?);
         }

@@ -18,8 +18,8 @@ pub struct Secrets {
     pub keyring: Value,
     /// Marks what this installation made at a provider.
     pub installation_id: String,
-    /// The API token that the local cloud accepts.
-    pub cloud_token: String,
+    /// The API tokens that the local cloud accepts, each for a project of its own.
+    pub cloud_tokens: [String; 2],
 }
 
 impl Secrets {
@@ -31,7 +31,7 @@ impl Secrets {
         let secrets = Self {
             keyring: keys::new_keyring("local"),
             installation_id: keys::random_base32(12),
-            cloud_token: format!("local-{}", keys::random_base32(32)),
+            cloud_tokens: std::array::from_fn(|_| format!("local-{}", keys::random_base32(32))),
         };
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(serde_json::to_string_pretty(&secrets)?.as_bytes())?;

@@ -1,0 +1,152 @@
+//! `cargo xtask test`: the suites, each with its own runner, counted together.
+
+mod count;
+mod runner;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use self::count::{Count, Format};
+use crate::build::{self, Profile, web};
+use crate::progress::{human, say};
+use crate::toolchain::{Toolchain, browser};
+use crate::{project, run};
+
+/// One suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// All crates' own tests, and the control plane on native SQLite.
+    Native,
+    /// The browser UI's own tests.
+    Web,
+    /// The whole of Ringfence on this machine, through its API.
+    E2e,
+    /// The browser UI in a real browser, on the whole of Ringfence.
+    Browser,
+}
+
+const ALL: [Suite; 4] = [Suite::Native, Suite::Web, Suite::E2e, Suite::Browser];
+
+/// Tells tests to leave out what takes minutes.
+const QUICK_VAR: &str = "RINGFENCE_TEST_QUICK";
+
+/// How one suite went.
+struct Outcome {
+    suite: Suite,
+    count: Count,
+    duration: Duration,
+}
+
+/// Runs the suites to the end, whatever fails, and counts.
+pub fn run(only: Option<Suite>, quick: bool, filter: Option<&str>) -> Result<()> {
+    let chosen = ALL.into_iter().filter(|suite| match only {
+        Some(only) => *suite == only,
+        None => !(quick && *suite == Suite::Browser),
+    });
+    let outcomes: Vec<Outcome> = chosen.map(|suite| outcome_of(suite, quick, filter)).collect();
+    let mut total = Count::default();
+    for Outcome { suite, count, duration } in &outcomes {
+        eprintln!("{:>8}  {:<10} {count}", format!("{suite:?}").to_lowercase(), human(*duration));
+        total += *count;
+    }
+    println!("{total}");
+    if total.failed > 0 {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+fn outcome_of(suite: Suite, quick: bool, filter: Option<&str>) -> Outcome {
+    eprintln!("▸ {suite:?} tests");
+    let started = Instant::now();
+    let result = match suite {
+        Suite::Native => native(quick, filter),
+        Suite::Web => web_units(filter),
+        Suite::E2e => end_to_end(quick, filter),
+        Suite::Browser => in_browser(quick, filter),
+    };
+    // A suite that could not run at all is a failure, not a suite without tests.
+    let count = result.unwrap_or_else(|error| {
+        eprintln!("✗ {error:#}");
+        Count { failed: 1, ..Count::default() }
+    });
+    Outcome { suite, count, duration: started.elapsed() }
+}
+
+fn native(quick: bool, filter: Option<&str>) -> Result<Count> {
+    let mut command = cargo_tests(&["--workspace"]);
+    command.args(filter);
+    runner::run(quick_var(&mut command, quick), Format::Cargo)
+}
+
+fn web_units(filter: Option<&str>) -> Result<Count> {
+    let web = project::root().join("web");
+    if !web.join("package.json").is_file() {
+        say("web/ has no package yet");
+        return Ok(Count::default());
+    }
+    web::install_packages(&web)?;
+    let mut command = run::command("npm");
+    command.args(["test", "--silent", "--"]).args(filter).current_dir(&web);
+    runner::run(&mut command, Format::Vitest)
+}
+
+fn end_to_end(quick: bool, filter: Option<&str>) -> Result<Count> {
+    if !exists("tests/e2e/main.rs") {
+        say("tests/e2e is empty");
+        return Ok(Count::default());
+    }
+    build::all(&Toolchain::ensure()?, Profile::Dev)?;
+    let mut command = cargo_tests(&["-p", "ringfence", "--test", "e2e"]);
+    command.args(filter);
+    runner::run(quick_var(&mut command, quick), Format::Cargo)
+}
+
+fn in_browser(quick: bool, filter: Option<&str>) -> Result<Count> {
+    let dir = project::root().join("tests/browser");
+    if !has_browser_tests(&dir) {
+        say("tests/browser is empty");
+        return Ok(Count::default());
+    }
+    let chromium = browser::ensure()?;
+    build::all(&Toolchain::ensure()?, Profile::Dev)?;
+    web::install_packages(&dir)?;
+    let mut command = run::command("node");
+    command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
+    if let Some(filter) = filter {
+        command.arg(format!("--test-name-pattern={filter}"));
+    }
+    command.current_dir(&dir).env("RINGFENCE_CHROMIUM", chromium);
+    // The tests start `xtask dev` themselves; this very program spares them a wait for cargo.
+    command.env("RINGFENCE_XTASK", std::env::current_exe()?);
+    runner::run(quick_var(&mut command, quick), Format::Node)
+}
+
+/// `cargo nextest run` where there is nextest, which runs tests side by side; else `cargo test`.
+fn cargo_tests(selection: &[&str]) -> Command {
+    let mut command = run::command("cargo");
+    if run::find_program("cargo-nextest").is_some() {
+        command.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass", "--status-level=fail"]);
+    } else {
+        command.args(["test", "--no-fail-fast"]);
+    }
+    command.args(selection);
+    command
+}
+
+fn quick_var(command: &mut Command, quick: bool) -> &mut Command {
+    if quick { command.env(QUICK_VAR, "1") } else { command }
+}
+
+fn exists(path: &str) -> bool {
+    project::root().join(path).is_file()
+}
+
+fn has_browser_tests(dir: &Path) -> bool {
+    let Ok(entries) = dir.read_dir() else { return false };
+    entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains(".test."))
+}

@@ -30,7 +30,9 @@ CREATE TABLE sign_in_links (
   secret_sha256 TEXT NOT NULL,
   created_at_ms INTEGER NOT NULL,
   expires_at_ms INTEGER NOT NULL,
-  consumed_at_ms INTEGER
+  consumed_at_ms INTEGER,
+  -- The session the link was traded for: what follows in the batch selects by it.
+  consumed_by TEXT
 );
 CREATE INDEX sign_in_links_by_expiry ON sign_in_links (expires_at_ms);
 

@@ -1,8 +1,12 @@
 //! Ringfence's control plane: entry points only.
 
+pub mod app;
+pub mod cloudflare;
+pub mod config;
 pub mod domain;
 pub mod error;
 pub mod ports;
+pub mod store;
 
 #[cfg(target_arch = "wasm32")]
 mod entry {

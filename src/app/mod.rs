@@ -1,0 +1,13 @@
+//! Use cases, one file per verb: load → decide (domain) → commit (compare-and-set) → effects.
+
+pub mod actor;
+pub mod api_tokens;
+pub mod caller;
+pub mod revoke;
+pub mod sessions;
+pub mod settings;
+pub mod sign_in;
+pub mod text;
+pub mod users;
+
+pub use settings::Settings;

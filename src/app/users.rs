@@ -1,0 +1,145 @@
+//! What admins do with users: create, list, suspend, resume, make sign-in links, read the audit log.
+
+use ringfence_protocol::ids::{TenantId, UserId};
+use ringfence_protocol::params::{CreateUserParams, ListParams};
+use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::state::{Role, UserState};
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::{AuditView, Page, SignInLinkView, UserView};
+
+use super::caller::Caller;
+use super::sessions::user_view;
+use super::text::display_name;
+use super::{revoke, sign_in};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::ports::{DbError, Platform};
+use crate::store::audit::{self, AuditRow};
+use crate::store::identity::{self, UserRow};
+use crate::store::{changed, many, one};
+
+/// Items of a page when none are asked for, and at most.
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+
+/// How many items a page holds.
+pub fn page_limit(limit: Option<u32>) -> Result<u32> {
+    match limit {
+        None => Ok(DEFAULT_LIMIT),
+        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Some(_) => Err(Error::new(ErrorCode::InvalidParameter, "limit: from 1 to 200.")),
+    }
+}
+
+/// Creates a user, in a tenant of their own. They sign in with a link made afterwards.
+pub async fn create(p: &impl Platform, caller: &Caller, params: CreateUserParams) -> Result<UserView> {
+    caller.require_admin()?;
+    let name = display_name("name", &params.name)?;
+    let role = params.role.unwrap_or(Role::Member);
+    let now = p.now();
+    let (id, tenant): (UserId, TenantId) = (p.id(), p.id());
+    let [insert_tenant, insert_user] = identity::insert_user(id, tenant, &name, role, now);
+    let act = caller.act("user.create", id, format!("{name} ({role})"));
+    match p.batch(vec![insert_tenant, insert_user, audit::record(&act, now)]).await {
+        Ok(_) => {}
+        Err(DbError::Constraint(_)) => {
+            return Err(Error::new(
+                ErrorCode::Conflict,
+                "There is a user of this name already. Nothing was created; choose another name.",
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let user = UserRow { id, tenant_id: tenant, name, role, state: UserState::Active, created_at_ms: now.get() };
+    Ok(user_view(&user))
+}
+
+/// Every user.
+pub async fn list(p: &impl Platform, caller: &Caller, params: ListParams) -> Result<Page<UserView>> {
+    caller.require_admin()?;
+    let limit = page_limit(params.limit)?;
+    let after = params.cursor.unwrap_or_default();
+    let rows: Vec<UserRow> = many(p, identity::list_users(&after, limit)).await?;
+    let next_cursor = (rows.len() == limit as usize).then(|| rows.last().map(|row| row.id.to_string())).flatten();
+    Ok(Page { items: rows.iter().map(user_view).collect(), next_cursor })
+}
+
+/// One user.
+pub async fn get(p: &impl Platform, caller: &Caller, id: UserId) -> Result<UserView> {
+    caller.require_admin()?;
+    let row: UserRow = one(p, identity::user_by_id(id)).await?.ok_or_else(|| Error::not_found("user"))?;
+    Ok(user_view(&row))
+}
+
+/// Ends the user's sessions, closes what they have open and lets them open nothing more. Their nodes and workspaces stay.
+pub async fn suspend(p: &impl Platform, caller: &Caller, id: UserId) -> Result<UserView> {
+    caller.require_admin()?;
+    if id == caller.user.id {
+        return Err(Error::new(
+            ErrorCode::Conflict,
+            "You cannot suspend yourself: nobody might be left to resume you.",
+        ));
+    }
+    let now = p.now();
+    let act = caller.act("user.suspend", id, "");
+    p.batch(vec![
+        identity::set_user_state(id, UserState::Active, UserState::Suspended),
+        audit::record_if_changed(&act, now),
+        identity::revoke_all_sessions(id, now),
+        identity::insert_revocations_of_user(id, now),
+    ])
+    .await?;
+    let view = get(p, caller, id).await?;
+    revoke::fan_out(p, id).await?;
+    Ok(view)
+}
+
+/// Lets a suspended user sign in again. Their API tokens work again; their sessions stay ended.
+pub async fn resume(p: &impl Platform, caller: &Caller, id: UserId) -> Result<UserView> {
+    caller.require_admin()?;
+    let act = caller.act("user.resume", id, "");
+    p.batch(vec![
+        identity::set_user_state(id, UserState::Suspended, UserState::Active),
+        audit::record_if_changed(&act, p.now()),
+    ])
+    .await?;
+    get(p, caller, id).await
+}
+
+/// Makes a one-time sign-in link for an active user.
+pub async fn sign_in_link(p: &impl Platform, config: &Config, caller: &Caller, id: UserId) -> Result<SignInLinkView> {
+    let user = get(p, caller, id).await?;
+    if user.state != UserState::Active {
+        return Err(Error::new(ErrorCode::Conflict, "The user is suspended. Resume them first."));
+    }
+    let now = p.now();
+    let link = sign_in::new_link(&config.keyring, config.origin(), p.id(), p.bytes(), id, now);
+    let act = caller.act("sign_in_link.create", link.id, id.to_string());
+    let outcomes = p.batch(vec![link.statement, audit::record(&act, now)]).await?;
+    if !changed(&outcomes, 0) {
+        return Err(Error::internal("the sign-in link was not written"));
+    }
+    Ok(SignInLinkView { url: link.url, expires_at: link.expires_at })
+}
+
+/// The audit log, newest first.
+pub async fn audit_log(p: &impl Platform, caller: &Caller, params: ListParams) -> Result<Page<AuditView>> {
+    caller.require_admin()?;
+    let limit = page_limit(params.limit)?;
+    let before = match params.cursor {
+        None => i64::MAX >> 10, // 2^53: the largest the database takes on the wire
+        Some(text) => text.parse().map_err(|_| Error::new(ErrorCode::InvalidParameter, "cursor: not one of ours."))?,
+    };
+    let rows: Vec<AuditRow> = many(p, audit::list(before, limit)).await?;
+    let next_cursor = (rows.len() == limit as usize).then(|| rows.last().map(|row| row.id.to_string())).flatten();
+    let view = |row: AuditRow| AuditView {
+        id: row.id,
+        at: UnixMillis::new(row.at_ms),
+        actor: row.actor,
+        action: row.action,
+        subject: row.subject,
+        source_address: row.source_address,
+        detail: row.detail,
+    };
+    Ok(Page { items: rows.into_iter().map(view).collect(), next_cursor })
+}

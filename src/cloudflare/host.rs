@@ -1,0 +1,88 @@
+//! Everything a use case needs, made from the Worker's environment.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
+use ringfence_protocol::time::UnixMillis;
+use worker::Env;
+
+use super::d1;
+use super::stub::{self, NodeCall};
+use crate::ports::{Clock, Db, DbError, Entropy, Nodes, Outcome, Statement, Unreachable};
+
+/// Name of the D1 binding in wrangler.toml.
+pub const DB_BINDING: &str = "DB";
+/// Name of the Durable Object binding in wrangler.toml.
+pub const NODES_BINDING: &str = "NODES";
+
+/// The platform of one request or one event of an object.
+#[derive(Clone)]
+pub struct Host {
+    env: Env,
+    usage: Arc<Usage>,
+}
+
+/// What the database was asked on behalf of one request, for the log and the budgets of DESIGN.md section 11.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// Statements run.
+    pub statements: AtomicU64,
+    /// Rows read, as D1 bills them.
+    pub rows_read: AtomicU64,
+    /// Rows written, as D1 bills them: an insert into a table with two indexes writes three.
+    pub rows_written: AtomicU64,
+}
+
+impl Host {
+    /// The platform with these bindings.
+    pub fn new(env: Env) -> Self {
+        Self { env, usage: Arc::default() }
+    }
+
+    /// What has been asked of the database through this value and its clones.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// The bindings.
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+}
+
+impl Clock for Host {
+    fn now(&self) -> UnixMillis {
+        UnixMillis::new(i64::try_from(worker::Date::now().as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+impl Entropy for Host {
+    fn fill(&self, bytes: &mut [u8]) {
+        // The platform's generator does not fail. If it ever did, no request may go on with guessable secrets.
+        if getrandom::fill(bytes).is_err() {
+            std::process::abort();
+        }
+    }
+}
+
+impl Db for Host {
+    async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Outcome>, DbError> {
+        let database = self.env.d1(DB_BINDING).map_err(|error| DbError::Unavailable(error.to_string()))?;
+        d1::batch(&database, statements, &self.usage).await
+    }
+}
+
+impl Nodes for Host {
+    async fn wake(&self, node: NodeId, at: UnixMillis) -> Result<(), Unreachable> {
+        stub::call(&self.env, node, &NodeCall::Wake { at }).await
+    }
+
+    async fn revoke(&self, node: NodeId, grants: &[GrantId]) -> Result<(), Unreachable> {
+        stub::call(&self.env, node, &NodeCall::Revoke { grants: grants.to_vec() }).await
+    }
+
+    async fn close_viewers(&self, node: NodeId, workspace: WorkspaceId) -> Result<(), Unreachable> {
+        stub::call(&self.env, node, &NodeCall::CloseViewers { workspace }).await
+    }
+}

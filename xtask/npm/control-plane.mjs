@@ -99,11 +99,16 @@ async function migrate() {
   return databases;
 }
 
-/** One request of the parent: an SQL statement, or a run of the scheduled handler. */
+/** One request of the parent: SQL, one statement or several all or none, or a run of the scheduled handler. */
 async function answer(request, databases) {
   if (request.sql !== undefined) {
     const statement = databases.get(request.database ?? "DB").prepare(request.sql);
     return (await statement.bind(...(request.params ?? [])).all()).results;
+  }
+  if (request.batch !== undefined) {
+    const database = databases.get(request.database ?? "DB");
+    const statements = request.batch.map(({ sql, params }) => database.prepare(sql).bind(...params));
+    return (await database.batch(statements)).map(({ results }) => results);
   }
   if (request.cron !== undefined) {
     const worker = await runtime.getWorker();

@@ -65,7 +65,7 @@ async fn serve(options: StackOptions) -> Result<()> {
     say("machines are plain processes: unconfined, for a first look only");
     say(format!("logs: {}", stack.state_dir().join("logs").display()));
     say(format!("API token of the local cloud: {}", stack.secrets().cloud_tokens[0]));
-    println!("READY url={}", stack.origin());
+    println!("READY url={} sign-in={}", stack.origin(), stack.admin_sign_in_link().await?);
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod check;
+pub mod clock;
 pub mod dev;
 pub mod keys;
 pub mod progress;

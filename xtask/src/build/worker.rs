@@ -14,8 +14,16 @@ use crate::toolchain::Toolchain;
 use crate::{project, run};
 
 /// What the Worker is compiled from. Text that the sources include (migrations, boot files) counts.
-const INPUTS: [&str; 8] =
-    ["src", "protocol", "cloud-init", "d1-migrations", "Cargo.toml", "Cargo.lock", "wrangler.toml", "docs/errors.md"];
+const INPUTS: [&str; 8] = [
+    "src",
+    "protocol",
+    "cloud-init",
+    "d1-migrations",
+    "Cargo.toml",
+    "Cargo.lock",
+    "wrangler.toml",
+    "docs/openapi.json",
+];
 
 /// The folder that `wrangler.toml` names in `main`.
 pub fn output_dir() -> PathBuf {

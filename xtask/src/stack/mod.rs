@@ -10,6 +10,7 @@
 //! head of a process group, ends when its standard input does, and so does not outlive us, however we end. Both halves can
 //! be killed and started again on the same ports and state, which is what the failure tests are about.
 
+mod admin;
 mod child;
 mod control_plane;
 mod local_cloud;
@@ -19,7 +20,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::{Map, Value};
+use ringfence::ports::{self, Statement};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
@@ -139,14 +141,21 @@ impl Stack {
     /// Runs one SQL statement on D1 and returns its rows as objects.
     pub async fn d1(&self, sql: &str, params: &[Value]) -> Result<Vec<Map<String, Value>>> {
         let mut guard = self.control_plane.lock().await;
-        let result = running(&mut guard)?.ask(serde_json::json!({ "sql": sql, "params": params })).await?;
+        let result = running(&mut guard)?.ask(json!({ "sql": sql, "params": params })).await?;
         Ok(serde_json::from_value(result)?)
+    }
+
+    /// Runs statements of the store on D1, all or none.
+    pub async fn d1_batch(&self, statements: &[Statement]) -> Result<()> {
+        let batch: Vec<Value> = statements.iter().map(|s| json!({ "sql": s.sql, "params": params(s) })).collect();
+        let mut guard = self.control_plane.lock().await;
+        running(&mut guard)?.ask(json!({ "batch": batch })).await.map(drop)
     }
 
     /// Runs the scheduled handler once, as Cloudflare's cron would.
     pub async fn run_cron(&self, cron: &str) -> Result<()> {
         let mut guard = self.control_plane.lock().await;
-        running(&mut guard)?.ask(serde_json::json!({ "cron": cron })).await.map(drop)
+        running(&mut guard)?.ask(json!({ "cron": cron })).await.map(drop)
     }
 
     /// Ends workerd with SIGKILL, in the middle of whatever it does.
@@ -161,7 +170,7 @@ impl Stack {
     pub async fn start_control_plane(&self) -> Result<()> {
         let mut guard = self.control_plane.lock().await;
         if guard.is_none() {
-            let order = serde_json::json!({
+            let order = json!({
                 "tools": self.tools,
                 "config": project::root().join("wrangler.toml"),
                 "port": self.port,
@@ -201,6 +210,8 @@ impl Stack {
 
     /// Ends everything in good order: the machines first, while they can still say so.
     pub async fn stop(self) -> Result<()> {
+        // One that was killed left its machines behind; only a new one knows them.
+        self.start_local_cloud().await?;
         if let Some(local_cloud) = self.local_cloud.lock().await.take() {
             local_cloud.stop().await?;
         }
@@ -239,6 +250,17 @@ impl Stack {
 
 fn running(guard: &mut Option<ControlPlane>) -> Result<&mut ControlPlane> {
     guard.as_mut().context("the control plane is not running")
+}
+
+/// The parameters of a statement as D1 takes them.
+fn params(statement: &Statement) -> Vec<Value> {
+    let to_json = |value: &ports::Value| match value {
+        ports::Value::Null => Value::Null,
+        ports::Value::Int(number) => json!(number),
+        ports::Value::Real(number) => json!(number),
+        ports::Value::Text(text) => json!(text),
+    };
+    statement.params.iter().map(to_json).collect()
 }
 
 /// A port that was free a moment ago.

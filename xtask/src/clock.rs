@@ -1,0 +1,12 @@
+//! The one place of this crate that asks what the time is.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ringfence_protocol::time::UnixMillis;
+
+/// Now.
+#[expect(clippy::disallowed_methods, reason = "this module owns the clock")]
+pub fn now() -> UnixMillis {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis::new(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}

@@ -3,6 +3,11 @@
 pub mod keyring;
 pub mod lifecycle;
 pub mod mac;
+pub mod node;
+pub mod placement;
 pub mod proof;
 pub mod seal;
+pub mod ticket;
 pub mod token;
+pub mod user_data;
+pub mod workspace;

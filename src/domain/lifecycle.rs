@@ -1,0 +1,205 @@
+//! What the machines of nodes and workspaces share: how long each state may last, how failures are named and how
+//! attempts are spaced. Every deadline comes from exactly one constant here; `Timing` lets an installation change it.
+
+use std::time::Duration;
+
+use ringfence_protocol::state::Isolation;
+use ringfence_protocol::time::UnixMillis;
+
+/// From the row to the first call of the provider.
+pub const REQUESTED_SECS: u64 = 60;
+/// From the first call to a machine that exists.
+pub const PROVISIONING_SECS: u64 = 300;
+/// From the machine to an agent that is ready.
+pub const BOOTING_SECS: u64 = 600;
+/// How long a machine whose agent is no longer trusted is kept for its owner to look at.
+pub const QUARANTINED_SECS: u64 = 900;
+/// The first deadline of a deletion; later ones double up to [`DESTROYING_MAX_SECS`].
+pub const DESTROYING_SECS: u64 = 600;
+/// The longest pause between two looks at a deletion that does not end.
+pub const DESTROYING_MAX_SECS: u64 = 3600;
+/// How long lists must stay empty after the last create call before a machine that was never seen counts as never made.
+pub const SETTLE_SECS: u64 = 600;
+/// How long a node without workspaces waits for the next one of its user.
+pub const IDLE_TIMEOUT_SECS: u64 = 30 * 60;
+/// Hard maximum life of a node of one workspace.
+pub const EPHEMERAL_LIFETIME_SECS: u64 = 60 * 60;
+/// Hard maximum life of a shared node: a week.
+pub const USER_LIFETIME_SECS: u64 = 7 * 24 * 3600;
+/// Hard maximum life of a dedicated node: thirty days.
+pub const DEDICATED_LIFETIME_SECS: u64 = 30 * 24 * 3600;
+/// How long a create call may still be on its way after its caller died: nobody looks for its machine earlier.
+pub const CREATE_GRACE_SECS: u64 = 5;
+/// How long a workspace may wait for its node: all of a node's states up to Ready, and a minute.
+pub const PLACING_SECS: u64 = REQUESTED_SECS + PROVISIONING_SECS + BOOTING_SECS + 60;
+/// How long an agent may take to make a workspace.
+pub const CREATING_SECS: u64 = 120;
+/// How long an agent may take to stop, start or remove a workspace.
+pub const COMMAND_SECS: u64 = 120;
+/// First pause after a failed attempt.
+pub const BACKOFF_FIRST_SECS: u64 = 1;
+/// Longest pause between attempts while the state's first deadline is ahead.
+pub const BACKOFF_MAX_SECS: u64 = 60;
+
+/// How long things take. One field for each constant above that an installation may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// [`REQUESTED_SECS`]
+    pub requested: Duration,
+    /// [`PROVISIONING_SECS`]
+    pub provisioning: Duration,
+    /// [`BOOTING_SECS`]
+    pub booting: Duration,
+    /// [`QUARANTINED_SECS`]
+    pub quarantined: Duration,
+    /// [`DESTROYING_SECS`]
+    pub destroying: Duration,
+    /// [`DESTROYING_MAX_SECS`]
+    pub destroying_max: Duration,
+    /// [`SETTLE_SECS`]
+    pub settle: Duration,
+    /// [`IDLE_TIMEOUT_SECS`]
+    pub idle_timeout: Duration,
+    /// [`EPHEMERAL_LIFETIME_SECS`]
+    pub ephemeral_lifetime: Duration,
+    /// [`USER_LIFETIME_SECS`]
+    pub user_lifetime: Duration,
+    /// [`DEDICATED_LIFETIME_SECS`]
+    pub dedicated_lifetime: Duration,
+    /// [`CREATE_GRACE_SECS`]
+    pub create_grace: Duration,
+    /// [`PLACING_SECS`]
+    pub placing: Duration,
+    /// [`CREATING_SECS`]
+    pub creating: Duration,
+    /// [`COMMAND_SECS`]
+    pub command: Duration,
+    /// [`BACKOFF_FIRST_SECS`]
+    pub backoff_first: Duration,
+    /// [`BACKOFF_MAX_SECS`]
+    pub backoff_max: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Self {
+            requested: secs(REQUESTED_SECS),
+            provisioning: secs(PROVISIONING_SECS),
+            booting: secs(BOOTING_SECS),
+            quarantined: secs(QUARANTINED_SECS),
+            destroying: secs(DESTROYING_SECS),
+            destroying_max: secs(DESTROYING_MAX_SECS),
+            settle: secs(SETTLE_SECS),
+            idle_timeout: secs(IDLE_TIMEOUT_SECS),
+            ephemeral_lifetime: secs(EPHEMERAL_LIFETIME_SECS),
+            user_lifetime: secs(USER_LIFETIME_SECS),
+            dedicated_lifetime: secs(DEDICATED_LIFETIME_SECS),
+            create_grace: secs(CREATE_GRACE_SECS),
+            placing: secs(PLACING_SECS),
+            creating: secs(CREATING_SECS),
+            command: secs(COMMAND_SECS),
+            backoff_first: secs(BACKOFF_FIRST_SECS),
+            backoff_max: secs(BACKOFF_MAX_SECS),
+        }
+    }
+}
+
+impl Timing {
+    /// The longest life of a node of that isolation. Nothing extends it.
+    pub const fn lifetime(&self, isolation: Isolation) -> Duration {
+        match isolation {
+            Isolation::User => self.user_lifetime,
+            Isolation::Ephemeral => self.ephemeral_lifetime,
+            Isolation::Dedicated => self.dedicated_lifetime,
+        }
+    }
+}
+
+/// What a machine needs to know to decide beside its own state: values only, so that a decision can be replayed.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// Now.
+    pub now: UnixMillis,
+    /// A random number that spreads retries.
+    pub jitter: u32,
+    /// How long things take.
+    pub timing: &'a Timing,
+}
+
+impl Moment<'_> {
+    /// When to try again after `failures` failures in a row: doubling pauses up to `longest`, each shortened by up to a half at random.
+    pub fn backoff(&self, failures: u32, longest: Duration) -> UnixMillis {
+        let doubled = self.timing.backoff_first.saturating_mul(1_u32 << failures.min(20));
+        let pause = doubled.min(longest);
+        let spread = pause / 2;
+        let share = spread.saturating_mul(self.jitter % 1000) / 1000;
+        self.now + (pause - share)
+    }
+}
+
+/// A transition that a state does not allow. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// It is being destroyed or gone, and nothing brings it back.
+    Ending,
+    /// It has not come so far.
+    TooEarly,
+    /// An observation that cannot be of the current state: late, repeated or out of order.
+    Stale,
+}
+
+/// Declares the stable words for why something failed.
+macro_rules! failures {
+    ($($(#[$doc:meta])* $code:ident = $word:literal, $sentence:literal;)*) => {
+        /// Why a node or workspace failed or ends. Stable words: they are in the API.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum FailureCode { $($(#[$doc])* $code,)* }
+
+        impl FailureCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$code),*];
+            /// The stable word.
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$code => $word),* } }
+            /// The code in a sentence, for people.
+            pub const fn sentence(self) -> &'static str { match self { $(Self::$code => $sentence),* } }
+            /// The code of a stored word.
+            pub fn parse(word: &str) -> Option<Self> { Self::ALL.iter().copied().find(|code| code.as_str() == word) }
+        }
+    };
+}
+
+failures! {
+    /// The provider has no such machine free.
+    Capacity = "capacity", "The provider has no machine of this size free there at the moment.";
+    /// The account's limit is reached.
+    Quota = "quota", "The account's limit at the provider is reached.";
+    /// The key is refused.
+    Auth = "auth", "The provider refused the credential.";
+    /// The request is refused.
+    Invalid = "invalid", "The provider refused the request.";
+    /// Nothing was asked of the provider in time.
+    RequestTimeout = "request_timeout", "The provider was not asked in time.";
+    /// The provider made no machine in time.
+    ProvisioningTimeout = "provisioning_timeout", "The provider did not make the machine in time.";
+    /// The agent did not become ready in time.
+    BootTimeout = "boot_timeout", "The machine was made, but its agent did not report ready in time.";
+    /// A second key redeemed the bootstrap token.
+    KeyConflict = "key_conflict", "Someone else tried to use the machine's one-time token, so it is not trusted any more.";
+    /// Its owner asked.
+    Deleted = "deleted", "Its owner deleted it.";
+    /// Nobody used it.
+    Idle = "idle", "It had no workspace for its idle time.";
+    /// Its hard deadline has come.
+    LifetimeOver = "lifetime_over", "Its longest life was over.";
+    /// It was drained and is empty.
+    Drained = "drained", "It was drained and its last workspace is gone.";
+    /// Its one workspace is gone.
+    WorkspaceGone = "workspace_gone", "Its only workspace is gone.";
+    /// The agent did not make the workspace in time.
+    CreateTimeout = "create_timeout", "The agent did not make the workspace in time.";
+    /// The agent could not make the workspace.
+    AgentFailed = "agent_failed", "The agent could not make or keep the workspace.";
+    /// The node of a workspace ended first.
+    NodeLost = "node_lost", "Its node ended.";
+}

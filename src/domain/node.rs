@@ -1,0 +1,547 @@
+//! The life of a node: one VM in a user's account.
+//!
+//! ```text
+//!  Requested ──create──▶ Provisioning ──instance known──▶ Booting ──agent ready──▶ Ready
+//!      │                     │                               │                     │ │
+//!      │ deadline            │ deadline, refusal             │ deadline            │ │ idle, lifetime,
+//!      ▼                     ▼                               ▼                     │ │ drained, empty
+//!    Failed ◀────────────────┴───────────────────────────────┘   key conflict      │ │
+//!      │                          Quarantined ◀────────────(from any of these)─────┘ │
+//!      │ at once                      │ deadline                                     │
+//!      ▼                              ▼                                              │
+//!  Destroying ◀──────────────────── DELETE, from every state ────────────────────────┘
+//!      │ provider says 404, or never asked, or lists stayed empty for the settling time
+//!      ▼
+//!     Gone
+//! ```
+//!
+//! Invariants. A create call is recorded before it is made, and after it the next step is to look (`Find`), never to
+//! create again blindly: a lost answer is found again. Every state but Gone has a deadline. Only a tick or the answer of
+//! the provider asks for calls: what arrives from people or agents records its intent and nothing else.
+
+use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::EventKind;
+
+use super::lifecycle::{Denied, FailureCode, Moment};
+
+mod answers;
+
+/// Where a node is, with what belongs to that state alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// A row exists; nothing was asked of the provider.
+    Requested,
+    /// The provider is, or may be, making the machine.
+    Provisioning {
+        /// What to ask next.
+        next: Provision,
+    },
+    /// The machine exists; its agent has not reported ready.
+    Booting,
+    /// The agent takes workspaces.
+    Ready {
+        /// Since when it has had no workspace.
+        warm_since: Option<UnixMillis>,
+    },
+    /// It could not be made.
+    Failed {
+        /// Why.
+        code: FailureCode,
+    },
+    /// Its agent is not trusted any more.
+    Quarantined {
+        /// Why.
+        code: FailureCode,
+    },
+    /// The machine is being deleted.
+    Destroying {
+        /// Why.
+        code: FailureCode,
+        /// What to ask next.
+        next: Destroy,
+        /// How many of its deadlines have passed.
+        overdue: u32,
+    },
+    /// No machine is left. Final.
+    Gone {
+        /// Why it was destroyed.
+        code: FailureCode,
+    },
+}
+
+/// What a provisioning node asks next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provision {
+    /// Make the machine: none exists by what we know.
+    Create,
+    /// Look for it by its label: it may exist.
+    Find,
+}
+
+/// What a node that is being destroyed asks next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destroy {
+    /// Look for the machine by its label: we never learnt its id.
+    Find,
+    /// Delete it.
+    Delete,
+    /// See whether it is gone.
+    Confirm,
+}
+
+/// The provider's name for a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct InstanceId(pub String);
+
+/// A machine at the provider, as far as we need to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The provider's name for it.
+    pub id: InstanceId,
+    /// Its public address.
+    pub ipv4: Option<String>,
+    /// Its public address, or the network of it.
+    pub ipv6: Option<String>,
+}
+
+/// Why a call of the provider gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallError {
+    /// No such machine is free.
+    Capacity,
+    /// The account's limit is reached.
+    Quota,
+    /// The key is refused.
+    Auth,
+    /// Too many calls: wait that many milliseconds.
+    RateLimited {
+        /// As the provider said, if it did.
+        retry_after_ms: Option<u64>,
+    },
+    /// The request is refused.
+    Invalid,
+    /// A machine of this name exists.
+    NameTaken,
+    /// No answer, or one that says nothing: whether the effect took place is unknown.
+    Transient,
+    /// An answer we do not understand: as above.
+    Unknown,
+}
+
+/// What a deletion call said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// The provider has accepted it.
+    Accepted,
+    /// The provider knows no such machine.
+    NotFound,
+}
+
+/// What can happen to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// The provider answered the create call.
+    CreateAnswered(Result<Instance, CallError>),
+    /// The provider listed the machines that carry our label.
+    FindAnswered(Result<Vec<Instance>, CallError>),
+    /// The provider was asked for one machine.
+    GetAnswered(Result<Option<Instance>, CallError>),
+    /// The provider was told to delete one machine.
+    DeleteAnswered(InstanceId, Result<Deletion, CallError>),
+    /// The machine's agent traded its bootstrap token.
+    AgentBootstrapped,
+    /// The agent can take workspaces.
+    AgentReady,
+    /// A second key came with a valid bootstrap token.
+    KeyConflict,
+    /// Its owner wants it scheduled to, cordoned or drained.
+    PolicyRequested(NodePolicy),
+    /// Its owner wants it gone.
+    DeleteRequested,
+}
+
+/// A call of the provider. Each may run twice (I10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// Make the machine, under the node's name and label.
+    Create,
+    /// List the machines with the node's label.
+    Find,
+    /// Look at one machine.
+    Get(InstanceId),
+    /// Delete one machine.
+    Delete(InstanceId),
+}
+
+/// What is to be done after the node was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the provider, and feed the answer back.
+    Call(Call),
+    /// Close the agent's link and every viewer: their credentials do not hold any more.
+    CloseSockets,
+    /// Tell what happened.
+    Record(EventKind),
+}
+
+/// A node. What it holds is what its row holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Where it is in its life.
+    pub state: State,
+    /// Since when.
+    pub state_since: UnixMillis,
+    /// When the state ends whatever happens; none only when gone.
+    pub deadline: Option<UnixMillis>,
+    /// When it is destroyed whatever happens.
+    pub hard_deadline: UnixMillis,
+    /// How it is shared.
+    pub isolation: Isolation,
+    /// What its owner wants of it.
+    pub policy: NodePolicy,
+    /// The machine, once known.
+    pub instance: Option<Instance>,
+    /// Create calls that were made, or recorded and perhaps not made.
+    pub create_attempts: u32,
+    /// When the first of them was recorded: costs count from then.
+    pub first_create_at: Option<UnixMillis>,
+    /// When the last of them was recorded.
+    pub last_create_at: Option<UnixMillis>,
+    /// When to ask the provider next.
+    pub next_attempt_at: Option<UnixMillis>,
+    /// Attempts that failed in a row.
+    pub failures: u32,
+    /// Grows when the agent must lose its credentials.
+    pub agent_epoch: i64,
+    /// Whether the agent has said that it can take workspaces.
+    pub agent_ready: bool,
+    /// Places that workspaces hold: counted when the row was read, never stored.
+    pub places_taken: u32,
+}
+
+impl Node {
+    /// A node nobody has asked the provider for yet, with one place taken.
+    pub fn requested(isolation: Isolation, at: &Moment<'_>) -> Self {
+        let hard_deadline = at.now + at.timing.lifetime(isolation);
+        Self {
+            state: State::Requested,
+            state_since: at.now,
+            deadline: Some((at.now + at.timing.requested).min(hard_deadline)),
+            hard_deadline,
+            isolation,
+            policy: NodePolicy::Schedulable,
+            instance: None,
+            create_attempts: 0,
+            first_create_at: None,
+            last_create_at: None,
+            next_attempt_at: Some(at.now),
+            failures: 0,
+            agent_epoch: 1,
+            agent_ready: false,
+            places_taken: 1,
+        }
+    }
+
+    /// Applies what happened. On `Denied` nothing has changed.
+    pub fn handle(&mut self, event: Event, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match event {
+            Event::Tick => Ok(self.tick(at)),
+            Event::CreateAnswered(answer) => self.create_answered(answer, at),
+            Event::FindAnswered(answer) => self.find_answered(answer, at),
+            Event::GetAnswered(answer) => self.get_answered(answer, at),
+            Event::DeleteAnswered(id, answer) => self.delete_answered(&id, answer, at),
+            Event::AgentBootstrapped => self.agent_bootstrapped(),
+            Event::AgentReady => self.agent_became_ready(at),
+            Event::KeyConflict => self.key_conflict(at),
+            Event::PolicyRequested(policy) => self.policy_requested(policy),
+            Event::DeleteRequested => Ok(self.delete_requested(at)),
+        }
+    }
+
+    /// When to tick next, whatever else happens. None only when gone.
+    pub fn poll_timeout(&self) -> Option<UnixMillis> {
+        let work = match self.state {
+            State::Requested | State::Provisioning { .. } | State::Destroying { .. } => self.next_attempt_at,
+            State::Booting if self.agent_ready || self.abandoned() => Some(self.state_since),
+            State::Ready { .. } if self.abandoned() => Some(self.state_since),
+            State::Ready { warm_since } if warm_since.is_none() == (self.places_taken == 0) => Some(self.state_since),
+            State::Booting | State::Ready { .. } | State::Failed { .. } | State::Quarantined { .. } | State::Gone { .. } => {
+                None
+            }
+        };
+        match (work, self.deadline) {
+            (Some(work), Some(deadline)) => Some(work.min(deadline)),
+            (work, deadline) => work.or(deadline),
+        }
+    }
+
+    /// The state without its data.
+    pub const fn word(&self) -> NodeState {
+        match self.state {
+            State::Requested => NodeState::Requested,
+            State::Provisioning { .. } => NodeState::Provisioning,
+            State::Booting => NodeState::Booting,
+            State::Ready { .. } => NodeState::Ready,
+            State::Failed { .. } => NodeState::Failed,
+            State::Quarantined { .. } => NodeState::Quarantined,
+            State::Destroying { .. } => NodeState::Destroying,
+            State::Gone { .. } => NodeState::Gone,
+        }
+    }
+
+    /// Why it failed, is quarantined or ends.
+    pub const fn code(&self) -> Option<FailureCode> {
+        match self.state {
+            State::Failed { code }
+            | State::Quarantined { code }
+            | State::Destroying { code, .. }
+            | State::Gone { code } => Some(code),
+            State::Requested | State::Provisioning { .. } | State::Booting | State::Ready { .. } => None,
+        }
+    }
+
+    /// The state in a sentence, for people.
+    pub fn reason(&self) -> String {
+        match self.state {
+            State::Requested => "Waiting to be asked of the provider.".into(),
+            State::Provisioning { next: Provision::Create } => "Asking the provider for the machine.".into(),
+            State::Provisioning { next: Provision::Find } => "Waiting for the provider's machine.".into(),
+            State::Booting => "The machine exists; its agent is starting.".into(),
+            State::Ready { warm_since: None } => "Takes workspaces.".into(),
+            State::Ready { warm_since: Some(_) } => "Has no workspace and waits for the next one.".into(),
+            State::Failed { code } | State::Quarantined { code } => code.sentence().into(),
+            State::Destroying { code, overdue: 0, .. } => format!("Being deleted at the provider. {}", code.sentence()),
+            State::Destroying { code, .. } => {
+                format!("The provider has not confirmed the deletion in time; still trying. {}", code.sentence())
+            }
+            State::Gone { code } => format!("No machine is left. {}", code.sentence()),
+        }
+    }
+
+    fn tick(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        let late = self.deadline.is_some_and(|deadline| at.now >= deadline);
+        let lifetime_over = at.now >= self.hard_deadline;
+        match self.state {
+            State::Requested
+            | State::Provisioning { .. }
+            | State::Booting
+            | State::Ready { .. }
+            | State::Quarantined { .. }
+                if lifetime_over =>
+            {
+                self.destroy(FailureCode::LifetimeOver, at)
+            }
+            State::Requested | State::Provisioning { .. } | State::Booting if self.abandoned() => {
+                self.destroy(FailureCode::WorkspaceGone, at)
+            }
+            State::Requested if late => self.fail(FailureCode::RequestTimeout, at),
+            State::Requested => self.begin_create(at),
+            State::Provisioning { .. } if late => self.fail(FailureCode::ProvisioningTimeout, at),
+            State::Provisioning { .. } if !self.attempt_due(at) => Vec::new(),
+            State::Provisioning { next: Provision::Create } => self.begin_create(at),
+            State::Provisioning { next: Provision::Find } => vec![Effect::Call(Call::Find)],
+            State::Booting if self.agent_ready => self.enter_ready(at),
+            State::Booting if late => self.fail(FailureCode::BootTimeout, at),
+            State::Booting => Vec::new(),
+            State::Ready { warm_since } => self.tick_ready(warm_since, at),
+            State::Failed { code } => self.destroy(code, at),
+            State::Quarantined { code } if late => self.destroy(code, at),
+            State::Quarantined { .. } => Vec::new(),
+            State::Destroying { code, next, overdue } => self.tick_destroying(code, next, overdue, at),
+            State::Gone { .. } => Vec::new(),
+        }
+    }
+
+    fn tick_ready(&mut self, warm_since: Option<UnixMillis>, at: &Moment<'_>) -> Vec<Effect> {
+        match (self.places_taken, warm_since) {
+            (0, _) if self.policy == NodePolicy::Draining => self.destroy(FailureCode::Drained, at),
+            (0, _) if self.isolation == Isolation::Ephemeral => self.destroy(FailureCode::WorkspaceGone, at),
+            (0, None) => {
+                self.state = State::Ready { warm_since: Some(at.now) };
+                self.deadline = Some(match self.isolation {
+                    Isolation::User => (at.now + at.timing.idle_timeout).min(self.hard_deadline),
+                    Isolation::Dedicated | Isolation::Ephemeral => self.hard_deadline,
+                });
+                Vec::new()
+            }
+            (0, Some(_)) if self.deadline.is_some_and(|deadline| at.now >= deadline) => {
+                self.destroy(FailureCode::Idle, at)
+            }
+            (0, Some(_)) | (1.., None) => Vec::new(),
+            (1.., Some(_)) => {
+                self.state = State::Ready { warm_since: None };
+                self.deadline = Some(self.hard_deadline);
+                Vec::new()
+            }
+        }
+    }
+
+    fn tick_destroying(&mut self, code: FailureCode, next: Destroy, overdue: u32, at: &Moment<'_>) -> Vec<Effect> {
+        if self.instance.is_none() && self.create_attempts == 0 {
+            return self.enter_gone(code, at);
+        }
+        let mut effects = Vec::new();
+        if self.deadline.is_some_and(|deadline| at.now >= deadline) {
+            let overdue = overdue.saturating_add(1);
+            let pause = at.timing.destroying.saturating_mul(1_u32 << overdue.min(16)).min(at.timing.destroying_max);
+            self.state = State::Destroying { code, next, overdue };
+            self.deadline = Some(at.now + pause);
+            effects.push(notice(
+                "The machine could not be deleted in time. It may still cost money: look at the provider's console if this stays.",
+            ));
+        }
+        if self.attempt_due(at) {
+            effects.push(Effect::Call(match (next, &self.instance) {
+                (Destroy::Delete, Some(instance)) => Call::Delete(instance.id.clone()),
+                (Destroy::Confirm, Some(instance)) => Call::Get(instance.id.clone()),
+                (Destroy::Find, _) | (Destroy::Delete | Destroy::Confirm, None) => Call::Find,
+            }));
+        }
+        effects
+    }
+
+    /// Records the create call that follows, and that the step after it is to look for the machine.
+    fn begin_create(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if !matches!(self.state, State::Provisioning { .. }) {
+            effects.extend(self.enter(State::Provisioning { next: Provision::Find }, Some(at.timing.provisioning), at));
+        }
+        self.state = State::Provisioning { next: Provision::Find };
+        self.create_attempts = self.create_attempts.saturating_add(1);
+        self.first_create_at = self.first_create_at.or(Some(at.now));
+        self.last_create_at = Some(at.now);
+        self.next_attempt_at = Some(at.now + at.timing.create_grace);
+        effects.push(Effect::Call(Call::Create));
+        effects
+    }
+
+    fn agent_bootstrapped(&mut self) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Requested => Err(Denied::TooEarly),
+            // The agent may be quicker than the provider's answer about its machine.
+            State::Provisioning { .. } | State::Booting | State::Ready { .. } => Ok(Vec::new()),
+            State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
+                Err(Denied::Ending)
+            }
+        }
+    }
+
+    fn agent_became_ready(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Requested => Err(Denied::TooEarly),
+            State::Provisioning { .. } => {
+                self.agent_ready = true;
+                Ok(Vec::new())
+            }
+            State::Booting => {
+                self.agent_ready = true;
+                Ok(self.enter_ready(at))
+            }
+            State::Ready { .. } => Ok(Vec::new()),
+            State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
+                Err(Denied::Ending)
+            }
+        }
+    }
+
+    fn key_conflict(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Requested => Err(Denied::TooEarly),
+            State::Provisioning { .. } | State::Booting | State::Ready { .. } => {
+                self.agent_epoch = self.agent_epoch.saturating_add(1);
+                let code = FailureCode::KeyConflict;
+                let mut effects = self.enter(State::Quarantined { code }, Some(at.timing.quarantined), at);
+                effects.push(Effect::CloseSockets);
+                Ok(effects)
+            }
+            State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn policy_requested(&mut self, policy: NodePolicy) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Requested | State::Provisioning { .. } | State::Booting | State::Ready { .. } => {
+                if self.policy == policy {
+                    return Ok(Vec::new());
+                }
+                self.policy = policy;
+                Ok(vec![notice(match policy {
+                    NodePolicy::Schedulable => "New workspaces may be placed here again.",
+                    NodePolicy::Cordoned => "No new workspaces are placed here.",
+                    NodePolicy::Draining => "No new workspaces are placed here; it is destroyed when the last one is gone.",
+                })])
+            }
+            State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
+                Err(Denied::Ending)
+            }
+        }
+    }
+
+    fn delete_requested(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        match self.state {
+            State::Requested
+            | State::Provisioning { .. }
+            | State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. } => self.destroy(FailureCode::Deleted, at),
+            State::Destroying { .. } | State::Gone { .. } => Vec::new(),
+        }
+    }
+
+    /// A node that nobody waits for any more: it would never be given to another workspace, or its owner drains it.
+    fn abandoned(&self) -> bool {
+        self.places_taken == 0 && (self.isolation == Isolation::Ephemeral || self.policy == NodePolicy::Draining)
+    }
+
+    fn attempt_due(&self, at: &Moment<'_>) -> bool {
+        self.next_attempt_at.is_none_or(|next| at.now >= next)
+    }
+
+    fn fail(&mut self, code: FailureCode, at: &Moment<'_>) -> Vec<Effect> {
+        self.enter(State::Failed { code }, Some(std::time::Duration::ZERO), at)
+    }
+
+    fn enter_ready(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        let lifetime = self.hard_deadline.since(at.now);
+        self.enter(State::Ready { warm_since: None }, Some(lifetime), at)
+    }
+
+    fn enter_gone(&mut self, code: FailureCode, at: &Moment<'_>) -> Vec<Effect> {
+        self.enter(State::Gone { code }, None, at)
+    }
+
+    fn destroy(&mut self, code: FailureCode, at: &Moment<'_>) -> Vec<Effect> {
+        self.agent_epoch = self.agent_epoch.saturating_add(1);
+        let next = if self.instance.is_some() { Destroy::Delete } else { Destroy::Find };
+        let state = State::Destroying { code, next, overdue: 0 };
+        let mut effects = self.enter(state, Some(at.timing.destroying), at);
+        effects.push(Effect::CloseSockets);
+        effects
+    }
+
+    fn enter(&mut self, state: State, lasts: Option<std::time::Duration>, at: &Moment<'_>) -> Vec<Effect> {
+        self.state = state;
+        self.state_since = at.now;
+        self.deadline = lasts.map(|lasts| at.now + lasts);
+        self.next_attempt_at = match state {
+            State::Requested | State::Provisioning { .. } | State::Destroying { .. } => Some(at.now),
+            State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Gone { .. } => None,
+        };
+        self.failures = 0;
+        vec![Effect::Record(EventKind::NodeState { state: self.word(), detail: self.reason() })]
+    }
+}
+
+fn notice(detail: &str) -> Effect {
+    Effect::Record(EventKind::Notice { detail: detail.into() })
+}

@@ -1,0 +1,216 @@
+//! What a node makes of its provider's answers. An answer may come late, to a state that has moved on (a DELETE while the
+//! create call was on its way): what it says about the machine is learnt all the same, or the machine would be lost.
+
+use std::time::Duration;
+
+use super::{Call, CallError, Deletion, Destroy, Effect, Instance, InstanceId, Node, Provision, State, notice};
+use crate::domain::lifecycle::{Denied, FailureCode, Moment};
+
+impl Node {
+    pub(super) fn create_answered(
+        &mut self,
+        answer: Result<Instance, CallError>,
+        at: &Moment<'_>,
+    ) -> Result<Vec<Effect>, Denied> {
+        let error = match answer {
+            Ok(instance) => return self.found(vec![instance], at),
+            Err(error) => error,
+        };
+        match self.state {
+            State::Requested => Err(Denied::Stale),
+            State::Provisioning { .. } => Ok(self.create_failed(error, at)),
+            State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Destroying { .. }
+            | State::Gone { .. } => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) fn find_answered(
+        &mut self,
+        answer: Result<Vec<Instance>, CallError>,
+        at: &Moment<'_>,
+    ) -> Result<Vec<Effect>, Denied> {
+        match answer {
+            Ok(instances) if instances.is_empty() => self.found_nothing(at),
+            Ok(instances) => self.found(instances, at),
+            Err(error) => self.attempt_failed(error, at),
+        }
+    }
+
+    pub(super) fn get_answered(
+        &mut self,
+        answer: Result<Option<Instance>, CallError>,
+        at: &Moment<'_>,
+    ) -> Result<Vec<Effect>, Denied> {
+        match (self.state, answer) {
+            (State::Destroying { code, .. }, Ok(None)) if self.instance.is_some() => Ok(self.enter_gone(code, at)),
+            (State::Destroying { code, overdue, .. }, Ok(Some(_))) => {
+                // Still there: the deletion is slow, or was lost. Deleting again does no harm.
+                self.state = State::Destroying { code, next: Destroy::Delete, overdue };
+                self.retry_later(None, at);
+                Ok(Vec::new())
+            }
+            (_, Err(error)) => self.attempt_failed(error, at),
+            (_, Ok(_)) => Err(Denied::Stale),
+        }
+    }
+
+    pub(super) fn delete_answered(
+        &mut self,
+        id: &InstanceId,
+        answer: Result<Deletion, CallError>,
+        at: &Moment<'_>,
+    ) -> Result<Vec<Effect>, Denied> {
+        let ours = self.instance.as_ref().is_some_and(|instance| instance.id == *id);
+        match (self.state, answer) {
+            // The answer about a machine beside ours changes nothing.
+            (_, _) if !ours => Ok(Vec::new()),
+            (State::Destroying { code, .. }, Ok(Deletion::NotFound)) => Ok(self.enter_gone(code, at)),
+            (State::Destroying { code, overdue, .. }, Ok(Deletion::Accepted)) => {
+                self.state = State::Destroying { code, next: Destroy::Confirm, overdue };
+                self.next_attempt_at = Some(at.now + at.timing.backoff_first);
+                Ok(Vec::new())
+            }
+            (_, Err(error)) => self.attempt_failed(error, at),
+            (_, Ok(_)) => Err(Denied::Stale),
+        }
+    }
+
+    /// The provider has a machine of ours: it is adopted. Names are unique, so a second one should not be; it is deleted.
+    fn found(&mut self, instances: Vec<Instance>, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        if self.state == State::Requested {
+            return Err(Denied::Stale);
+        }
+        let mut effects = Vec::new();
+        for instance in instances {
+            match &self.instance {
+                Some(known) if known.id == instance.id => {}
+                None if !matches!(self.state, State::Gone { .. }) => self.instance = Some(instance),
+                Some(_) | None => effects.push(Effect::Call(Call::Delete(instance.id))),
+            }
+        }
+        match self.state {
+            State::Provisioning { .. } => {
+                effects.extend(self.enter(State::Booting, Some(at.timing.booting), at));
+            }
+            State::Destroying { code, next: Destroy::Find, overdue } => {
+                self.state = State::Destroying { code, next: Destroy::Delete, overdue };
+                self.next_attempt_at = Some(at.now);
+            }
+            State::Requested
+            | State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Destroying { next: Destroy::Delete | Destroy::Confirm, .. }
+            | State::Gone { .. } => {}
+        }
+        Ok(effects)
+    }
+
+    fn found_nothing(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Provisioning { next: Provision::Find } => {
+                self.state = State::Provisioning { next: Provision::Create };
+                self.retry_later(None, at);
+                Ok(vec![notice("The provider has no machine of this node: asking for it again.")])
+            }
+            State::Destroying { code, next: Destroy::Find, .. } => {
+                let settled = self.last_create_at.unwrap_or_default() + at.timing.settle;
+                if at.now >= settled {
+                    return Ok(self.enter_gone(code, at));
+                }
+                self.retry_later(None, at);
+                self.next_attempt_at = self.next_attempt_at.map(|next| next.min(settled));
+                Ok(Vec::new())
+            }
+            State::Requested
+            | State::Provisioning { next: Provision::Create }
+            | State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Destroying { next: Destroy::Delete | Destroy::Confirm, .. }
+            | State::Gone { .. } => Err(Denied::Stale),
+        }
+    }
+
+    /// Which answers prove that no machine was made, and which only say that we do not know. An ordered fallback to other
+    /// regions and sizes belongs where Capacity fails the node.
+    fn create_failed(&mut self, error: CallError, at: &Moment<'_>) -> Vec<Effect> {
+        match error {
+            CallError::Capacity => self.fail(FailureCode::Capacity, at),
+            CallError::Quota => self.fail(FailureCode::Quota, at),
+            CallError::Auth => self.fail(FailureCode::Auth, at),
+            CallError::Invalid => self.fail(FailureCode::Invalid, at),
+            CallError::NameTaken => {
+                self.state = State::Provisioning { next: Provision::Find };
+                self.next_attempt_at = Some(at.now);
+                vec![notice("The provider already has this machine: adopting it.")]
+            }
+            CallError::RateLimited { retry_after_ms } => {
+                self.state = State::Provisioning { next: Provision::Create };
+                self.retry_later(retry_after_ms, at);
+                vec![notice("The provider asks us to slow down: trying again in a moment.")]
+            }
+            CallError::Transient | CallError::Unknown => {
+                self.state = State::Provisioning { next: Provision::Find };
+                self.retry_later(None, at);
+                vec![notice("The provider's answer was lost: looking whether it made the machine.")]
+            }
+        }
+    }
+
+    fn attempt_failed(&mut self, error: CallError, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        let retry_after_ms = match error {
+            CallError::RateLimited { retry_after_ms } => retry_after_ms,
+            CallError::Capacity
+            | CallError::Quota
+            | CallError::Auth
+            | CallError::Invalid
+            | CallError::NameTaken
+            | CallError::Transient
+            | CallError::Unknown => None,
+        };
+        match self.state {
+            State::Provisioning { .. } | State::Destroying { .. } => {
+                let first = self.failures == 0;
+                self.retry_later(retry_after_ms, at);
+                // Told once: the next ones in a row say nothing new.
+                Ok(if first && error == CallError::Auth {
+                    vec![notice("The provider refuses the credential. Replace it, or the machine stays as it is.")]
+                } else {
+                    Vec::new()
+                })
+            }
+            State::Requested
+            | State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Gone { .. } => Err(Denied::Stale),
+        }
+    }
+
+    fn retry_later(&mut self, retry_after_ms: Option<u64>, at: &Moment<'_>) {
+        let overdue = match self.state {
+            State::Destroying { overdue, .. } => overdue,
+            State::Requested
+            | State::Provisioning { .. }
+            | State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Gone { .. } => 0,
+        };
+        let longest = at.timing.backoff_max.saturating_mul(1_u32 << overdue.min(16)).min(at.timing.destroying_max);
+        let pause = at.backoff(self.failures, longest);
+        // What the provider asks for is honoured, within the hour: a mistaken header must not hold a node for ever.
+        let asked = retry_after_ms.map(|ms| at.now + Duration::from_millis(ms).min(at.timing.destroying_max));
+        self.next_attempt_at = Some(asked.map_or(pause, |asked| asked.max(pause)));
+        self.failures = self.failures.saturating_add(1);
+    }
+}

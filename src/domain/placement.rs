@@ -1,0 +1,210 @@
+//! Where a new workspace goes: one pure function over the user's nodes.
+//!
+//! The rule that a node is one user's alone is enforced here, in the query that gives the candidates, in the statement
+//! that claims a place and in the schema, each by itself (I1).
+
+use ringfence_protocol::ids::{CredentialId, NodeId, TenantId, UserId};
+use ringfence_protocol::state::{Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Who asks.
+    pub user_id: UserId,
+    /// Their tenant.
+    pub tenant_id: TenantId,
+    /// Which cloud.
+    pub provider: ProviderKind,
+    /// With which key.
+    pub credential_id: CredentialId,
+    /// How the node may be shared.
+    pub isolation: Isolation,
+    /// Where.
+    pub region: String,
+    /// At least that many processors.
+    pub cpus: u32,
+    /// At least that much memory.
+    pub memory_bytes: u64,
+}
+
+/// A node that might take it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Which.
+    pub id: NodeId,
+    /// Whose.
+    pub user_id: UserId,
+    /// Of which tenant.
+    pub tenant_id: TenantId,
+    /// Whose machine.
+    pub provider: ProviderKind,
+    /// With which key.
+    pub credential_id: CredentialId,
+    /// How it is shared.
+    pub isolation: Isolation,
+    /// Where it is in its life.
+    pub state: NodeState,
+    /// What its owner wants of it.
+    pub policy: NodePolicy,
+    /// What we infer from its link.
+    pub health: NodeHealth,
+    /// Where it stands.
+    pub region: String,
+    /// Its processors.
+    pub cpus: u32,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// Its price, to prefer the cheaper of two.
+    pub price_micros_per_hour: i64,
+    /// Its places.
+    pub slots: u32,
+    /// Those taken.
+    pub places_taken: u32,
+    /// Share of its processors in use, in percent of the whole machine, once measured.
+    pub cpu_percent: Option<f64>,
+    /// Share of its memory in use, in percent, once measured.
+    pub memory_percent: Option<f64>,
+}
+
+/// From which load on a node gets no further workspace.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// Processors, in percent.
+    pub cpu_percent: f64,
+    /// Memory, in percent.
+    pub memory_percent: f64,
+}
+
+/// The answer, with its reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// The node to claim a place on; none when a new one is to be made.
+    pub node: Option<NodeId>,
+    /// Why, for the workspace's owner.
+    pub explanation: String,
+}
+
+/// Why a candidate cannot take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unfit {
+    /// It is another user's or tenant's. Never explained to anybody.
+    NotYours,
+    /// Another cloud or key.
+    OtherCloud,
+    /// Another isolation was asked for.
+    OtherIsolation,
+    /// It takes one workspace in its life.
+    SingleUse,
+    /// It is not ready.
+    NotReady,
+    /// It is cordoned or draining.
+    NotSchedulable,
+    /// Its agent is not connected.
+    Unhealthy,
+    /// It is smaller than asked.
+    TooSmall,
+    /// All its places are taken.
+    Full,
+    /// Its processors or memory are busy.
+    Busy,
+}
+
+impl Unfit {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotYours => "not available",
+            Self::OtherCloud => "of another cloud account",
+            Self::OtherIsolation => "of another isolation",
+            Self::SingleUse => "for one workspace only",
+            Self::NotReady => "not ready",
+            Self::NotSchedulable => "cordoned or draining",
+            Self::Unhealthy => "not connected",
+            Self::TooSmall => "too small",
+            Self::Full => "full",
+            Self::Busy => "too busy",
+        }
+    }
+}
+
+/// Chooses: warm in the same region, then busy with room, then warm elsewhere, then a new node. Ties: the same region, the
+/// cheaper, the fuller (so that others can empty), the id.
+pub fn choose(wish: &Wish, candidates: &[Candidate], limits: Thresholds) -> Placement {
+    let best = candidates
+        .iter()
+        .filter(|candidate| unfit(wish, candidate, limits).is_none())
+        .min_by_key(|candidate| {
+            let elsewhere = candidate.region != wish.region;
+            let free = candidate.slots.saturating_sub(candidate.places_taken);
+            (rank(wish, candidate), elsewhere, candidate.price_micros_per_hour, free, candidate.id)
+        });
+    match best {
+        Some(candidate) => Placement { node: Some(candidate.id), explanation: chosen(wish, candidate) },
+        None => Placement { node: None, explanation: none_fits(wish, candidates, limits) },
+    }
+}
+
+/// Why this candidate cannot take it; `None` when it can.
+pub fn unfit(wish: &Wish, candidate: &Candidate, limits: Thresholds) -> Option<Unfit> {
+    let over = |measured: Option<f64>, limit: f64| measured.is_some_and(|percent| percent >= limit);
+    if candidate.user_id != wish.user_id || candidate.tenant_id != wish.tenant_id {
+        Some(Unfit::NotYours)
+    } else if candidate.provider != wish.provider || candidate.credential_id != wish.credential_id {
+        Some(Unfit::OtherCloud)
+    } else if candidate.isolation != wish.isolation {
+        Some(Unfit::OtherIsolation)
+    } else if candidate.isolation == Isolation::Ephemeral {
+        Some(Unfit::SingleUse)
+    } else if candidate.state != NodeState::Ready {
+        Some(Unfit::NotReady)
+    } else if candidate.policy != NodePolicy::Schedulable {
+        Some(Unfit::NotSchedulable)
+    } else if candidate.health != NodeHealth::Connected {
+        Some(Unfit::Unhealthy)
+    } else if candidate.cpus < wish.cpus || candidate.memory_bytes < wish.memory_bytes {
+        Some(Unfit::TooSmall)
+    } else if candidate.places_taken >= candidate.slots {
+        Some(Unfit::Full)
+    } else if over(candidate.cpu_percent, limits.cpu_percent) || over(candidate.memory_percent, limits.memory_percent) {
+        Some(Unfit::Busy)
+    } else {
+        None
+    }
+}
+
+fn rank(wish: &Wish, candidate: &Candidate) -> u8 {
+    match (candidate.places_taken == 0, candidate.region == wish.region) {
+        (true, true) => 0,
+        (false, _) => 1,
+        (true, false) => 2,
+    }
+}
+
+fn chosen(wish: &Wish, candidate: &Candidate) -> String {
+    let place = if candidate.region == wish.region { "in the same region" } else { "in another region" };
+    if candidate.places_taken == 0 {
+        format!("Your node {} was warm {place}.", candidate.id)
+    } else {
+        format!(
+            "Your node {} {place} had room: {} of {} places taken.",
+            candidate.id, candidate.places_taken, candidate.slots
+        )
+    }
+}
+
+fn none_fits(wish: &Wish, candidates: &[Candidate], limits: Thresholds) -> String {
+    let mut reasons: Vec<(NodeId, Unfit)> = candidates
+        .iter()
+        .filter_map(|candidate| Some((candidate.id, unfit(wish, candidate, limits)?)))
+        .filter(|(_, reason)| *reason != Unfit::NotYours)
+        .collect();
+    reasons.sort();
+    if reasons.is_empty() {
+        return match wish.isolation {
+            Isolation::User => "A new node: you had none that could take it.".into(),
+            Isolation::Ephemeral => "A new node: an ephemeral workspace has one of its own.".into(),
+            Isolation::Dedicated => "A new node: you had no free dedicated one.".into(),
+        };
+    }
+    let list: Vec<String> = reasons.iter().map(|(id, reason)| format!("{id} is {}", reason.as_str())).collect();
+    format!("A new node: {}.", list.join(", "))
+}

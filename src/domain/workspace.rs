@@ -1,0 +1,322 @@
+//! The life of a workspace: one container on a node, owned by one user.
+//!
+//! ```text
+//!  Requested ──▶ Placing ──node ready──▶ Creating ──agent reports──▶ Running ⇄ Stopped
+//!      │            │                        │                          │        │
+//!      │            │    its node ended, no answer in time, failed      │        │
+//!      ├────────────┴───────────▶ Failed ◀───┴──────────────────────────┴────────┤
+//!      │                            │                                            │
+//!      │ DELETE: the agent was      │ DELETE                                     │ DELETE
+//!      │ never asked                ▼                                            │
+//!      ├─────────────────────▶    Gone ◀── agent says absent, or deadline ── Deleting
+//! ```
+//!
+//! Deadlines. Running and Stopped may last: the node's own deadline bounds them; they have one only while the agent owes
+//! an answer, and at it the command is repeated. A failed workspace has one while it still holds its place; afterwards
+//! only its row is left, for its owner to read and delete.
+//!
+//! A command is data (`running`, `spec_generation`), stored before it is sent. Sending it again does no harm: the agent
+//! refuses older generations and repeats are no change. So a lost message, link or agent loses nothing.
+
+use ringfence_protocol::link::WorkspacePhase;
+use ringfence_protocol::state::WorkspaceState;
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::EventKind;
+
+use super::lifecycle::{Denied, FailureCode, Moment};
+use super::node;
+
+mod reports;
+
+/// Where a workspace is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Accepted, with a place on a node.
+    Requested,
+    /// Waiting for its node.
+    Placing,
+    /// The agent was asked to make it.
+    Creating,
+    /// It runs.
+    Running,
+    /// It does not run; its volumes are kept.
+    Stopped,
+    /// The agent was asked to remove it.
+    Deleting,
+    /// Nothing of it is left. Final.
+    Gone,
+    /// It could not be made or was lost with its node.
+    Failed {
+        /// Why.
+        code: FailureCode,
+    },
+}
+
+/// What a workspace can expect of its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// It is not ready yet.
+    Pending,
+    /// It takes commands.
+    Ready,
+    /// It ends.
+    Lost(FailureCode),
+    /// It has ended.
+    Gone,
+}
+
+impl Outlook {
+    /// What a node in that state offers.
+    pub const fn of(state: node::State) -> Self {
+        match state {
+            node::State::Requested | node::State::Provisioning { .. } | node::State::Booting => Self::Pending,
+            node::State::Ready { .. } => Self::Ready,
+            node::State::Failed { code }
+            | node::State::Quarantined { code }
+            | node::State::Destroying { code, .. } => Self::Lost(code),
+            node::State::Gone { .. } => Self::Gone,
+        }
+    }
+}
+
+/// What an agent says of one workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// What it is now.
+    pub phase: WorkspacePhase,
+    /// The newest specification the agent has accepted.
+    pub spec_generation: i64,
+}
+
+/// What can happen to a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Time has passed, or its node has changed.
+    Tick(Outlook),
+    /// Its node's agent has connected and told what it knows: of this workspace this, or nothing.
+    Inventory(Option<Report>),
+    /// The agent reported a change, or answers a command.
+    Reported(Report),
+    /// Its owner wants it to stop.
+    StopRequested,
+    /// Its owner wants it to run.
+    StartRequested,
+    /// Its owner wants it gone.
+    DeleteRequested,
+}
+
+/// What is to be done after the workspace was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Tell the agent what the workspace should be.
+    Ensure,
+    /// Tell the agent to leave nothing of it.
+    Remove,
+    /// Close its viewers.
+    CloseViewers,
+    /// Tell what happened.
+    Record(EventKind),
+}
+
+/// A workspace. What it holds is what its row holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Where it is in its life.
+    pub state: State,
+    /// Since when.
+    pub state_since: UnixMillis,
+    /// When the state ends, or its command is repeated.
+    pub deadline: Option<UnixMillis>,
+    /// Whether its owner wants it to run.
+    pub running: bool,
+    /// Grows when what is asked of it changes.
+    pub spec_generation: i64,
+    /// Whether it holds a place on its node.
+    pub holds_place: bool,
+}
+
+impl Workspace {
+    /// A workspace that has just got its place.
+    pub fn requested(at: &Moment<'_>) -> Self {
+        Self {
+            state: State::Requested,
+            state_since: at.now,
+            deadline: Some(at.now + at.timing.requested),
+            running: true,
+            spec_generation: 1,
+            holds_place: true,
+        }
+    }
+
+    /// Applies what happened. On `Denied` nothing has changed.
+    pub fn handle(&mut self, event: Event, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match event {
+            Event::Tick(outlook) => Ok(self.tick(outlook, at)),
+            Event::Inventory(report) => self.inventory(report, at),
+            Event::Reported(report) => self.reported(report, at),
+            Event::StopRequested => self.run_requested(false, at),
+            Event::StartRequested => self.run_requested(true, at),
+            Event::DeleteRequested => Ok(self.delete_requested(at)),
+        }
+    }
+
+    /// When to tick next if nothing else happens.
+    pub const fn poll_timeout(&self) -> Option<UnixMillis> {
+        match self.state {
+            // Its node was not looked at since it was accepted.
+            State::Requested => Some(self.state_since),
+            State::Placing | State::Creating | State::Running | State::Stopped | State::Deleting => self.deadline,
+            State::Failed { .. } => self.deadline,
+            State::Gone => None,
+        }
+    }
+
+    /// The state without its data.
+    pub const fn word(&self) -> WorkspaceState {
+        match self.state {
+            State::Requested => WorkspaceState::Requested,
+            State::Placing => WorkspaceState::Placing,
+            State::Creating => WorkspaceState::Creating,
+            State::Running => WorkspaceState::Running,
+            State::Stopped => WorkspaceState::Stopped,
+            State::Deleting => WorkspaceState::Deleting,
+            State::Gone => WorkspaceState::Gone,
+            State::Failed { .. } => WorkspaceState::Failed,
+        }
+    }
+
+    /// Why it failed.
+    pub const fn code(&self) -> Option<FailureCode> {
+        match self.state {
+            State::Failed { code } => Some(code),
+            State::Requested
+            | State::Placing
+            | State::Creating
+            | State::Running
+            | State::Stopped
+            | State::Deleting
+            | State::Gone => None,
+        }
+    }
+
+    /// The state in a sentence, for people.
+    pub const fn reason(&self) -> &'static str {
+        match (self.state, self.running) {
+            (State::Requested, _) => "Accepted, with a place on a node.",
+            (State::Placing, _) => "Waiting for its node to be ready.",
+            (State::Creating, _) => "Its node is making it.",
+            (State::Running, true) => "Runs.",
+            (State::Running, false) => "Is being stopped.",
+            (State::Stopped, false) => "Does not run; its files are kept.",
+            (State::Stopped, true) => "Is being started.",
+            (State::Deleting, _) => "Is being removed from its node.",
+            (State::Gone, _) => "Nothing of it is left.",
+            (State::Failed { code }, _) => code.sentence(),
+        }
+    }
+
+    fn tick(&mut self, outlook: Outlook, at: &Moment<'_>) -> Vec<Effect> {
+        let late = self.deadline.is_some_and(|deadline| at.now >= deadline);
+        match (self.state, outlook) {
+            (State::Requested | State::Placing, Outlook::Ready) => {
+                let mut effects = self.enter(State::Creating, Some(at.timing.creating), at);
+                effects.push(Effect::Ensure);
+                effects
+            }
+            (State::Requested, Outlook::Pending) => self.enter(State::Placing, Some(at.timing.placing), at),
+            (State::Placing, Outlook::Pending) if late => self.lose(FailureCode::CreateTimeout, at),
+            (State::Creating, Outlook::Ready | Outlook::Pending) if late => self.fail(FailureCode::CreateTimeout, at),
+            (State::Placing, Outlook::Pending) | (State::Creating, Outlook::Ready | Outlook::Pending) => Vec::new(),
+            (State::Running | State::Stopped, Outlook::Ready) if late => self.command(at),
+            (State::Running | State::Stopped, Outlook::Ready | Outlook::Pending) => Vec::new(),
+            (
+                State::Requested | State::Placing | State::Creating | State::Running | State::Stopped,
+                Outlook::Lost(code),
+            ) => self.lose(code, at),
+            (State::Requested | State::Placing | State::Creating | State::Running | State::Stopped, Outlook::Gone) => {
+                self.lose(FailureCode::NodeLost, at)
+            }
+            (State::Deleting, Outlook::Gone) => self.enter_gone(at),
+            (State::Deleting, Outlook::Ready | Outlook::Pending | Outlook::Lost(_)) if late => self.enter_gone(at),
+            (State::Deleting, Outlook::Ready | Outlook::Pending | Outlook::Lost(_)) => Vec::new(),
+            (State::Failed { .. }, Outlook::Lost(_) | Outlook::Gone) => self.release(),
+            (State::Failed { .. }, Outlook::Ready | Outlook::Pending) if late => self.release(),
+            (State::Failed { .. }, Outlook::Ready | Outlook::Pending) => Vec::new(),
+            (State::Gone, Outlook::Pending | Outlook::Ready | Outlook::Lost(_) | Outlook::Gone) => Vec::new(),
+        }
+    }
+
+    fn run_requested(&mut self, running: bool, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Requested | State::Placing | State::Creating => {
+                if running {
+                    Ok(Vec::new())
+                } else {
+                    Err(Denied::TooEarly)
+                }
+            }
+            State::Running | State::Stopped if self.running == running => Ok(Vec::new()),
+            State::Running | State::Stopped => {
+                self.running = running;
+                self.spec_generation = self.spec_generation.saturating_add(1);
+                Ok(self.command(at))
+            }
+            State::Deleting | State::Gone | State::Failed { .. } => Err(Denied::Ending),
+        }
+    }
+
+    fn delete_requested(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        match self.state {
+            // The agent was never asked: Creating is stored before the first command is sent.
+            State::Requested | State::Placing => self.enter_gone(at),
+            State::Failed { .. } if !self.holds_place => self.enter_gone(at),
+            State::Creating | State::Running | State::Stopped | State::Failed { .. } => {
+                self.spec_generation = self.spec_generation.saturating_add(1);
+                let mut effects = self.enter(State::Deleting, Some(at.timing.command), at);
+                effects.extend([Effect::Remove, Effect::CloseViewers]);
+                effects
+            }
+            State::Deleting | State::Gone => Vec::new(),
+        }
+    }
+
+    /// Sends what is asked of it, and again when no answer comes.
+    fn command(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        self.deadline = Some(at.now + at.timing.command);
+        vec![Effect::Ensure]
+    }
+
+    /// It failed on a node that lives: what there is of it is removed first, then the place is free.
+    fn fail(&mut self, code: FailureCode, at: &Moment<'_>) -> Vec<Effect> {
+        self.spec_generation = self.spec_generation.saturating_add(1);
+        let mut effects = self.enter(State::Failed { code }, Some(at.timing.command), at);
+        effects.extend([Effect::Remove, Effect::CloseViewers]);
+        effects
+    }
+
+    /// It is lost with its node, or its node never had it.
+    fn lose(&mut self, code: FailureCode, at: &Moment<'_>) -> Vec<Effect> {
+        let mut effects = self.enter(State::Failed { code }, None, at);
+        self.holds_place = false;
+        effects.push(Effect::CloseViewers);
+        effects
+    }
+
+    fn release(&mut self) -> Vec<Effect> {
+        self.holds_place = false;
+        self.deadline = None;
+        Vec::new()
+    }
+
+    fn enter_gone(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        self.holds_place = false;
+        self.enter(State::Gone, None, at)
+    }
+
+    fn enter(&mut self, state: State, lasts: Option<std::time::Duration>, at: &Moment<'_>) -> Vec<Effect> {
+        self.state = state;
+        self.state_since = at.now;
+        self.deadline = lasts.map(|lasts| at.now + lasts);
+        vec![Effect::Record(EventKind::WorkspaceState { state: self.word(), detail: self.reason().into() })]
+    }
+}

@@ -1,0 +1,82 @@
+//! What an installation may choose of the core: deadlines and limits.
+
+use std::time::Duration;
+
+use ringfence_protocol::state::Isolation;
+
+use crate::config::InvalidConfig;
+use crate::domain::lifecycle::Timing;
+
+/// Most workspaces on one node.
+pub const MAX_WORKSPACES_PER_NODE: u32 = 3;
+/// From this share of a node's processors in use on, in percent, it gets no further workspace.
+pub const MAX_CPU_PERCENT: f64 = 80.0;
+/// From this share of a node's memory in use on, in percent, it gets no further workspace.
+pub const MAX_MEMORY_PERCENT: f64 = 80.0;
+/// What nodes boot from.
+pub const IMAGE: &str = "debian-12";
+/// What the agent's binary runs on.
+pub const ARCHITECTURE: &str = "x86_64";
+
+/// Deadlines and limits of an installation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How long things take.
+    pub timing: Timing,
+    /// [`MAX_WORKSPACES_PER_NODE`]
+    pub max_workspaces_per_node: u32,
+    /// [`MAX_CPU_PERCENT`]
+    pub max_cpu_percent: f64,
+    /// [`MAX_MEMORY_PERCENT`]
+    pub max_memory_percent: f64,
+    /// [`IMAGE`]
+    pub image: String,
+    /// [`ARCHITECTURE`]
+    pub architecture: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timing: Timing::default(),
+            max_workspaces_per_node: MAX_WORKSPACES_PER_NODE,
+            max_cpu_percent: MAX_CPU_PERCENT,
+            max_memory_percent: MAX_MEMORY_PERCENT,
+            image: IMAGE.into(),
+            architecture: ARCHITECTURE.into(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads what is set; `seconds` gives a variable's whole number of seconds, `None` where it is not set.
+    pub fn read(seconds: impl Fn(&str) -> Result<Option<u64>, InvalidConfig>) -> Result<Self, InvalidConfig> {
+        let mut settings = Self::default();
+        let timing = &mut settings.timing;
+        for (name, place) in [
+            ("RINGFENCE_REQUESTED_SECS", &mut timing.requested),
+            ("RINGFENCE_PROVISIONING_SECS", &mut timing.provisioning),
+            ("RINGFENCE_BOOTING_SECS", &mut timing.booting),
+            ("RINGFENCE_QUARANTINED_SECS", &mut timing.quarantined),
+            ("RINGFENCE_DESTROYING_SECS", &mut timing.destroying),
+            ("RINGFENCE_SETTLE_SECS", &mut timing.settle),
+            ("RINGFENCE_IDLE_TIMEOUT_SECS", &mut timing.idle_timeout),
+            ("RINGFENCE_EPHEMERAL_LIFETIME_SECS", &mut timing.ephemeral_lifetime),
+            ("RINGFENCE_USER_LIFETIME_SECS", &mut timing.user_lifetime),
+            ("RINGFENCE_DEDICATED_LIFETIME_SECS", &mut timing.dedicated_lifetime),
+        ] {
+            if let Some(secs) = seconds(name)? {
+                *place = Duration::from_secs(secs);
+            }
+        }
+        Ok(settings)
+    }
+
+    /// How many workspaces fit on a node of that isolation: only `user` nodes are shared.
+    pub const fn slots(&self, isolation: Isolation) -> u32 {
+        match isolation {
+            Isolation::User => self.max_workspaces_per_node,
+            Isolation::Ephemeral | Isolation::Dedicated => 1,
+        }
+    }
+}

@@ -6,6 +6,7 @@ pub mod config;
 pub mod domain;
 pub mod error;
 pub mod ports;
+pub mod provider;
 pub mod store;
 
 #[cfg(target_arch = "wasm32")]

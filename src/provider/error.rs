@@ -1,0 +1,55 @@
+//! Why a provider did not do what was asked, in the classes that callers act upon (DESIGN.md section 5).
+
+use std::fmt;
+use std::time::Duration;
+
+/// The result of a provider call.
+pub type Result<T> = std::result::Result<T, ProviderError>;
+
+/// What a failure means for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// No such machine is free there: try the next region or size.
+    Capacity,
+    /// The account's limit is reached.
+    Quota,
+    /// The key is refused, or may not do this.
+    Auth,
+    /// Too many requests: wait.
+    RateLimited,
+    /// The request will never succeed as it is.
+    Invalid,
+    /// A machine of this name exists: find and adopt it.
+    NameTaken,
+    /// It did not happen, and may at another time.
+    Transient,
+    /// The answer was lost or says nothing: it may have happened.
+    Unknown,
+}
+
+/// Why a provider call failed. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderError {
+    /// What it means.
+    pub class: ErrorClass,
+    /// The provider's own word, or ours where it gave none.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// How long the provider asks us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl ProviderError {
+    pub(super) fn new(class: ErrorClass, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { class, code: code.into(), message: message.into(), retry_after: None }
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for ProviderError {}

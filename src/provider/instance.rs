@@ -1,0 +1,185 @@
+//! A machine at a provider, and how we know ours.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::time::UnixMillis;
+
+/// Label with the installation a machine belongs to.
+pub const INSTALLATION_LABEL: &str = "ringfence-installation";
+/// Label with the node a machine is.
+pub const NODE_LABEL: &str = "ringfence-node";
+
+/// The provider's name for a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstanceId(pub String);
+
+/// What marks a machine as one of our nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The installation.
+    pub installation: String,
+    /// The node.
+    pub node: NodeId,
+}
+
+impl Mark {
+    /// The machine's name: valid as a host name, and nobody else's, because 100 bits of it are random.
+    pub fn name(&self) -> String {
+        format!("ringfence-{}", self.node.body())
+    }
+
+    /// The machine's labels.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            (INSTALLATION_LABEL.into(), self.installation.clone()),
+            (NODE_LABEL.into(), self.node.to_string()),
+        ])
+    }
+}
+
+/// A machine to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateInstance<'a> {
+    /// Whose it is: its name and labels.
+    pub mark: &'a Mark,
+    /// A region of the catalog.
+    pub region: &'a str,
+    /// A size of the catalog.
+    pub size: &'a str,
+    /// What it boots; the provider's default when absent.
+    pub image: Option<&'a str>,
+    /// What cloud-init reads.
+    pub user_data: &'a str,
+}
+
+/// A machine, as the provider describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The provider's name for it.
+    pub id: InstanceId,
+    /// The name we gave it.
+    pub name: String,
+    /// The labels it carries.
+    pub labels: BTreeMap<String, String>,
+    /// What it does.
+    pub status: InstanceStatus,
+    /// Its public address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The public network it has for itself.
+    pub ipv6: Option<Ipv6Network>,
+    /// When it was made, by the provider's clock.
+    pub created_at: Option<UnixMillis>,
+}
+
+impl Instance {
+    /// The node it says it is.
+    pub fn node(&self) -> Option<NodeId> {
+        self.labels.get(NODE_LABEL)?.parse().ok()
+    }
+
+    /// The installation it says it belongs to.
+    pub fn installation(&self) -> Option<&str> {
+        self.labels.get(INSTALLATION_LABEL).map(String::as_str)
+    }
+
+    /// Whether a request from this address can come from the machine. A machine without any known address could be anywhere.
+    pub fn may_come_from(&self, address: IpAddr) -> bool {
+        match (address.to_canonical(), self.ipv4, self.ipv6) {
+            (_, None, None) => true,
+            (IpAddr::V4(address), ipv4, _) => ipv4 == Some(address),
+            (IpAddr::V6(address), _, ipv6) => ipv6.is_some_and(|network| network.contains(address)),
+        }
+    }
+}
+
+/// What a machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstanceStatus {
+    /// It is being made or is booting.
+    Starting,
+    /// It runs.
+    Running,
+    /// It is switched off, or about to be.
+    Off,
+    /// It is being deleted.
+    Deleting,
+    /// Something else.
+    Other,
+}
+
+/// What a deletion call said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// The provider has accepted it; the machine is gone when [`super::Provider::get`] says so.
+    Accepted,
+    /// The provider knows no such machine.
+    AlreadyGone,
+}
+
+/// A list of machines, of bounded length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// The machines.
+    pub instances: Vec<Instance>,
+    /// Whether these are all. What is not in an incomplete list may exist all the same.
+    pub complete: bool,
+}
+
+/// An IPv6 network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ipv6Network {
+    address: Ipv6Addr,
+    prefix_bits: u8,
+}
+
+impl Ipv6Network {
+    /// Reads `2001:db8::/64`, or a single address.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = text.split_once('/').unwrap_or((text, "128"));
+        let network = Self { address: address.parse().ok()?, prefix_bits: bits.parse().ok()? };
+        (network.prefix_bits <= 128).then_some(network)
+    }
+
+    /// Whether the address is in the network.
+    pub fn contains(&self, address: Ipv6Addr) -> bool {
+        let shift = 128 - u32::from(self.prefix_bits);
+        let network = |address: Ipv6Addr| u128::from(address).checked_shr(shift).unwrap_or(0);
+        network(self.address) == network(address)
+    }
+}
+
+impl std::fmt::Display for Ipv6Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_belongs_to_the_network_that_holds_it() {
+        let network = Ipv6Network::parse("2001:db8:1:2::/64").unwrap();
+        assert!(network.contains("2001:db8:1:2::1".parse().unwrap()));
+        assert!(!network.contains("2001:db8:1:3::1".parse().unwrap()));
+        assert!(Ipv6Network::parse("::/0").unwrap().contains("2001:db8::1".parse().unwrap()));
+        assert!(Ipv6Network::parse("2001:db8::1").unwrap().contains("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_not_a_network_is_none() {
+        for text in ["", "/64", "2001:db8::/129", "2001:db8::/x", "192.0.2.1"] {
+            assert_eq!(Ipv6Network::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_machines_name_is_a_host_name() {
+        let mark = Mark { installation: "test".into(), node: NodeId::from_entropy([7; 13]) };
+        assert!(mark.name().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+        assert!(mark.name().len() <= 63);
+    }
+}

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::domain::node::CallError;
+
 /// The result of a provider call.
 pub type Result<T> = std::result::Result<T, ProviderError>;
 
@@ -43,6 +45,23 @@ pub struct ProviderError {
 impl ProviderError {
     pub(super) fn new(class: ErrorClass, code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { class, code: code.into(), message: message.into(), retry_after: None }
+    }
+}
+
+impl From<&ProviderError> for CallError {
+    fn from(error: &ProviderError) -> Self {
+        match error.class {
+            ErrorClass::Capacity => Self::Capacity,
+            ErrorClass::Quota => Self::Quota,
+            ErrorClass::Auth => Self::Auth,
+            ErrorClass::RateLimited => Self::RateLimited {
+                retry_after_ms: error.retry_after.and_then(|wait| wait.as_millis().try_into().ok()),
+            },
+            ErrorClass::Invalid => Self::Invalid,
+            ErrorClass::NameTaken => Self::NameTaken,
+            ErrorClass::Transient => Self::Transient,
+            ErrorClass::Unknown => Self::Unknown,
+        }
     }
 }
 

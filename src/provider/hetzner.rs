@@ -8,6 +8,7 @@ mod wire;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::state::ProviderKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,9 +20,10 @@ use self::wire::{
 };
 use super::catalog::Catalog;
 use super::error::{ErrorClass, ProviderError, Result};
-use super::instance::{CreateInstance, Deleted, INSTALLATION_LABEL, Instance, InstanceId, Inventory, Mark, NODE_LABEL};
+use super::instance::{CreateInstance, INSTALLATION_LABEL, Instance, Inventory, NODE_LABEL, machine_name};
 use super::key::ProviderKey;
 use super::{Description, Idempotency};
+use crate::domain::node::{Deletion, InstanceId};
 
 pub(super) const DESCRIPTION: Description = Description {
     kind: ProviderKind::Hetzner,
@@ -59,7 +61,7 @@ impl Hetzner {
     /// Asks for a server.
     pub async fn create(&self, order: &CreateInstance<'_>) -> Result<Instance> {
         let body = CreateServer {
-            name: order.mark.name(),
+            name: machine_name(order.mark.node),
             labels: order.mark.labels(),
             server_type: order.size,
             location: order.region,
@@ -81,10 +83,10 @@ impl Hetzner {
     }
 
     /// By label and by name, because a list by label may lag behind a server that was just made, and a label can be removed.
-    pub async fn find(&self, mark: &Mark) -> Result<Vec<Instance>> {
-        let name = mark.name();
+    pub async fn find(&self, node: NodeId) -> Result<Vec<Instance>> {
+        let name = machine_name(node);
         let mut found = self.servers(&[("name", &name)]).await?.instances;
-        let selector = format!("{NODE_LABEL}=={}", mark.node);
+        let selector = format!("{NODE_LABEL}=={node}");
         for instance in self.servers(&[("label_selector", &selector)]).await?.instances {
             if !found.iter().any(|known| known.id == instance.id) {
                 found.push(instance);
@@ -99,12 +101,12 @@ impl Hetzner {
     }
 
     /// Asks for a server's deletion.
-    pub async fn delete(&self, id: &InstanceId) -> Result<Deleted> {
+    pub async fn delete(&self, id: &InstanceId) -> Result<Deletion> {
         let request = self.request(Method::DELETE, &format!("/servers/{}", number(id)?))?;
         // What the answer says of the action is not needed: the server is gone when it cannot be found.
         match self.send::<serde::de::IgnoredAny>(request, Effect::Write).await {
-            Ok(_) => Ok(Deleted::Accepted),
-            Err(refusal) if refusal.not_found() => Ok(Deleted::AlreadyGone),
+            Ok(_) => Ok(Deletion::Accepted),
+            Err(refusal) if refusal.not_found() => Ok(Deletion::NotFound),
             Err(refusal) => Err(refusal.error),
         }
     }

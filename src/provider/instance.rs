@@ -6,14 +6,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::time::UnixMillis;
 
+use crate::domain::node::{self, InstanceId};
+
 /// Label with the installation a machine belongs to.
 pub const INSTALLATION_LABEL: &str = "ringfence-installation";
 /// Label with the node a machine is.
 pub const NODE_LABEL: &str = "ringfence-node";
 
-/// The provider's name for a machine.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct InstanceId(pub String);
+/// The name of a node's machine: valid as a host name, and nobody else's, because 100 bits of it are random.
+pub fn machine_name(node: NodeId) -> String {
+    format!("ringfence-{}", node.body())
+}
 
 /// What marks a machine as one of our nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +28,6 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The machine's name: valid as a host name, and nobody else's, because 100 bits of it are random.
-    pub fn name(&self) -> String {
-        format!("ringfence-{}", self.node.body())
-    }
-
     /// The machine's labels.
     pub fn labels(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
@@ -74,6 +72,15 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// As much of it as a node's row keeps.
+    pub fn known(&self) -> node::Instance {
+        node::Instance {
+            id: self.id.clone(),
+            ipv4: self.ipv4.map(|address| address.to_string()),
+            ipv6: self.ipv6.map(|network| network.to_string()),
+        }
+    }
+
     /// The node it says it is.
     pub fn node(&self) -> Option<NodeId> {
         self.labels.get(NODE_LABEL)?.parse().ok()
@@ -82,15 +89,6 @@ impl Instance {
     /// The installation it says it belongs to.
     pub fn installation(&self) -> Option<&str> {
         self.labels.get(INSTALLATION_LABEL).map(String::as_str)
-    }
-
-    /// Whether a request from this address can come from the machine. A machine without any known address could be anywhere.
-    pub fn may_come_from(&self, address: IpAddr) -> bool {
-        match (address.to_canonical(), self.ipv4, self.ipv6) {
-            (_, None, None) => true,
-            (IpAddr::V4(address), ipv4, _) => ipv4 == Some(address),
-            (IpAddr::V6(address), _, ipv6) => ipv6.is_some_and(|network| network.contains(address)),
-        }
     }
 }
 
@@ -109,15 +107,6 @@ pub enum InstanceStatus {
     Other,
 }
 
-/// What a deletion call said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deleted {
-    /// The provider has accepted it; the machine is gone when [`super::Provider::get`] says so.
-    Accepted,
-    /// The provider knows no such machine.
-    AlreadyGone,
-}
-
 /// A list of machines, of bounded length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
@@ -125,6 +114,16 @@ pub struct Inventory {
     pub instances: Vec<Instance>,
     /// Whether these are all. What is not in an incomplete list may exist all the same.
     pub complete: bool,
+}
+
+/// Whether a request from `address` can come from the machine that has these addresses, as a node's row keeps them. A
+/// machine of which none is known could be anywhere.
+pub fn is_own_address(ipv4: Option<&str>, ipv6: Option<&str>, address: IpAddr) -> bool {
+    match address.to_canonical() {
+        _ if ipv4.is_none() && ipv6.is_none() => true,
+        IpAddr::V4(address) => ipv4.and_then(|known| known.parse().ok()) == Some(address),
+        IpAddr::V6(address) => ipv6.and_then(Ipv6Network::parse).is_some_and(|network| network.contains(address)),
+    }
 }
 
 /// An IPv6 network.
@@ -170,6 +169,19 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_is_known_by_its_address_and_by_its_network() {
+        let own =
+            |address: &str| is_own_address(Some("192.0.2.7"), Some("2001:db8:1:2::/64"), address.parse().unwrap());
+        assert!(own("192.0.2.7"));
+        assert!(own("::ffff:192.0.2.7"));
+        assert!(own("2001:db8:1:2:3::1"));
+        assert!(!own("192.0.2.70"));
+        assert!(!own("2001:db8:1:20::1"));
+        assert!(is_own_address(None, None, "192.0.2.8".parse().unwrap()));
+        assert!(!is_own_address(Some("192.0.2.7"), None, "2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
     fn what_is_not_a_network_is_none() {
         for text in ["", "/64", "2001:db8::/129", "2001:db8::/x", "192.0.2.1"] {
             assert_eq!(Ipv6Network::parse(text), None, "{text}");
@@ -178,8 +190,8 @@ mod tests {
 
     #[test]
     fn a_machines_name_is_a_host_name() {
-        let mark = Mark { installation: "test".into(), node: NodeId::from_entropy([7; 13]) };
-        assert!(mark.name().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
-        assert!(mark.name().len() <= 63);
+        let name = machine_name(NodeId::from_entropy([7; 13]));
+        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+        assert!(name.len() <= 63);
     }
 }

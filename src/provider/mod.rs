@@ -10,15 +10,18 @@ mod hetzner;
 mod instance;
 mod key;
 
+use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::state::ProviderKind;
 use ringfence_protocol::views::ProviderView;
+
+use crate::domain::node::{Deletion, InstanceId};
 
 pub use catalog::{Architecture, Catalog, Price, Region, Size};
 pub use error::{ErrorClass, ProviderError, Result};
 pub use hetzner::Hetzner;
 pub use instance::{
-    CreateInstance, Deleted, INSTALLATION_LABEL, Instance, InstanceId, InstanceStatus, Inventory, Ipv6Network, Mark,
-    NODE_LABEL,
+    CreateInstance, INSTALLATION_LABEL, Instance, InstanceStatus, Inventory, Ipv6Network, Mark, NODE_LABEL,
+    machine_name,
 };
 pub use key::ProviderKey;
 
@@ -101,10 +104,10 @@ impl Provider {
         }
     }
 
-    /// The machines that carry the node's label or its name, the one with the name first.
-    pub async fn find(&self, mark: &Mark) -> Result<Vec<Instance>> {
+    /// The machines that carry the node's name or label, the one with the name first.
+    pub async fn find(&self, node: NodeId) -> Result<Vec<Instance>> {
         match self {
-            Self::Hetzner(hetzner) => hetzner.find(mark).await,
+            Self::Hetzner(hetzner) => hetzner.find(node).await,
         }
     }
 
@@ -116,7 +119,7 @@ impl Provider {
     }
 
     /// Asks for a machine's deletion.
-    pub async fn delete(&self, id: &InstanceId) -> Result<Deleted> {
+    pub async fn delete(&self, id: &InstanceId) -> Result<Deletion> {
         match self {
             Self::Hetzner(hetzner) => hetzner.delete(id).await,
         }

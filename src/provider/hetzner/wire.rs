@@ -7,8 +7,9 @@ use ringfence_protocol::time::UnixMillis;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::node::InstanceId;
 use crate::provider::catalog::{Architecture, Price, Region, Size};
-use crate::provider::instance::{Instance, InstanceId, InstanceStatus, Ipv6Network};
+use crate::provider::instance::{Instance, InstanceStatus, Ipv6Network};
 
 #[derive(Serialize)]
 pub(super) struct CreateServer<'a> {

@@ -1,0 +1,201 @@
+//! What the link task owns: the node's workspaces, terminals and channels. It outlives every link.
+
+mod channels;
+mod operations;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use ringfence_protocol::PROTOCOL_VERSION;
+use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
+use ringfence_protocol::link::{AgentMessage, ChannelId, ControlMessage, Hello};
+use tokio::sync::{mpsc, watch};
+
+use crate::boot::BootLog;
+use crate::grant::Grant;
+use crate::link::{Outbox, Outgoing};
+use crate::terminal::{self, Ended};
+use crate::workspaces::Engine;
+use crate::workspaces::table::Table;
+use channels::Channel;
+use operations::Done;
+
+/// Ended grants that are remembered. A token made from an older one has expired long since.
+const MAX_REVOKED: usize = 4096;
+
+/// What stays the same while the agent runs.
+pub struct Constants {
+    /// This node.
+    pub node_id: NodeId,
+    /// The control plane's origin, which issues tokens.
+    pub issuer: String,
+    /// Of the agent's binary, lower-case hex.
+    pub agent_sha256: String,
+    /// Unlike that of every other start; terminals' epochs are counted from it.
+    pub terminal_epoch: u64,
+}
+
+struct RunningTerminal {
+    epoch: u64,
+    handle: terminal::Handle,
+}
+
+/// The state of the node.
+pub struct Node {
+    constants: Constants,
+    engine: Arc<Engine>,
+    table: Table,
+    /// The boot so far.
+    pub boot: BootLog,
+    grants: watch::Receiver<Grant>,
+    terminals: HashMap<(WorkspaceId, String), RunningTerminal>,
+    terminals_started: u64,
+    channels: HashMap<ChannelId, Channel>,
+    revoked: VecDeque<GrantId>,
+    /// Workspaces an operation works on, and for which generation.
+    busy: HashMap<WorkspaceId, i64>,
+    outbox: Option<Outbox>,
+    ended_sender: mpsc::UnboundedSender<Ended>,
+    ended: mpsc::UnboundedReceiver<Ended>,
+    done_sender: mpsc::UnboundedSender<Done>,
+    done: mpsc::UnboundedReceiver<Done>,
+}
+
+/// Something happened on the node itself. As many wait as there are terminals, viewers and operations.
+pub enum NodeEvent {
+    /// A terminal or a viewer's channel has ended.
+    Ended(Ended),
+    /// An operation on a workspace has ended.
+    Done(Done),
+}
+
+impl Node {
+    /// The node as it was left.
+    pub fn new(
+        constants: Constants,
+        engine: Engine,
+        table: Table,
+        boot: BootLog,
+        grants: watch::Receiver<Grant>,
+    ) -> Self {
+        // Unbounded, so that nothing on the node waits for the link task; bounded by what there is to end.
+        let (ended_sender, ended) = mpsc::unbounded_channel();
+        let (done_sender, done) = mpsc::unbounded_channel();
+        Self {
+            constants,
+            engine: Arc::new(engine),
+            table,
+            boot,
+            grants,
+            terminals: HashMap::new(),
+            terminals_started: 0,
+            channels: HashMap::new(),
+            revoked: VecDeque::new(),
+            busy: HashMap::new(),
+            outbox: None,
+            ended_sender,
+            ended,
+            done_sender,
+            done,
+        }
+    }
+
+    /// The next thing that happens on the node.
+    pub async fn event(&mut self) -> NodeEvent {
+        // Both senders are kept by the node itself, so neither queue ever ends.
+        tokio::select! {
+            Some(ended) = self.ended.recv() => NodeEvent::Ended(ended),
+            Some(done) = self.done.recv() => NodeEvent::Done(done),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Takes note of it.
+    pub async fn handle_event(&mut self, event: NodeEvent) {
+        match event {
+            NodeEvent::Ended(Ended::Channel(channel, outbox)) => {
+                self.forget_channel(channel, &outbox);
+            }
+            NodeEvent::Ended(Ended::Terminal { workspace_id, name, epoch }) => {
+                let key = (workspace_id, name);
+                if self.terminals.get(&key).is_some_and(|t| t.epoch == epoch) {
+                    self.terminals.remove(&key);
+                }
+            }
+            NodeEvent::Done(done) => self.operation_done(done).await,
+        }
+    }
+
+    /// There is a link: says who speaks and what there is.
+    pub async fn link_up(&mut self, outbox: Outbox) {
+        self.outbox = Some(outbox);
+        let reports = self.table.ids();
+        let reports = reports.into_iter().filter_map(|id| self.table.report(id));
+        self.say(AgentMessage::Hello(Hello {
+            protocol_version: PROTOCOL_VERSION,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            agent_sha256: self.constants.agent_sha256.clone(),
+            terminal_epoch: self.constants.terminal_epoch,
+            engine: self.engine.kind(),
+            workspaces: reports.collect(),
+        }))
+        .await;
+        let clock = self.grants.borrow().clock;
+        for step in self.boot.messages(&clock) {
+            self.say(AgentMessage::BootStep(step)).await;
+        }
+        self.say(AgentMessage::Ready).await;
+    }
+
+    /// The link is gone, and its channels with it. Terminals go on.
+    pub async fn link_lost(&mut self) {
+        self.outbox = None;
+        self.channels.clear();
+        for terminal in self.terminals.values() {
+            terminal.handle.tell(terminal::Command::LinkLost).await;
+        }
+    }
+
+    /// Does what the control plane says.
+    pub async fn handle_message(&mut self, message: ControlMessage) {
+        match message {
+            ControlMessage::Welcome { node_id } if node_id == self.constants.node_id => {
+                self.boot.confirmed();
+            }
+            ControlMessage::Welcome { node_id } => {
+                tracing::error!(%node_id, "the control plane takes this node for another");
+            }
+            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec } => {
+                let answer = self.table.ensure(workspace_id, spec_generation, spec);
+                self.commanded(workspace_id, spec_generation, answer).await;
+            }
+            ControlMessage::RemoveWorkspace { workspace_id, spec_generation } => {
+                let answer = self.table.remove(workspace_id, spec_generation);
+                self.commanded(workspace_id, spec_generation, answer).await;
+            }
+            ControlMessage::OpenChannel(open) => self.open_channel(open).await,
+            ControlMessage::CloseChannel { channel } => self.close_channel(channel).await,
+            ControlMessage::Revoke { sid } => self.revoke(sid).await,
+        }
+    }
+
+    /// Ends everything that runs, because the agent does. What was asked stays asked.
+    pub async fn shut_down(&mut self) {
+        let ids = self.table.ids();
+        for (_, terminal) in self.terminals.drain() {
+            let reason = ringfence_protocol::link::CloseReason::WorkspaceEnded;
+            terminal.handle.end(reason).await;
+        }
+        for id in ids {
+            if let Err(error) = self.engine.stop(id).await {
+                tracing::warn!(workspace.id = %id, %error, "not stopped");
+            }
+        }
+    }
+
+    async fn say(&self, message: AgentMessage) {
+        if let Some(outbox) = &self.outbox {
+            outbox.send(Outgoing::Message(message)).await;
+        }
+    }
+}

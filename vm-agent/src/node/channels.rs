@@ -1,0 +1,156 @@
+//! Viewers' channels: who may have one, and where its frames go.
+
+use std::time::Instant;
+
+use ringfence_protocol::ids::GrantId;
+use ringfence_protocol::link::{AgentMessage, ChannelId, CloseReason, OpenChannel, WorkspaceSpec};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Bytes;
+
+use super::{MAX_REVOKED, Node, RunningTerminal};
+use crate::link::{Outbox, Outgoing};
+use crate::terminal::core::{Attachment, Core};
+use crate::terminal::{self, Command};
+use crate::workspace_token::{self, Admission, Expected};
+
+/// Most terminals of one workspace.
+const MAX_TERMINALS: usize = 16;
+
+/// A viewer's stream on the link.
+pub(super) struct Channel {
+    terminal: mpsc::Sender<Command>,
+    sid: GrantId,
+}
+
+impl Node {
+    /// A viewer wants in. Whatever speaks against it ends the channel with its reason.
+    pub(super) async fn open_channel(&mut self, open: OpenChannel) {
+        let channel = open.channel;
+        if let Err(reason) = self.try_open(open).await {
+            self.say(AgentMessage::ChannelClosed { channel, reason }).await;
+        }
+    }
+
+    async fn try_open(&mut self, open: OpenChannel) -> Result<(), CloseReason> {
+        let Some(outbox) = self.outbox.clone() else {
+            return Ok(()); // the link has gone, and the viewer with it
+        };
+        open.attach.validate().map_err(|_| CloseReason::Invalid)?;
+        let admission = self.admit(&open)?;
+        let spec = self.running(open.workspace_id).ok_or(CloseReason::WorkspaceNotRunning)?;
+        let attach = open.attach;
+        let attachment = Attachment {
+            channel: open.channel,
+            viewer: attach.viewer,
+            read_only: admission.read_only,
+            cells: (attach.cols, attach.rows),
+            epoch: attach.epoch,
+            offset: attach.offset,
+        };
+        let key = (open.workspace_id, attach.terminal);
+        if !self.terminals.contains_key(&key) {
+            let terminal = self.start_terminal(&key, &spec, attachment.cells)?;
+            self.terminals.insert(key.clone(), terminal);
+        }
+        if let Some(terminal) = self.terminals.get(&key) {
+            let commands = terminal.handle.commands();
+            let _ = commands.send(Command::Attach(attachment, outbox)).await;
+            let channel = Channel { terminal: commands, sid: admission.sid };
+            self.channels.insert(open.channel, channel);
+        }
+        Ok(())
+    }
+
+    /// Checks the viewer's token, which the relay has only passed on.
+    fn admit(&self, open: &OpenChannel) -> Result<Admission, CloseReason> {
+        let grant = self.grants.borrow();
+        let expected = Expected {
+            issuer: &self.constants.issuer,
+            node: self.constants.node_id,
+            workspace: open.workspace_id,
+            now: grant.clock.at(Instant::now()),
+        };
+        let admission = workspace_token::verify(&open.token, &grant.keys, expected).map_err(|refusal| {
+            tracing::warn!(workspace.id = %open.workspace_id, %refusal, "a viewer's token is refused");
+            CloseReason::TokenRefused
+        })?;
+        if self.revoked.contains(&admission.sid) {
+            return Err(CloseReason::Revoked);
+        }
+        Ok(admission)
+    }
+
+    fn start_terminal(
+        &mut self,
+        (workspace_id, name): &(ringfence_protocol::ids::WorkspaceId, String),
+        spec: &WorkspaceSpec,
+        size: (u16, u16),
+    ) -> Result<RunningTerminal, CloseReason> {
+        let siblings = self.terminals.keys().filter(|(id, _)| id == workspace_id);
+        if siblings.count() >= MAX_TERMINALS {
+            return Err(CloseReason::TooMany);
+        }
+        let spawned = self.engine.spawn(*workspace_id, spec, size).map_err(|error| {
+            tracing::error!(workspace.id = %workspace_id, %error, "cannot start a terminal");
+            CloseReason::SpawnFailed
+        })?;
+        self.terminals_started += 1;
+        let epoch = self.constants.terminal_epoch + self.terminals_started;
+        let is_unconfined = match self.engine.kind() {
+            ringfence_protocol::state::EngineKind::Unconfined => true,
+        };
+        let name = terminal::Name { workspace_id: *workspace_id, name: name.clone(), epoch };
+        let core = Core::new(epoch, is_unconfined, size);
+        Ok(RunningTerminal { epoch, handle: terminal::start(name, core, spawned, self.ended_sender.clone()) })
+    }
+
+    /// A frame from a viewer.
+    pub async fn handle_frame(&mut self, message: Bytes) {
+        let Some((channel, frame)) = ringfence_protocol::link::unwrap(&message) else {
+            tracing::warn!("a binary message without a channel number");
+            return;
+        };
+        let frame = message.slice_ref(frame);
+        if let Some(open) = self.channels.get(&channel) {
+            let _ = open.terminal.send(Command::Frame(channel, frame)).await;
+        }
+    }
+
+    /// A viewer has gone.
+    pub(super) async fn close_channel(&mut self, channel: ChannelId) {
+        if let Some(open) = self.channels.remove(&channel) {
+            let _ = open.terminal.send(Command::Detach(channel)).await;
+        }
+    }
+
+    /// A grant has ended: its viewers go, and nobody comes with it again.
+    pub(super) async fn revoke(&mut self, sid: GrantId) {
+        if !self.revoked.contains(&sid) {
+            if self.revoked.len() == MAX_REVOKED {
+                self.revoked.pop_front();
+            }
+            self.revoked.push_back(sid);
+        }
+        let theirs = self.channels.iter().filter(|(_, open)| open.sid == sid);
+        let theirs: Vec<ChannelId> = theirs.map(|(channel, _)| *channel).collect();
+        for channel in theirs {
+            self.close_channel(channel).await;
+            let reason = CloseReason::Revoked;
+            self.say(AgentMessage::ChannelClosed { channel, reason }).await;
+        }
+    }
+
+    /// The terminal has closed a channel that came over this link.
+    pub(super) fn forget_channel(&mut self, channel: ChannelId, outbox: &Outbox) {
+        if self.outbox.as_ref().is_some_and(|own| own.is_same(outbox)) {
+            self.channels.remove(&channel);
+        }
+    }
+
+    /// Says goodbye on the link.
+    pub async fn close_link(&mut self) {
+        if let Some(outbox) = self.outbox.take() {
+            outbox.send(Outgoing::Close).await;
+        }
+    }
+}

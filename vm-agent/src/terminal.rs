@@ -1,0 +1,13 @@
+//! Terminals: PTYs that outlive the sockets that look at them (DESIGN.md section 8).
+//!
+//! [`core`] decides everything and does nothing; [`task`] owns one PTY and does what the core says.
+
+pub mod core;
+mod flight;
+mod input;
+mod pace;
+mod ring;
+mod task;
+mod viewer;
+
+pub use task::{Command, Ended, Handle, Name, Spawned, start};

@@ -1,0 +1,348 @@
+//! The task that owns one terminal: its PTY, its process and its core. One `select!`, one `match`.
+//!
+//! It never waits for anything but all of its sources at once: not for a viewer, not for the link, not for its process to read.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use pty_process::{OwnedReadPty, OwnedWritePty, Pty, Size};
+use ringfence_protocol::ids::WorkspaceId;
+use ringfence_protocol::link::{self, AgentMessage, ChannelId, CloseReason};
+use ringfence_protocol::terminal::Exit;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Child;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Bytes;
+
+use super::core::{Attachment, Core, Transmit};
+use crate::link::{Outbox, Outgoing};
+
+/// Commands waiting for the task, which takes them at once.
+const QUEUE_COMMANDS: usize = 64;
+/// Bytes read at once. The kernel gives 4 KiB at most.
+const READ_BYTES: usize = 16 * 1024;
+/// Output is complete once the process has ended and nothing came for this long: a job in the background may hold the PTY open.
+const QUIET_AFTER_EXIT: Duration = Duration::from_millis(100);
+/// Longest time after the process's end that output is read.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Longest time to tell viewers that a terminal was ended.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a terminal is told.
+#[derive(Debug)]
+pub enum Command {
+    /// A viewer comes, over this link.
+    Attach(Attachment, Outbox),
+    /// A viewer has gone.
+    Detach(ChannelId),
+    /// A viewer sent a frame.
+    Frame(ChannelId, Bytes),
+    /// Every viewer has gone.
+    LinkLost,
+    /// End, and close the viewers' channels with this reason.
+    End(CloseReason),
+}
+
+/// What a terminal says of itself.
+#[derive(Debug)]
+pub enum Ended {
+    /// A viewer's channel, on this link.
+    Channel(ChannelId, Outbox),
+    /// The terminal: its process is no more.
+    Terminal {
+        /// Of this workspace.
+        workspace_id: WorkspaceId,
+        /// The terminal's name.
+        name: String,
+        /// Which of those that had the name.
+        epoch: u64,
+    },
+}
+
+/// A process on a PTY.
+pub struct Spawned {
+    /// The PTY.
+    pub pty: Pty,
+    /// The process that leads its session.
+    pub child: Child,
+}
+
+/// A running terminal.
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Gives a command. A terminal that is no more has said so, or is about to.
+    pub async fn tell(&self, command: Command) {
+        let _ = self.commands.send(command).await;
+    }
+
+    /// A way to give commands for whoever routes frames.
+    pub fn commands(&self) -> mpsc::Sender<Command> {
+        self.commands.clone()
+    }
+
+    /// Ends the terminal and waits until it has.
+    pub async fn end(self, reason: CloseReason) {
+        self.tell(Command::End(reason)).await;
+        let _ = self.task.await;
+    }
+}
+
+/// Which terminal it is.
+#[derive(Debug, Clone)]
+pub struct Name {
+    /// Of this workspace.
+    pub workspace_id: WorkspaceId,
+    /// The terminal's name.
+    pub name: String,
+    /// Unlike that of every other terminal.
+    pub epoch: u64,
+}
+
+/// Starts the task.
+pub fn start(name: Name, core: Core, spawned: Spawned, ended: mpsc::UnboundedSender<Ended>) -> Handle {
+    let (commands, queue) = mpsc::channel(QUEUE_COMMANDS);
+    let (reader, writer) = spawned.pty.into_split();
+    let terminal = Terminal {
+        name,
+        size: core.size(),
+        core,
+        reader,
+        writer,
+        child: spawned.child,
+        commands: queue,
+        ended,
+        outbox: None,
+        phase: Phase::Running,
+    };
+    Handle { commands, task: tokio::spawn(terminal.run()) }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    /// The process runs.
+    Running,
+    /// The process has ended; the rest of its output is read.
+    Draining { exit: Exit, quiet_at: Instant, until: Instant },
+    /// All output was read; viewers take the rest of it.
+    Over,
+    /// Told to end; viewers are told.
+    Ending { until: Instant },
+}
+
+struct Terminal {
+    name: Name,
+    core: Core,
+    /// The size the PTY has.
+    size: (u16, u16),
+    reader: OwnedReadPty,
+    writer: OwnedWritePty,
+    child: Child,
+    commands: mpsc::Receiver<Command>,
+    ended: mpsc::UnboundedSender<Ended>,
+    /// The link the viewers came over.
+    outbox: Option<Outbox>,
+    phase: Phase,
+}
+
+enum Event {
+    Command(Option<Command>),
+    Read(std::io::Result<usize>),
+    Wrote(std::io::Result<usize>),
+    Place(Option<mpsc::OwnedPermit<Outgoing>>),
+    Exited(std::io::Result<ExitStatus>),
+    Time,
+}
+
+impl Terminal {
+    async fn run(mut self) {
+        let mut buffer = vec![0_u8; READ_BYTES];
+        // An error on the PTY's read side: the last process that had it open is gone.
+        let mut readable = true;
+        let mut writable = true;
+        while !self.is_finished() {
+            let now = Instant::now();
+            let runs = matches!(self.phase, Phase::Running);
+            let reads = readable && matches!(self.phase, Phase::Running | Phase::Draining { .. });
+            let allowance = usize::try_from(self.core.allowance(now)).unwrap_or(READ_BYTES);
+            let wanted = READ_BYTES.min(allowance);
+            let has_input = writable && runs && !self.core.pending_input().is_empty();
+            let sends = self.outbox.is_some() && self.core.has_something_to_send(now);
+            let deadline = self.deadline(now);
+            let event = tokio::select! {
+                command = self.commands.recv() => Event::Command(command),
+                read = self.reader.read(&mut buffer[..wanted]), if reads && wanted > 0 => Event::Read(read),
+                wrote = self.writer.write(self.core.pending_input()), if has_input => Event::Wrote(wrote),
+                place = place_in(&self.outbox), if sends => Event::Place(place),
+                exited = self.child.wait(), if runs => Event::Exited(exited),
+                () = sleep_until(deadline), if deadline.is_some() => Event::Time,
+            };
+            let now = Instant::now();
+            match event {
+                Event::Command(Some(command)) => self.obey(command, now),
+                Event::Command(None) => self.phase = Phase::Ending { until: now },
+                Event::Read(Ok(count)) if count > 0 => {
+                    self.core.output(&buffer[..count], now);
+                    self.heard(now);
+                }
+                Event::Read(Ok(_) | Err(_)) => {
+                    readable = false;
+                    self.drained(now);
+                }
+                Event::Wrote(Ok(count)) => self.core.wrote(count, now),
+                Event::Wrote(Err(_)) => writable = false,
+                Event::Place(Some(place)) => {
+                    let closed = transmit(&mut self.core, place, now);
+                    if let (Some(channel), Some(outbox)) = (closed, &self.outbox) {
+                        let _ = self.ended.send(Ended::Channel(channel, outbox.clone()));
+                    }
+                }
+                Event::Place(None) => {
+                    self.outbox = None;
+                    self.core.detach_all();
+                }
+                Event::Exited(status) => {
+                    self.phase =
+                        Phase::Draining { exit: exit_of(status), quiet_at: now + QUIET_AFTER_EXIT, until: now + DRAIN };
+                    if !readable {
+                        self.drained(now);
+                    }
+                }
+                Event::Time => self.tick(now),
+            }
+            self.apply_size();
+        }
+        self.say_ended();
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Attach(attachment, outbox) => self.attach(attachment, outbox, now),
+            Command::Detach(channel) => self.core.detach(channel),
+            Command::Frame(channel, frame) => self.core.frame(channel, &frame, now),
+            Command::LinkLost => {
+                self.outbox = None;
+                self.core.detach_all();
+            }
+            Command::End(reason) => {
+                self.core.close_all(reason);
+                self.phase = Phase::Ending { until: now + FAREWELL };
+            }
+        }
+    }
+
+    fn attach(&mut self, attachment: Attachment, outbox: Outbox, now: Instant) {
+        if self.outbox.as_ref().is_none_or(|old| !old.is_same(&outbox)) {
+            // Viewers of an earlier link are gone with it.
+            self.core.detach_all();
+            self.outbox = Some(outbox);
+        }
+        self.core.attach(attachment, now);
+    }
+
+    fn heard(&mut self, now: Instant) {
+        if let Phase::Draining { quiet_at, .. } = &mut self.phase {
+            *quiet_at = now + QUIET_AFTER_EXIT;
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.core.tick(now);
+        if let Phase::Draining { quiet_at, until, .. } = &mut self.phase {
+            let held_back = self.core.allowance(now) == 0;
+            if now >= *until || (now >= *quiet_at && !held_back) {
+                self.drained(now);
+            } else if now >= *quiet_at {
+                *quiet_at = now + QUIET_AFTER_EXIT;
+            }
+        }
+    }
+
+    /// There is no more output. If the process has ended too, that is the end.
+    fn drained(&mut self, now: Instant) {
+        if let Phase::Draining { exit, .. } = self.phase {
+            self.core.exited(exit, now);
+            self.phase = Phase::Over;
+            self.say_ended();
+        }
+    }
+
+    /// Frees the name. May be said twice.
+    fn say_ended(&self) {
+        let _ = self.ended.send(Ended::Terminal {
+            workspace_id: self.name.workspace_id,
+            name: self.name.name.clone(),
+            epoch: self.name.epoch,
+        });
+    }
+
+    fn is_finished(&self) -> bool {
+        match self.phase {
+            Phase::Running | Phase::Draining { .. } => false,
+            Phase::Over => self.core.viewers() == 0,
+            Phase::Ending { until } => self.core.viewers() == 0 || self.outbox.is_none() || Instant::now() >= until,
+        }
+    }
+
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        let own = match self.phase {
+            Phase::Running | Phase::Over => None,
+            Phase::Draining { quiet_at, until, .. } => Some(quiet_at.min(until)),
+            Phase::Ending { until } => Some(until),
+        };
+        own.into_iter().chain(self.core.deadline(now)).min()
+    }
+
+    fn apply_size(&mut self) {
+        let (cols, rows) = self.core.size();
+        if self.size != (cols, rows) {
+            self.size = (cols, rows);
+            if let Err(error) = self.writer.resize(Size::new(rows, cols)) {
+                tracing::debug!(%error, "cannot resize a terminal");
+            }
+        }
+    }
+}
+
+/// Sends one thing; the channel, when it was its end.
+fn transmit(core: &mut Core, place: mpsc::OwnedPermit<Outgoing>, now: Instant) -> Option<ChannelId> {
+    match core.transmit(now)? {
+        Transmit::Frame(channel, frame) => {
+            place.send(Outgoing::Frame(link::wrap(channel, &frame)));
+            None
+        }
+        Transmit::Closed(channel, reason) => {
+            place.send(Outgoing::Message(AgentMessage::ChannelClosed { channel, reason }));
+            Some(channel)
+        }
+    }
+}
+
+async fn place_in(outbox: &Option<Outbox>) -> Option<mpsc::OwnedPermit<Outgoing>> {
+    match outbox {
+        Some(outbox) => outbox.place().await,
+        None => None,
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline.into()).await;
+    }
+}
+
+fn exit_of(status: std::io::Result<ExitStatus>) -> Exit {
+    match status {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, Some(signal)) => Exit::Signal(signal),
+            (None, None) => Exit::Code(-1),
+        },
+        Err(_) => Exit::Code(-1),
+    }
+}

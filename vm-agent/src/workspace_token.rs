@@ -1,0 +1,120 @@
+//! The agent checks viewers' tokens itself (DESIGN.md section 4), with the keys it got from user-data or from its control plane.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use ed25519_dalek::VerifyingKey;
+use jwt_compact::alg::Ed25519;
+use jwt_compact::{AlgorithmExt as _, TimeOptions, UntrustedToken};
+use ringfence_protocol::claims::{Jwk, Jwks, TokenKind, WorkspaceClaims};
+use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
+use ringfence_protocol::state::Permission;
+use ringfence_protocol::time::UnixMillis;
+use serde::Deserialize;
+
+/// How far the agent's idea of the control plane's clock may be off.
+const LEEWAY_SECS: i64 = 60;
+
+/// What a good token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    /// The session or API token behind it.
+    pub sid: GrantId,
+    /// Whether its holder may only look.
+    pub read_only: bool,
+}
+
+/// Why a token is not accepted: for the log, never for the viewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Not a token of the right kind.
+    #[error("not a workspace token")]
+    NotOne,
+    /// Signed with a key we do not know.
+    #[error("signed with an unknown key")]
+    UnknownKey,
+    /// The signature is not that key's.
+    #[error("wrong signature")]
+    Forged,
+    /// For something else: another issuer, audience, node or workspace.
+    #[error("not for this")]
+    NotForThis,
+    /// Its time is over or has not come.
+    #[error("expired")]
+    Expired,
+    /// It does not allow to look at terminals.
+    #[error("does not allow terminals")]
+    NotPermitted,
+}
+
+/// What a token must be for.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The control plane's origin.
+    pub issuer: &'a str,
+    /// This node.
+    pub node: NodeId,
+    /// The workspace the viewer asks for.
+    pub workspace: WorkspaceId,
+    /// The control plane's clock.
+    pub now: UnixMillis,
+}
+
+#[derive(Deserialize)]
+struct Addressed {
+    iss: String,
+    aud: String,
+    #[serde(flatten)]
+    claims: WorkspaceClaims,
+}
+
+/// Checks a token.
+pub fn verify(token: &str, keys: &Jwks, expected: Expected<'_>) -> Result<Admission, Refusal> {
+    let untrusted = UntrustedToken::new(token).map_err(|_| Refusal::NotOne)?;
+    let header = untrusted.header();
+    if header.token_type.as_deref() != Some(WorkspaceClaims::TYPE) {
+        return Err(Refusal::NotOne);
+    }
+    let kid = header.key_id.as_deref().ok_or(Refusal::UnknownKey)?;
+    let key = keys
+        .keys
+        .iter()
+        .find(|key| key.kid.as_deref() == Some(kid))
+        .and_then(verifying_key)
+        .ok_or(Refusal::UnknownKey)?;
+    let verified = Ed25519.validator::<Addressed>(&key).validate(&untrusted).map_err(|_| Refusal::Forged)?;
+    let now = instant(expected.now).ok_or(Refusal::Expired)?;
+    let time = TimeOptions::new(chrono::Duration::seconds(LEEWAY_SECS), || now);
+    let claims = verified.claims();
+    claims.validate_expiration(&time).map_err(|_| Refusal::Expired)?;
+    if claims.not_before.is_some() && claims.validate_maturity(&time).is_err() {
+        return Err(Refusal::Expired);
+    }
+    let addressed = &claims.custom;
+    let token = &addressed.claims;
+    if addressed.iss != expected.issuer
+        || addressed.aud != WorkspaceClaims::AUDIENCE
+        || token.node != expected.node
+        || token.workspace != expected.workspace
+    {
+        return Err(Refusal::NotForThis);
+    }
+    let may_read = token.permissions.contains(&Permission::TerminalRead);
+    let may_write = token.permissions.contains(&Permission::TerminalWrite);
+    if !may_read {
+        return Err(Refusal::NotPermitted);
+    }
+    Ok(Admission { sid: token.sid, read_only: !may_write })
+}
+
+fn verifying_key(jwk: &Jwk) -> Option<VerifyingKey> {
+    if jwk.kty != "OKP" || jwk.crv != "Ed25519" {
+        return None;
+    }
+    let bytes: [u8; 32] = URL_SAFE_NO_PAD.decode(&jwk.x).ok()?.try_into().ok()?;
+    VerifyingKey::from_bytes(&bytes).ok()
+}
+
+fn instant(now: UnixMillis) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(now.get())
+}

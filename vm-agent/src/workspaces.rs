@@ -1,0 +1,7 @@
+//! Workspaces: what was asked ([`table`]) and what makes it so ([`engine`]).
+
+pub mod engine;
+pub mod table;
+mod unconfined;
+
+pub use engine::{Engine, EngineError};

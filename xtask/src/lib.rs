@@ -5,7 +5,9 @@
 
 pub mod build;
 pub mod check;
+pub mod client;
 pub mod clock;
+pub mod demo;
 pub mod dev;
 pub mod keys;
 pub mod progress;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use xtask::build::{self, Profile};
 use xtask::suites::{self, Suite};
 use xtask::toolchain::{self, Toolchain};
-use xtask::{check, dev, keys, progress};
+use xtask::{check, demo, dev, keys, progress};
 
 /// Build, run, test and measure Ringfence on this machine.
 ///
@@ -37,6 +37,15 @@ enum Command {
     ///
     /// Prints one line, `READY url=… sign-in=…`, when it serves. Users, credentials and nodes survive a restart.
     Dev(dev::DevOptions),
+    /// Do a newcomer's whole job once, against real parts, and say how long each step took.
+    ///
+    /// Signs in, stores a credential, creates a workspace, types in its terminal, loses the connection and comes back, deletes
+    /// everything and checks that no machine is left. Ends with one JSON object; exit code 0 only if all of it held.
+    Demo {
+        /// Use the quick development build instead of what is deployed.
+        #[arg(long)]
+        dev: bool,
+    },
     /// Run the tests. The last line counts them.
     Test {
         /// Only this suite.
@@ -75,13 +84,17 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Setup => toolchain::setup(),
         Command::Build { dev } => {
-            let profile = if dev { Profile::Dev } else { Profile::Release };
-            let artifacts = build::all(&Toolchain::ensure()?, profile)?;
+            let artifacts = build::all(&Toolchain::ensure()?, profile(dev))?;
             build::report_sizes(&artifacts)
         }
         Command::Dev(options) => dev::run(&options),
+        Command::Demo { dev } => demo::run(profile(dev)),
         Command::Test { only, quick, filter } => suites::run(only, quick, filter.as_deref()),
         Command::Check => progress::step("Checking", check::run),
         Command::Keys { rotate, kid } => keys::print(rotate.as_deref(), kid),
     }
+}
+
+fn profile(dev: bool) -> Profile {
+    if dev { Profile::Dev } else { Profile::Release }
 }

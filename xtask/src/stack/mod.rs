@@ -138,6 +138,18 @@ impl Stack {
         &self.state_dir
     }
 
+    /// How many servers the local cloud has, in all of its projects.
+    pub async fn cloud_servers(&self) -> Result<u64> {
+        let mut total = 0;
+        for token in &self.secrets.cloud_tokens {
+            let request = reqwest::Client::new().get(format!("{}/v1/servers", self.cloud_url())).bearer_auth(token);
+            let list: Value = serde_json::from_slice(&request.send().await?.error_for_status()?.bytes().await?)?;
+            let entries = list.pointer("/meta/pagination/total_entries").and_then(Value::as_u64);
+            total += entries.context("a list of servers without a total")?;
+        }
+        Ok(total)
+    }
+
     /// Runs one SQL statement on D1 and returns its rows as objects.
     pub async fn d1(&self, sql: &str, params: &[Value]) -> Result<Vec<Map<String, Value>>> {
         let mut guard = self.control_plane.lock().await;

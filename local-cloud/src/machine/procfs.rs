@@ -1,8 +1,8 @@
 //! Finding and ending all processes of a machine.
 //!
 //! A process belongs to a machine when its environment carries the machine's mark (children inherit it, also in sessions of
-//! their own) or when it descends from one that does. A process that empties its environment *and* cuts itself off from its
-//! parents escapes; only a driver with namespaces can hold such a one.
+//! their own), when it is in the agent's process group, or when it descends from one of these. A process that empties its
+//! environment, leaves the group *and* outlives its parents escapes; only a driver with namespaces can hold such a one.
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,7 @@ pub(crate) struct ProcessIdentity {
 
 struct Stat {
     parent: i32,
+    group: i32,
     start_ticks: u64,
     dead: bool,
 }
@@ -40,8 +41,8 @@ impl ProcessIdentity {
     }
 }
 
-/// Ends every process that carries `mark` or descends from one that does. `main` is the machine's first process where known: it
-/// counts even if it emptied its environment. False when some would not die.
+/// Ends every process that carries `mark` or descends from one that does. `main` is the leader of the machine's process group
+/// where known: the group counts even where environments were emptied. False when some would not die.
 pub(crate) async fn kill_all(mark: &Mark, main: Option<ProcessIdentity>) -> bool {
     for _ in 0..ROUNDS_MAX {
         let living = processes_of(mark, main);
@@ -94,7 +95,10 @@ fn processes_of(mark: &Mark, main: Option<ProcessIdentity>) -> Vec<ProcessIdenti
     let ours = i32::try_from(std::process::id()).unwrap_or(0);
     let all: BTreeMap<i32, Stat> = pids().into_iter().filter_map(|pid| Some((pid, stat(pid)?))).collect();
     let mut found: BTreeSet<i32> = all.keys().copied().filter(|pid| mark.is_in(&environment(*pid))).collect();
-    found.extend(main.filter(|main| main.is_alive()).map(|main| main.pid));
+    // A pid stays taken while its group has members. So if someone else has the pid by now, the group is someone else's too.
+    if let Some(main) = main.filter(|main| all.get(&main.pid).is_none_or(|stat| stat.start_ticks == main.start_ticks)) {
+        found.extend(all.iter().filter(|(_, stat)| stat.group == main.pid).map(|(pid, _)| *pid));
+    }
     // Each pass adds a generation; a process tree has no cycles, so this ends.
     loop {
         let children: Vec<i32> = all
@@ -157,6 +161,7 @@ fn stat(pid: i32) -> Option<Stat> {
     Some(Stat {
         dead: matches!(*fields.first()?, "Z" | "X"),
         parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
     })
 }

@@ -1,12 +1,13 @@
-//! What a provider offers: places, machine types and prices.
+//! What a provider offers: places, machine types and prices. Kept as JSON beside the credential that was asked with.
 
 use ringfence_protocol::money::{Micros, Money};
 use ringfence_protocol::state::ProviderKind;
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{CatalogView, PriceView, RegionView, SizeView};
+use serde::{Deserialize, Serialize};
 
 /// What can be ordered now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalog {
     /// Where machines can stand.
     pub regions: Vec<Region>,
@@ -17,7 +18,7 @@ pub struct Catalog {
 }
 
 /// A place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
     /// The provider's name for it, e.g. `fsn1`.
     pub id: String,
@@ -26,7 +27,7 @@ pub struct Region {
 }
 
 /// A machine type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// The provider's name for it, e.g. `cx23`.
     pub id: String,
@@ -43,7 +44,7 @@ pub struct Size {
 }
 
 /// An instruction set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Architecture {
     /// 64-bit x86.
     X86_64,
@@ -62,7 +63,7 @@ impl Architecture {
 }
 
 /// A price at a place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
     /// Where.
     pub region: String,

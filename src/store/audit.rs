@@ -1,5 +1,6 @@
 //! The audit log: one row for each security-relevant act. Only ever added to.
 
+use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
 
@@ -18,6 +19,16 @@ pub struct Act {
     pub source_address: String,
     /// More, for people; never a secret.
     pub detail: String,
+}
+
+impl Act {
+    /// The same act, by and on this node.
+    #[must_use]
+    pub fn on(mut self, node: NodeId) -> Self {
+        self.actor = node.to_string();
+        self.subject = node.to_string();
+        self
+    }
 }
 
 /// A row of the log.

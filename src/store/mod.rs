@@ -1,8 +1,16 @@
 //! Every SQL string of the control plane, one file per aggregate: functions that give statements, rows they are read into.
 //! Each statement runs on D1 in the Worker and on SQLite in the native tests.
 
+pub mod admission;
 pub mod audit;
+pub mod bootstrap;
+pub mod credentials;
+pub mod events;
+pub mod idempotency;
 pub mod identity;
+pub mod migrations;
+pub mod nodes;
+pub mod workspaces;
 
 use serde::de::DeserializeOwned;
 

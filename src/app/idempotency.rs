@@ -1,0 +1,57 @@
+//! A creating request that is sent again gets the first one's answer: its key is written in the same batch as what it makes.
+
+use std::time::Duration;
+
+use ringfence_protocol::ids::UserId;
+use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::time::UnixMillis;
+
+use crate::error::{Error, Result};
+use crate::ports::{Platform, Statement};
+use crate::store::idempotency::{self, KeyRow};
+use crate::store::one;
+
+/// How long a key is remembered.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// A creating request's identity: none when the client gave no key.
+#[derive(Debug, Clone)]
+pub struct Repeatable {
+    /// Whose request.
+    pub user: UserId,
+    /// The client's key.
+    pub key: Option<String>,
+    /// What is asked for.
+    pub operation: &'static str,
+    /// SHA-256 of the body, in hex.
+    pub body_sha256: String,
+}
+
+impl Repeatable {
+    /// What an earlier request with this key made, as its id.
+    pub async fn made_before(&self, p: &impl Platform) -> Result<Option<String>> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let row: Option<KeyRow> = one(p, idempotency::find(self.user, key, p.now() - KEPT)).await?;
+        match row {
+            None => Ok(None),
+            Some(row) if row.operation == self.operation && row.body_sha256 == self.body_sha256 => {
+                Ok(Some(row.subject_id))
+            }
+            Some(_) => Err(Error::new(
+                ErrorCode::IdempotencyMismatch,
+                "This Idempotency-Key was used with another request in the last 24 hours. Nothing was changed; use a new key.",
+            )),
+        }
+    }
+
+    /// Statements for the batch that makes `subject`. Of two requests with one key, the second's batch fails as a whole.
+    pub fn statements(&self, subject: &str, now: UnixMillis) -> Vec<Statement> {
+        match &self.key {
+            None => Vec::new(),
+            Some(key) => vec![
+                idempotency::forget(self.user, key, now - KEPT),
+                idempotency::insert(self.user, key, self.operation, &self.body_sha256, subject, now),
+            ],
+        }
+    }
+}

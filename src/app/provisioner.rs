@@ -1,0 +1,95 @@
+//! What a node's drive needs secrets for: the provider's client, opened from the sealed credential, and the user-data of a
+//! create call with its fresh bootstrap token.
+
+use ringfence_protocol::agent_config::{AgentConfig, EngineConfig};
+use ringfence_protocol::claims::BootstrapClaims;
+use ringfence_protocol::ids::{CredentialId, JwtId, UserId};
+use ringfence_protocol::state::{EngineKind, ProviderKind};
+use ringfence_protocol::time::UnixMillis;
+
+use super::credentials;
+use super::outcome::{Bootstrap, Provisioner};
+use crate::config::Config;
+use crate::domain::seal::{self, Sealed};
+use crate::domain::ticket::DestroyTicket;
+use crate::domain::{token, user_data};
+use crate::error::{Error, Result};
+use crate::ports::Platform;
+use crate::provider::{self, ErrorClass, Mark, Provider, ProviderError};
+use crate::store::bootstrap;
+use crate::store::nodes::NodeRow;
+
+/// Gives secrets to the drive of a node.
+pub struct NodeProvisioner<'a, P> {
+    platform: &'a P,
+    config: &'a Config,
+}
+
+impl<'a, P: Platform> NodeProvisioner<'a, P> {
+    /// For one drive.
+    pub fn new(platform: &'a P, config: &'a Config) -> Self {
+        Self { platform, config }
+    }
+}
+
+impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
+    type Cloud = Provider;
+
+    async fn cloud(&self, node: &NodeRow) -> provider::Result<Provider> {
+        let row = credentials::load(self.platform, node.user_id, node.credential_id).await.map_err(|error| ProviderError {
+            class: ErrorClass::Transient,
+            code: error.code.to_string(),
+            message: "the credential cannot be read for the moment".into(),
+            retry_after: None,
+        })?;
+        open_account(self.config, row.provider, row.user_id, row.id, &row.sealed())
+    }
+
+    async fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> Result<Bootstrap> {
+        let engine = match self.config.engine {
+            Some(EngineKind::Unconfined) => EngineConfig::Unconfined,
+            None => return Err(Error::internal("no engine is configured for new nodes")),
+        };
+        let jti: JwtId = self.platform.id();
+        let claims = BootstrapClaims { jti, node: node.id };
+        let (token, expires_at) = token::sign(&self.config.keyring, self.config.origin(), claims, now)
+            .ok_or_else(|| Error::internal("cannot sign a bootstrap token"))?;
+        let agent = AgentConfig {
+            node_id: node.id,
+            origin: self.config.origin().to_owned(),
+            keys: self.config.keyring.jwks(),
+            bootstrap_token: Some(token),
+            engine,
+        };
+        let user_data = user_data::cloud_config(&agent).map_err(|error| Error::internal(format!("user-data: {error:?}")))?;
+        Ok(Bootstrap { user_data, statements: vec![bootstrap::insert(jti, node.id, expires_at)] })
+    }
+}
+
+/// Deletes a machine with nothing but the ticket that its object keeps: for when the database is away.
+pub async fn destroy_by_ticket(config: &Config, ticket: &DestroyTicket) -> provider::Result<()> {
+    let sealed = Sealed { version: ticket.seal_version, text: ticket.sealed_secret.clone() };
+    let account = open_account(config, ticket.provider, ticket.user_id, ticket.credential_id, &sealed)?;
+    let mark = Mark { installation: config.installation_id.clone(), node: ticket.node_id };
+    // By what carries our label, whatever id was recorded: a ticket may be older than an adoption.
+    for instance in account.find(&mark).await? {
+        account.delete(&instance.id).await?;
+    }
+    Ok(())
+}
+
+fn open_account(
+    config: &Config,
+    kind: ProviderKind,
+    user: UserId,
+    credential: CredentialId,
+    sealed: &Sealed,
+) -> provider::Result<Provider> {
+    let secret = seal::open(&config.keyring, user, credential, sealed).map_err(|_| ProviderError {
+        class: ErrorClass::Auth,
+        code: "cannot_open".into(),
+        message: "the credential does not open: was its seal key removed?".into(),
+        retry_after: None,
+    })?;
+    Ok(credentials::account(config, kind, &secret))
+}

@@ -1,0 +1,196 @@
+//! The alarm of a node's object: a safety alarm first, then the drive, then the next deadline. And what every use case about
+//! the node leads to: messages to the agent, closed sockets, events shown, the destroy ticket kept.
+
+use std::time::Duration;
+
+use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::link::close_code;
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::{EventView, SocketMessage};
+use worker::WebSocket;
+
+use super::node_object::NodeObject;
+use super::relay;
+use super::sockets::{self, Attached};
+use crate::app::outcome::Driven;
+use crate::app::{drive_node, provisioner, watch};
+use crate::cloudflare::Viewer;
+use crate::domain::ticket::DestroyTicket;
+use crate::error::Error;
+use crate::ports::Clock;
+
+/// When the object looks again if the alarm that is running now never gets to its end.
+const SAFETY: Duration = Duration::from_secs(30);
+/// How soon a drive that failed is repeated: the database is away for seconds, or its quota is spent for hours.
+const RETRY: Duration = Duration::from_secs(15);
+/// Where the object keeps its destroy ticket.
+const TICKET_KEY: &str = "destroy_ticket";
+
+impl NodeObject {
+    /// Asks for the alarm at `at`. Never moves it later.
+    pub(super) async fn wake(&self, at: UnixMillis) -> worker::Result<()> {
+        let wanted = self.wanted.get().map_or(at, |earlier| earlier.min(at));
+        self.wanted.set(Some(wanted));
+        let current = self.state.storage().get_alarm().await?.map(UnixMillis::new);
+        if current.is_none_or(|current| at < current) {
+            self.set_alarm(at).await?;
+        }
+        Ok(())
+    }
+
+    /// One run of the alarm. Catches everything: an alarm that fails too often is never called again.
+    pub(super) async fn run_alarm(&self) {
+        let safety = self.host().now() + SAFETY;
+        self.wanted.set(None);
+        if let Err(error) = self.set_alarm(safety).await {
+            worker::console_error!("safety alarm: {error}");
+        }
+        let (Some(node), Some(config)) = (self.node_id().await, self.config()) else { return };
+        let host = self.host();
+        let provisioner = provisioner::NodeProvisioner::new(&host, &config);
+        match drive_node::drive_node(&host, &config.settings, &provisioner, node).await {
+            Ok(driven) => self.apply(driven, Some(safety)).await,
+            Err(error) => {
+                log_error("drive", node, &error);
+                self.destroy_by_ticket(&config).await;
+                self.settle_alarm(Some(host.now() + RETRY), safety).await;
+            }
+        }
+    }
+
+    /// Does what a use case about this node has left to do. `safety` is set when the alarm is running.
+    pub(super) async fn apply(&self, driven: Driven, safety: Option<UnixMillis>) {
+        for message in &driven.to_agent {
+            // Without a link it is owed, and comes again after the next hello.
+            relay::tell_agent(&self.state, message);
+        }
+        for workspace in &driven.close_viewers {
+            self.close_viewers(*workspace);
+        }
+        if driven.close_all || driven.refused {
+            for socket in self.state.get_websockets() {
+                match sockets::attached(&socket) {
+                    Some(Attached::Agent { .. }) => relay::close(&socket, close_code::REVOKED, "not trusted any more"),
+                    Some(Attached::Terminal { .. } | Attached::Opening { .. }) => {
+                        relay::end_viewer(&self.state, &self.sockets, &socket, close_code::ENDED, "node ended");
+                    }
+                    Some(Attached::Events { .. }) | None => {}
+                }
+            }
+        }
+        self.keep_ticket(&driven).await;
+        if !driven.events.is_empty() {
+            self.show_events(&driven.events).await;
+        }
+        match safety {
+            Some(safety) => self.settle_alarm(self.next_alarm(driven.next_wake), safety).await,
+            None => {
+                if let Some(at) = driven.next_wake
+                    && let Err(error) = self.wake(at).await
+                {
+                    worker::console_error!("wake: {error}");
+                }
+            }
+        }
+    }
+
+    /// The earliest of the node's next deadline and the ends of the sessions that have sockets here; closes those that are over.
+    fn next_alarm(&self, deadline: Option<UnixMillis>) -> Option<UnixMillis> {
+        let now = self.host().now();
+        let mut next = deadline;
+        for socket in self.state.get_websockets() {
+            let Some(ends_at) = sockets::attached(&socket).and_then(|attached| attached.ends_at()) else { continue };
+            if ends_at <= now {
+                relay::end_viewer(&self.state, &self.sockets, &socket, close_code::REVOKED, "session ended");
+            } else {
+                next = Some(next.map_or(ends_at, |next| next.min(ends_at)));
+            }
+        }
+        next
+    }
+
+    /// The alarm's last act: the next deadline, or an earlier wake-up that was asked for while it ran. Only the safety alarm,
+    /// which is our own, is moved later.
+    async fn settle_alarm(&self, deadline: Option<UnixMillis>, safety: UnixMillis) {
+        let storage = self.state.storage();
+        let current = storage.get_alarm().await.ok().flatten().map(UnixMillis::new).filter(|at| *at != safety);
+        let next = [deadline, current, self.wanted.take()].into_iter().flatten().min();
+        let result = match next {
+            Some(at) => self.set_alarm(at).await,
+            None => storage.delete_alarm().await,
+        };
+        if let Err(error) = result {
+            worker::console_error!("next alarm: {error}");
+        }
+    }
+
+    async fn set_alarm(&self, at: UnixMillis) -> worker::Result<()> {
+        // An instant in the past is now.
+        self.state.storage().set_alarm(js_sys::Date::new(&(at.get() as f64).into())).await
+    }
+
+    async fn keep_ticket(&self, driven: &Driven) {
+        let storage = self.state.storage();
+        let result = match (&driven.ticket, driven.gone) {
+            (Some(ticket), _) => storage.put(TICKET_KEY, serde_json::to_string(ticket).unwrap_or_default()).await,
+            (None, true) => storage.delete(TICKET_KEY).await.map(|_| ()),
+            (None, false) => Ok(()),
+        };
+        if let Err(error) = result {
+            worker::console_error!("destroy ticket: {error}");
+        }
+    }
+
+    /// With the database away, deletes the machine by the ticket once its time has come.
+    async fn destroy_by_ticket(&self, config: &crate::config::Config) {
+        let text: Option<String> = self.state.storage().get(TICKET_KEY).await.ok().flatten();
+        let Some(ticket) = text.and_then(|text| serde_json::from_str::<DestroyTicket>(&text).ok()) else { return };
+        let now = self.host().now();
+        if ticket.destroy_now || now >= ticket.hard_deadline {
+            let result = provisioner::destroy_by_ticket(config, &ticket).await;
+            if let Err(error) = result {
+                worker::console_error!("destroy by ticket: {}", error.message);
+            }
+        }
+    }
+
+    /// Shows a new viewer of events what there is and what has happened so far.
+    pub(super) async fn show_history(&self, socket: &WebSocket, viewer: &Viewer) {
+        let Some(config) = self.config() else { return };
+        match watch::history(&self.host(), &config.settings, viewer.user, viewer.workspace).await {
+            Ok(messages) => messages.iter().for_each(|message| send(socket, message)),
+            Err(error) => {
+                relay::close(socket, close_code::AGENT_AWAY, "try again");
+                worker::console_error!("history: {}", error.log.unwrap_or_default());
+            }
+        }
+    }
+
+    /// Shows every viewer of events the new ones that concern its workspace, and how things stand now.
+    async fn show_events(&self, events: &[EventView]) {
+        let Some(config) = self.config() else { return };
+        for socket in self.state.get_websockets() {
+            let Some(Attached::Events { viewer, .. }) = sockets::attached(&socket) else { continue };
+            let concerns = |event: &&EventView| event.workspace_id.is_none_or(|id| id == viewer.workspace);
+            let items: Vec<EventView> = events.iter().filter(concerns).cloned().collect();
+            if items.is_empty() {
+                continue;
+            }
+            send(&socket, &SocketMessage::Events { items });
+            if let Ok(snapshot) = watch::snapshot(&self.host(), &config.settings, viewer.user, viewer.workspace).await {
+                send(&socket, &snapshot);
+            }
+        }
+    }
+}
+
+/// One line for what went wrong with a node.
+pub(super) fn log_error(what: &str, node: NodeId, error: &Error) {
+    worker::console_error!("{what} of {node}: {} {}", error.code, error.log.as_deref().unwrap_or(&error.detail));
+}
+
+fn send(socket: &WebSocket, message: &SocketMessage) {
+    if let Ok(text) = serde_json::to_string(message) {
+        let _ = socket.send_with_str(text);
+    }
+}

@@ -1,0 +1,283 @@
+//! The object of one node: its alarm drives the node's life, its sockets are the agent's link and the viewers.
+//!
+//! Invariants. The object's memory is a cache: what must not be lost is in D1, in its storage or attached to a socket. All
+//! provider calls happen in `alarm()`, of which the platform runs one at a time. No handler returns an error or panics:
+//! seven failed alarms in a row would be the last, and a panic in one is never repeated.
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+
+use ringfence_protocol::SUBPROTOCOL;
+use ringfence_protocol::claims::WorkspaceClaims;
+use ringfence_protocol::ids::{NodeId, WorkspaceId};
+use ringfence_protocol::link::{AgentMessage, ControlMessage, OpenChannel, PING, PONG, close_code};
+use ringfence_protocol::time::UnixMillis;
+use worker::{
+    DurableObject, Env, Method, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    WebSocketRequestResponsePair, durable_object,
+};
+
+use super::relay;
+use super::sockets::{self, Attached, Sockets};
+use crate::app::{agent_report, workspace_token};
+use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Viewer};
+use crate::config::Config;
+use crate::ports::{Clock, Entropy};
+
+/// Where the object keeps which node it is.
+const NODE_KEY: &str = "node_id";
+
+/// The Durable Object of one node.
+#[durable_object]
+pub struct NodeObject {
+    pub(super) state: State,
+    pub(super) env: Env,
+    pub(super) sockets: Sockets,
+    node: OnceCell<NodeId>,
+    /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
+    pub(super) wanted: Cell<Option<UnixMillis>>,
+}
+
+impl DurableObject for NodeObject {
+    fn new(state: State, env: Env) -> Self {
+        // Pings are answered without waking the object.
+        if let Ok(pair) = WebSocketRequestResponsePair::new(PING, PONG) {
+            state.set_websocket_auto_response(&pair);
+        }
+        Self { state, env, sockets: Sockets::default(), node: OnceCell::new(), wanted: Cell::new(None) }
+    }
+
+    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        let Some(node) = request.headers().get(NODE_HEADER)?.and_then(|text| text.parse().ok()) else {
+            return Response::error("no node", 400);
+        };
+        self.remember(node).await?;
+        match request.method() {
+            Method::Post => {
+                let call: NodeCall = request.json().await?;
+                self.answer(call).await?;
+                Ok(Response::empty()?.with_status(204))
+            }
+            _ => {
+                let ticket = request.headers().get(TICKET_HEADER)?;
+                match ticket.and_then(|text| serde_json::from_str(&text).ok()) {
+                    Some(ticket) => self.accept(node, ticket).await,
+                    None => Response::error("no ticket", 400),
+                }
+            }
+        }
+    }
+
+    async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> worker::Result<()> {
+        match (sockets::attached(&socket), message) {
+            (Some(Attached::Agent { .. }), WebSocketIncomingMessage::Binary(frame)) => {
+                relay::to_viewer(&self.state, &self.sockets, &frame);
+            }
+            (Some(Attached::Agent { agent_epoch }), WebSocketIncomingMessage::String(text)) => {
+                self.from_agent(&socket, agent_epoch, &text).await;
+            }
+            (Some(Attached::Terminal { channel, .. }), WebSocketIncomingMessage::Binary(frame)) => {
+                relay::to_agent(&self.state, &socket, channel, &frame);
+            }
+            (Some(Attached::Terminal { .. } | Attached::Events { .. } | Attached::Opening { .. }), _) => {
+                relay::end_viewer(&self.state, &self.sockets, &socket, close_code::INVALID, "unexpected message");
+            }
+            (None, _) => relay::close(&socket, close_code::INVALID, "unknown socket"),
+        }
+        Ok(())
+    }
+
+    async fn websocket_close(&self, socket: WebSocket, code: usize, _: String, _: bool) -> worker::Result<()> {
+        self.socket_ended(&socket).await;
+        // Completes the closing handshake; 1005 and 1006 stand for "no code" and may not be sent.
+        let code = u16::try_from(code).ok().filter(|code| !matches!(code, 1005 | 1006)).unwrap_or(1000);
+        relay::close(&socket, code, "");
+        Ok(())
+    }
+
+    async fn websocket_error(&self, socket: WebSocket, _: worker::Error) -> worker::Result<()> {
+        self.socket_ended(&socket).await;
+        Ok(())
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        self.run_alarm().await;
+        Response::empty()
+    }
+}
+
+impl NodeObject {
+    /// The platform of this event.
+    pub(super) fn host(&self) -> Host {
+        Host::new(self.env.clone())
+    }
+
+    /// The configuration, if it is valid; without one the Worker does not get here.
+    pub(super) fn config(&self) -> Option<Arc<Config>> {
+        crate::cloudflare::shared(&self.env).ok()
+    }
+
+    /// Which node this is: from memory or from storage.
+    pub(super) async fn node_id(&self) -> Option<NodeId> {
+        if let Some(node) = self.node.get() {
+            return Some(*node);
+        }
+        let stored: Option<String> = self.state.storage().get(NODE_KEY).await.ok().flatten();
+        let node = stored?.parse().ok()?;
+        Some(*self.node.get_or_init(|| node))
+    }
+
+    async fn remember(&self, node: NodeId) -> worker::Result<()> {
+        if self.node_id().await.is_none() {
+            self.state.storage().put(NODE_KEY, node.to_string()).await?;
+            let _ = self.node.set(node);
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, call: NodeCall) -> worker::Result<()> {
+        match call {
+            NodeCall::Wake { at } => self.wake(at).await?,
+            NodeCall::Revoke { grants } => {
+                for grant in grants {
+                    for viewer in sockets::of_grant(&self.state, grant) {
+                        relay::end_viewer(&self.state, &self.sockets, &viewer, close_code::REVOKED, "revoked");
+                    }
+                    relay::tell_agent(&self.state, &ControlMessage::Revoke { sid: grant });
+                }
+            }
+            NodeCall::CloseViewers { workspace } => self.close_viewers(workspace),
+        }
+        Ok(())
+    }
+
+    /// Closes every viewer of a workspace.
+    pub(super) fn close_viewers(&self, workspace: WorkspaceId) {
+        for viewer in sockets::of_workspace(&self.state, workspace) {
+            if !matches!(sockets::attached(&viewer), Some(Attached::Events { .. })) {
+                relay::end_viewer(&self.state, &self.sockets, &viewer, close_code::ENDED, "workspace ended");
+            }
+        }
+    }
+
+    async fn accept(&self, node: NodeId, ticket: Ticket) -> worker::Result<Response> {
+        let WebSocketPair { client, server } = WebSocketPair::new()?;
+        match ticket {
+            Ticket::Agent { agent_epoch } => {
+                // A newer link replaces an older one, whose channels ended with it.
+                for older in sockets::agents(&self.state) {
+                    relay::close(&older, 4000, "replaced by a newer link");
+                }
+                self.end_terminals();
+                Sockets::accept_agent(&self.state, &server, agent_epoch)?;
+            }
+            Ticket::Terminal { viewer, token, attach } => {
+                Sockets::accept_viewer(&self.state, &server, viewer.clone())?;
+                let Some(ends_at) = self.still_stands(node, &viewer).await else {
+                    relay::close(&server, close_code::REVOKED, "revoked");
+                    return upgraded(client);
+                };
+                let candidate = || u32::from_be_bytes(self.host().bytes());
+                let workspace_id = viewer.workspace;
+                let channel = self.sockets.open_terminal(&self.state, &server, viewer, ends_at, candidate)?;
+                let opened = channel.is_some_and(|channel| {
+                    let open = OpenChannel { channel, workspace_id, token, attach };
+                    relay::tell_agent(&self.state, &ControlMessage::OpenChannel(open))
+                });
+                if opened {
+                    self.wake(ends_at).await?;
+                } else {
+                    relay::end_viewer(&self.state, &self.sockets, &server, close_code::AGENT_AWAY, "agent not connected");
+                }
+            }
+            Ticket::Events { viewer } => {
+                Sockets::accept_viewer(&self.state, &server, viewer.clone())?;
+                let Some(ends_at) = self.still_stands(node, &viewer).await else {
+                    relay::close(&server, close_code::REVOKED, "revoked");
+                    return upgraded(client);
+                };
+                Sockets::open_events(&server, viewer.clone(), ends_at)?;
+                self.show_history(&server, &viewer).await;
+                self.wake(ends_at).await?;
+            }
+        }
+        upgraded(client)
+    }
+
+    /// Reads, now that the socket can be found by a revocation, whether its session and workspace still stand.
+    async fn still_stands(&self, node: NodeId, viewer: &Viewer) -> Option<UnixMillis> {
+        let host = self.host();
+        let claims = WorkspaceClaims {
+            jti: host.id(),
+            user: viewer.user,
+            workspace: viewer.workspace,
+            node,
+            permissions: viewer.permissions.clone(),
+            sid: viewer.sid,
+        };
+        workspace_token::still_stands(&host, &claims).await.ok().flatten()
+    }
+
+    async fn from_agent(&self, socket: &WebSocket, agent_epoch: i64, text: &str) {
+        let Ok(message) = serde_json::from_str::<AgentMessage>(text) else {
+            relay::close(socket, close_code::INVALID, "not a message of this protocol");
+            return;
+        };
+        if let AgentMessage::ChannelClosed { channel, reason } = message {
+            relay::channel_closed(&self.state, &self.sockets, channel, reason);
+            return;
+        }
+        let (Some(node), Some(config)) = (self.node_id().await, self.config()) else { return };
+        match agent_report::agent_report(&self.host(), &config.settings, node, agent_epoch, message).await {
+            Ok(driven) => self.apply(driven, None).await,
+            // The agent says it again after every hello: closing the link makes it do so.
+            Err(error) => {
+                super::alarm::log_error("agent report", node, &error);
+                relay::close(socket, close_code::AGENT_AWAY, "not recorded, try again");
+            }
+        }
+    }
+
+    async fn socket_ended(&self, socket: &WebSocket) {
+        match sockets::attached(socket) {
+            Some(Attached::Terminal { channel, .. }) => {
+                self.sockets.forget(&self.state, channel);
+                relay::tell_agent(&self.state, &ControlMessage::CloseChannel { channel });
+            }
+            Some(Attached::Agent { agent_epoch }) => {
+                // A link that was replaced leaves a newer one behind: only the last one's end matters.
+                let last = sockets::agents(&self.state).iter().all(|other| other == socket);
+                if last {
+                    self.end_terminals();
+                    self.link_lost(agent_epoch).await;
+                }
+            }
+            Some(Attached::Events { .. } | Attached::Opening { .. }) | None => {}
+        }
+    }
+
+    async fn link_lost(&self, agent_epoch: i64) {
+        let (Some(node), Some(config)) = (self.node_id().await, self.config()) else { return };
+        match agent_report::link_lost(&self.host(), &config.settings, node, agent_epoch).await {
+            Ok(driven) => self.apply(driven, None).await,
+            Err(error) => super::alarm::log_error("link lost", node, &error),
+        }
+    }
+
+    /// Ends every terminal's socket: the link they were on is gone, and with it their channels. Viewers come back by themselves.
+    fn end_terminals(&self) {
+        for viewer in self.state.get_websockets() {
+            if let Some(Attached::Terminal { channel, .. }) = sockets::attached(&viewer) {
+                self.sockets.forget(&self.state, channel);
+                relay::close(&viewer, close_code::AGENT_AWAY, "agent not connected");
+            }
+        }
+    }
+}
+
+/// The answer to an upgrade: echoes our subprotocol only, never the token.
+fn upgraded(client: WebSocket) -> worker::Result<Response> {
+    let response = Response::from_websocket(client)?;
+    response.headers().set("sec-websocket-protocol", SUBPROTOCOL)?;
+    Ok(response)
+}

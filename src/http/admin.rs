@@ -1,0 +1,81 @@
+//! What admins may do. Every handler takes [`Admin`], which refuses everybody else.
+
+use axum::extract::State;
+use axum::{Json, Router};
+use http::StatusCode;
+use ringfence_protocol::ids::UserId;
+use ringfence_protocol::params::{CreateUserParams, ListParams};
+use ringfence_protocol::routes::{self, Principal};
+use ringfence_protocol::views::{AuditView, Page, SignInLinkView, UserView};
+
+use super::App;
+use super::extract::{Admin, JsonBody, PathId, QueryParams};
+use super::problem::Failure;
+use super::table::Table;
+use crate::app::users;
+
+type Answer<T> = Result<T, Failure>;
+
+/// The router.
+pub fn routes() -> Router<App> {
+    Table::new(&[Principal::Admin])
+        .serve(&routes::ADMIN_USERS_LIST, list_users)
+        .serve(&routes::ADMIN_USER_CREATE, create_user)
+        .serve(&routes::ADMIN_USER_GET, get_user)
+        .serve(&routes::ADMIN_USER_SUSPEND, suspend_user)
+        .serve(&routes::ADMIN_USER_RESUME, resume_user)
+        .serve(&routes::ADMIN_USER_LINK, create_sign_in_link)
+        .serve(&routes::ADMIN_AUDIT, list_audit)
+        .build()
+}
+
+#[worker::send]
+async fn list_users(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    QueryParams(params): QueryParams<ListParams>,
+) -> Answer<Json<Page<UserView>>> {
+    Ok(Json(users::list(&app.host, &caller, params).await?))
+}
+
+#[worker::send]
+async fn create_user(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    body: JsonBody<CreateUserParams>,
+) -> Answer<(StatusCode, Json<UserView>)> {
+    Ok((StatusCode::CREATED, Json(users::create(&app.host, &caller, body.params).await?)))
+}
+
+#[worker::send]
+async fn get_user(State(app): State<App>, Admin(caller): Admin, PathId(id): PathId<UserId>) -> Answer<Json<UserView>> {
+    Ok(Json(users::get(&app.host, &caller, id).await?))
+}
+
+#[worker::send]
+async fn suspend_user(State(app): State<App>, Admin(caller): Admin, PathId(id): PathId<UserId>) -> Answer<Json<UserView>> {
+    Ok(Json(users::suspend(&app.host, &caller, id).await?))
+}
+
+#[worker::send]
+async fn resume_user(State(app): State<App>, Admin(caller): Admin, PathId(id): PathId<UserId>) -> Answer<Json<UserView>> {
+    Ok(Json(users::resume(&app.host, &caller, id).await?))
+}
+
+#[worker::send]
+async fn create_sign_in_link(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    PathId(id): PathId<UserId>,
+) -> Answer<(StatusCode, Json<SignInLinkView>)> {
+    Ok((StatusCode::CREATED, Json(users::sign_in_link(&app.host, &app.config, &caller, id).await?)))
+}
+
+#[worker::send]
+async fn list_audit(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    QueryParams(params): QueryParams<ListParams>,
+) -> Answer<Json<Page<AuditView>>> {
+    Ok(Json(users::audit_log(&app.host, &caller, params).await?))
+}

@@ -1,0 +1,126 @@
+// What happens to one workspace, as it happens: a socket while somebody looks, healed when it is cut. Until it opens, and
+// where it cannot, the lists' polling keeps the page true, only later.
+import { events as eventsSince, node as nodeById } from '../api/client';
+import { ApiError } from '../api/client';
+import type { EventView, NodeView, SocketMessage, WorkspaceView } from '../api/types';
+import { backoffMs } from '../backoff';
+import { CLOSE, open, socketToken, watch } from '../socket';
+import { fleet } from './fleet.svelte';
+
+export class WorkspaceStream {
+  workspace = $state.raw<WorkspaceView | null>(null);
+  node = $state.raw<NodeView | null>(null);
+  events = $state.raw<EventView[]>([]);
+  problem = $state<ApiError | null>(null);
+  live = $state(false);
+
+  #socket: WebSocket | null = null;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #attempt = 0;
+  #refused = false;
+  #closed = false;
+
+  constructor(private readonly id: string) {}
+
+  start(): void {
+    document.addEventListener('visibilitychange', this.#hurry);
+    addEventListener('online', this.#hurry);
+    void this.#connect();
+  }
+
+  close(): void {
+    this.#closed = true;
+    document.removeEventListener('visibilitychange', this.#hurry);
+    removeEventListener('online', this.#hurry);
+    clearTimeout(this.#retry);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  /** Takes the events of a poll, where the socket has not brought them. */
+  take(items: EventView[]): void {
+    const known = new Set(this.events.map((event) => event.id));
+    const fresh = items.filter((event) => !known.has(event.id) && this.#concerns(event));
+    if (fresh.length) this.events = [...this.events, ...fresh].sort((a, b) => a.id - b.id);
+  }
+
+  #concerns(event: EventView): boolean {
+    return event.workspace_id === this.id || (!event.workspace_id && event.node_id === (this.node?.id ?? this.workspace?.node.id));
+  }
+
+  readonly #hurry = (): void => {
+    if (document.hidden || this.#retry === undefined) return;
+    clearTimeout(this.#retry);
+    void this.#connect();
+  };
+
+  async #connect(): Promise<void> {
+    this.#retry = undefined;
+    try {
+      const token = await socketToken(this.id, { fresh: this.#refused });
+      if (this.#closed) return;
+      this.#listen(open(`/api/workspaces/${this.id}/socket`, token));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.problem = error;
+      const { status } = error.problem;
+      if (status === 0 || status >= 500 || status === 429) this.#later();
+    }
+  }
+
+  #listen(socket: WebSocket): void {
+    this.#socket = socket;
+    const watched = watch(socket, () => socket.close());
+    socket.onmessage = ({ data }) => {
+      watched.heard();
+      if (typeof data === 'string' && data !== 'pong' && this.#socket === socket) this.#message(data);
+    };
+    socket.onclose = ({ code }) => {
+      watched.end();
+      if (this.#socket !== socket) return;
+      this.#socket = null;
+      this.live = false;
+      this.#refused = code === CLOSE.revoked;
+      void this.#catchUp();
+      if (code !== CLOSE.ended) this.#later();
+    };
+  }
+
+  #message(text: string): void {
+    const message = JSON.parse(text) as SocketMessage;
+    this.live = true;
+    this.#attempt = 0;
+    this.#refused = false;
+    this.problem = null;
+    switch (message.type) {
+      case 'snapshot':
+        this.workspace = message.workspace;
+        this.node = message.node;
+        fleet.workspaces.put(message.workspace);
+        fleet.nodes.put(message.node);
+        return;
+      case 'events':
+        return this.take(message.items);
+    }
+  }
+
+  /** Without the socket the past is asked for once. */
+  async #catchUp(): Promise<void> {
+    const nodeId = fleet.workspaces.get(this.id)?.node.id;
+    if (!nodeId || this.#closed) return;
+    try {
+      const [past, node] = await Promise.all([eventsSince({ after: 0, node_id: nodeId }), nodeById(nodeId)]);
+      this.node = node;
+      this.take(past.items);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+    }
+  }
+
+  #later(): void {
+    if (this.#closed) return;
+    this.#retry = setTimeout(() => void this.#connect(), backoffMs(this.#attempt + 1));
+    this.#attempt += 1;
+  }
+}

@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest';
+import type { EventView, NodeView, WorkspaceView } from '../src/lib/api/types';
+import { timeline, totalMs } from '../src/lib/timeline';
+
+const T0 = Date.parse('2026-11-22T10:00:00Z');
+const at = (ms: number) => new Date(T0 + ms).toISOString();
+const workspace = (state: WorkspaceView['state'], since = 0) =>
+  ({ id: 'wsp_1', state, state_since_at: at(since), created_at: at(0), reason: 'No machine of this size is left.', node: { provider: 'hetzner', size: 'cx23', region: 'fsn1' } }) as WorkspaceView;
+const node = (created: number) => ({ id: 'nod_1', created_at: at(created) }) as NodeView;
+let id = 0;
+const event = (ms: number, rest: object): EventView => ({ id: (id += 1), at: at(ms), node_id: 'nod_1', ...rest }) as EventView;
+const boot = [
+  event(0, { kind: 'workspace_state', workspace_id: 'wsp_1', state: 'requested', detail: '' }),
+  event(100, { kind: 'node_state', state: 'provisioning', detail: '' }),
+  event(2100, { kind: 'node_state', state: 'booting', detail: '' }),
+  event(5000, { kind: 'boot_step', step: 'trade the bootstrap token', duration_ms: 80 }),
+];
+
+test('the step under way counts on and what follows waits', () => {
+  const steps = timeline(workspace('placing'), node(0), boot, T0 + 6000);
+  expect(steps.map((step) => `${step.key} ${step.status} ${step.durationMs}`)).toEqual([
+    'requested done 100',
+    'provisioning done 2000',
+    'booting active 3900',
+    'creating waiting null',
+    'running waiting null',
+  ]);
+  expect(steps[2]?.parts).toEqual([{ title: 'trade the bootstrap token', durationMs: 80 }]);
+});
+
+test('a failure stops the clock of its step and says why', () => {
+  const steps = timeline(workspace('failed', 4000), node(0), boot, T0 + 60_000);
+  expect(steps[2]).toMatchObject({ status: 'failed', durationMs: 1900, detail: 'No machine of this size is left.' });
+});
+
+test('a workspace on a node that was there before shows no boot', () => {
+  const steps = timeline(workspace('creating'), node(-600_000), [event(10, { kind: 'workspace_state', workspace_id: 'wsp_1', state: 'creating', detail: '' })], T0 + 300);
+  expect(steps.map((step) => step.key)).toEqual(['requested', 'creating', 'running']);
+});
+
+test('the whole way is measured from the request to running', () => {
+  const events = [...boot, event(7200, { kind: 'workspace_state', workspace_id: 'wsp_1', state: 'running', detail: '' })];
+  expect(totalMs(workspace('running'), events)).toBe(7200);
+  expect(timeline(workspace('running'), node(0), events, T0 + 9000).every((step) => step.status === 'done')).toBe(true);
+});

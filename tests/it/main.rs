@@ -1,0 +1,8 @@
+//! The control plane's parts against real neighbours, natively.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod provider_fixtures;
+mod provider_hetzner;
+mod provider_local_cloud;
+mod scripted;

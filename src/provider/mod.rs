@@ -21,7 +21,7 @@ pub use error::{ErrorClass, ProviderError, Result};
 pub use hetzner::Hetzner;
 pub use instance::{
     CreateInstance, INSTALLATION_LABEL, Instance, InstanceStatus, Inventory, Ipv6Network, Mark, NODE_LABEL,
-    machine_name,
+    is_own_address, machine_name,
 };
 pub use key::ProviderKey;
 

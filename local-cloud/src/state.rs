@@ -80,8 +80,10 @@ pub(crate) struct Server {
     pub(crate) status: ServerStatus,
 }
 
+/// Hetzner's names of actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::enum_variant_names)] // they are not ours to choose
 pub(crate) enum Command {
     CreateServer,
     StartServer,
@@ -201,6 +203,12 @@ impl State {
                 action.finished_at_ms = Some(now_ms);
             }
         }
+    }
+
+    /// Whether the server is on its way to being on.
+    pub(crate) fn is_starting(&self, server: ServerId) -> bool {
+        let starts = |action: &&Action| action.server == server && action.command == Command::StartServer;
+        self.actions.values().filter(starts).any(|action| action.status == ActionStatus::Running)
     }
 
     pub(crate) fn action(&self, id: ActionId) -> Option<&Action> {

@@ -3,6 +3,7 @@
 use crate::actor::{Actor, TOKENS, World, agent, eventually, is_alive, server_order, started};
 use serde_json::json;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -34,7 +35,7 @@ impl Process {
         Actor::new(&self.url, TOKENS[0])
     }
 
-    fn kill(mut self) {
+    fn crash(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -42,6 +43,35 @@ impl Process {
     fn close_stdin(mut self) {
         drop(self.child.stdin.take());
         assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A process that is no machine of ours, in a process group of its own.
+struct Bystander(Child);
+
+impl Bystander {
+    fn start(mark: &str) -> Self {
+        let mut command = Command::new("sleep");
+        command.arg("1000").env("RINGFENCE_MACHINE", mark).process_group(0);
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn lives(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -74,29 +104,24 @@ async fn machines_left_by_a_crash_are_ended_and_nobody_else() {
     let state = actor.state_of(id).await;
     eventually("the tree has grown", async || state.join("ready").exists() && started(&state).len() == 4).await;
     let before = started(&state);
-    process.kill();
+    process.crash();
     assert!(before.iter().all(|pid| is_alive(*pid)), "a crash ends no machine");
 
     // Someone else's machine with the same id, and someone whose pid the record might name by now.
-    let mut foreign =
-        Command::new("sleep").arg("1000").env("RINGFENCE_MACHINE", format!("other/{id}")).spawn().unwrap();
-    let mut reused = Command::new("sleep").arg("1000").spawn().unwrap();
+    let mut foreign = Bystander::start(&format!("other/{id}"));
+    let mut reused = Bystander::start("");
     let gone = state_dir.path().join("machines/7");
     std::fs::create_dir_all(&gone).unwrap();
-    let record = json!({"pid": reused.id(), "start_ticks": 1});
+    let record = json!({"pid": reused.0.id(), "start_ticks": 1});
     std::fs::write(gone.join("process.json"), record.to_string()).unwrap();
 
     let process = Process::start(state_dir.path());
     assert!(!before.iter().any(|pid| is_alive(*pid)), "{before:?}");
-    assert!(foreign.try_wait().unwrap().is_none() && reused.try_wait().unwrap().is_none());
+    assert!(foreign.lives() && reused.lives());
     eventually("the machine is on again", async || started(&state).len() == 8).await;
     let after = started(&state);
     process.close_stdin();
     assert!(!after.iter().any(|pid| is_alive(*pid)), "an orderly end leaves nothing: {after:?}");
-    for innocent in [&mut foreign, &mut reused] {
-        innocent.kill().unwrap();
-        innocent.wait().unwrap();
-    }
 }
 
 #[tokio::test]

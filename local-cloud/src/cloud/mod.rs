@@ -8,24 +8,27 @@
 //! One lock guards state and machine handles and is never held across an await. A change is saved before it is answered, so what
 //! a client was told survives a crash; what was under way is taken up again by [`Cloud::open`].
 
+mod ledger;
+mod progress;
+
 use crate::clock::now_ms;
-use crate::error::{ApiError, ErrorCode};
+use crate::error::ApiError;
 use crate::faults::Faults;
 use crate::labels::Labels;
 use crate::machine::Driver;
-use crate::machine::supervisor::{self, MachineHandle, MachineView};
+use crate::machine::supervisor::{MachineHandle, MachineView};
 use crate::order::NewServer;
 use crate::rate_limit::RateLimiter;
 use crate::request_log::RequestLog;
 use crate::settings::Settings;
-use crate::state::{Action, ActionStatus, Command, ProjectId, Server, ServerId, ServerStatus, State, StateFile};
+use crate::state::{Action, ActionStatus, Command, ProjectId, Server, ServerId, ServerStatus, StateFile};
 use anyhow::{Context as _, Result, bail};
+use ledger::Ledger;
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// A running cloud. Clones are the same cloud.
 #[derive(Clone)]
@@ -44,13 +47,6 @@ struct Inner {
     limiter: Mutex<RateLimiter>,
     /// Held as long as the cloud lives: two on one directory would end each other's machines.
     _lock: File,
-}
-
-struct Ledger {
-    state: State,
-    machines: HashMap<ServerId, MachineHandle>,
-    /// Set once at the end: no machine is switched on any more.
-    closing: bool,
 }
 
 /// What POST /v1/servers answers with.
@@ -244,14 +240,7 @@ impl Cloud {
         self.save(&ledger)?;
         let machine = ledger.machines.remove(&id);
         drop(ledger);
-        let cloud = self.clone();
-        tokio::spawn(async move {
-            let ended = match machine {
-                Some(machine) => machine.stop(Duration::ZERO).await,
-                None => true,
-            };
-            cloud.settle(id, ServerStatus::Stopping, ServerStatus::Off, outcome(ended));
-        });
+        self.stop_later(id, machine);
         Ok(action)
     }
 
@@ -312,101 +301,6 @@ impl Cloud {
         }
     }
 
-    // ---- what happens later ----
-
-    /// Takes up what a crash or an orderly end interrupted.
-    fn resume(&self) -> Result<()> {
-        let mut ledger = self.ledger();
-        let now = now_ms();
-        let known: Vec<(ServerId, ServerStatus)> =
-            ledger.state.servers.values().map(|server| (server.id, server.status)).collect();
-        for (id, status) in known {
-            match status {
-                ServerStatus::Running | ServerStatus::Starting | ServerStatus::Initializing => {
-                    ledger.set_status(id, ServerStatus::Running);
-                    ledger.state.finish_actions(id, ActionStatus::Success, now);
-                    self.switch_on(&mut ledger, id);
-                }
-                ServerStatus::Stopping | ServerStatus::Off => {
-                    ledger.set_status(id, ServerStatus::Off);
-                    ledger.state.finish_actions(id, ActionStatus::Success, now);
-                }
-                ServerStatus::Deleting => {
-                    ledger.state.finish_actions(id, ActionStatus::Success, now);
-                    ledger.state.servers.remove(&id);
-                    self.inner.driver.remove(id);
-                }
-            }
-        }
-        self.inner.file.save(&ledger.state)
-    }
-
-    /// Lets a new or starting server arrive where it is going.
-    fn finish_later(&self, id: ServerId, on: bool) {
-        let cloud = self.clone();
-        tokio::spawn(async move {
-            let half = cloud.inner.settings.boot_delay / 2;
-            tokio::time::sleep(half).await;
-            cloud.ledger().state.progress_actions(id);
-            tokio::time::sleep(half).await;
-            let mut ledger = cloud.ledger();
-            let arriving = ledger.state.servers.get(&id).map(|server| server.status);
-            // Deleted meanwhile: there is nothing left to switch on.
-            if !matches!(arriving, Some(ServerStatus::Initializing | ServerStatus::Starting)) {
-                return;
-            }
-            if on {
-                cloud.switch_on(&mut ledger, id);
-            }
-            ledger.set_status(id, if on { ServerStatus::Running } else { ServerStatus::Off });
-            ledger.state.finish_actions(id, ActionStatus::Success, now_ms());
-            cloud.save_or_log(&ledger);
-        });
-    }
-
-    fn delete_later(&self, id: ServerId, machine: Option<MachineHandle>) {
-        let cloud = self.clone();
-        tokio::spawn(async move {
-            let gone_at = tokio::time::Instant::now() + cloud.inner.settings.delete_delay;
-            let ended = match machine {
-                Some(machine) => machine.stop(Duration::ZERO).await,
-                None => cloud.inner.driver.clear(id).await,
-            };
-            if !ended {
-                // Still there, and says so: a delete that left processes behind must not look done.
-                return cloud.settle(id, ServerStatus::Deleting, ServerStatus::Off, ActionStatus::Error);
-            }
-            tokio::time::sleep_until(gone_at).await;
-            cloud.inner.driver.remove(id);
-            let mut ledger = cloud.ledger();
-            ledger.state.servers.remove(&id);
-            ledger.state.finish_actions(id, ActionStatus::Success, now_ms());
-            cloud.save_or_log(&ledger);
-        });
-    }
-
-    fn settle(&self, id: ServerId, from: ServerStatus, to: ServerStatus, outcome: ActionStatus) {
-        let mut ledger = self.ledger();
-        if ledger.state.servers.get(&id).is_some_and(|server| server.status == from) {
-            ledger.set_status(id, to);
-            ledger.state.finish_actions(id, outcome, now_ms());
-            self.save_or_log(&ledger);
-        }
-    }
-
-    fn switch_on(&self, ledger: &mut Ledger, id: ServerId) {
-        if ledger.closing {
-            return;
-        }
-        let cloud = self.clone();
-        let restart_delay = self.inner.settings.restart_delay;
-        let machine = supervisor::switch_on(self.inner.driver.clone(), id, restart_delay, move || {
-            cloud.ledger().machines.remove(&id);
-            cloud.settle(id, ServerStatus::Running, ServerStatus::Off, ActionStatus::Success);
-        });
-        ledger.machines.insert(id, machine);
-    }
-
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.inner.ledger)
     }
@@ -418,47 +312,6 @@ impl Cloud {
     fn save_or_log(&self, ledger: &Ledger) {
         let _ = self.save(ledger);
     }
-}
-
-impl Ledger {
-    /// The server, if it is this project's.
-    fn owned(&mut self, project: &ProjectId, id: ServerId) -> Result<&mut Server, ApiError> {
-        let owned = self.state.servers.get_mut(&id).filter(|server| server.project == *project);
-        owned.ok_or_else(|| ApiError::not_found("server"))
-    }
-
-    fn admit(&self, project: &ProjectId, name: &str, servers_max: usize) -> Result<(), ApiError> {
-        self.check_name_free(project, name)?;
-        let count = self.state.servers.values().filter(|server| server.project == *project).count();
-        if count >= servers_max {
-            return Err(ApiError::new(ErrorCode::ResourceLimitExceeded, "server limit exceeded"));
-        }
-        Ok(())
-    }
-
-    fn check_name_free(&self, project: &ProjectId, name: &str) -> Result<(), ApiError> {
-        let taken = self.state.servers.values().any(|server| server.project == *project && server.name == name);
-        if taken { Err(ApiError::name_taken()) } else { Ok(()) }
-    }
-
-    fn set_status(&mut self, id: ServerId, status: ServerStatus) {
-        if let Some(server) = self.state.servers.get_mut(&id) {
-            server.status = status;
-        }
-    }
-
-    /// Begins an action, which is already over when there is nothing to do.
-    fn act(&mut self, project: &ProjectId, id: ServerId, command: Command, over: bool) -> Action {
-        let action = self.state.begin_action(project, id, command, now_ms());
-        if over {
-            self.state.finish_actions(id, ActionStatus::Success, now_ms());
-        }
-        self.state.action(action.id).cloned().unwrap_or(action)
-    }
-}
-
-fn outcome(success: bool) -> ActionStatus {
-    if success { ActionStatus::Success } else { ActionStatus::Error }
 }
 
 /// The guarded values are consistent at every statement, so a panic elsewhere does not spoil them.

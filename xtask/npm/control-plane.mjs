@@ -44,6 +44,7 @@ const runtime = new Miniflare({
 try {
   await runtime.ready;
   const databases = await migrate();
+  if (order.cron) runCronEveryMinute();
   say({ ready: true });
   for await (const line of lines) {
     const request = JSON.parse(line);
@@ -97,6 +98,13 @@ async function migrate() {
     }
   }
   return databases;
+}
+
+/** Does what Cloudflare does with the triggers of wrangler.toml; those we have are all due every minute. */
+function runCronEveryMinute() {
+  for (const cron of config.triggers?.crons ?? []) {
+    setInterval(() => answer({ cron }).catch((error) => log(`cron ${cron}: ${error}`)), 60_000);
+  }
 }
 
 /** One request of the parent: SQL, one statement or several all or none, or a run of the scheduled handler. */

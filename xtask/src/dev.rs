@@ -51,6 +51,7 @@ pub fn run(options: &DevOptions) -> Result<()> {
     let mut stack_options = StackOptions::new(artifacts, project::root().join(&options.state_dir));
     stack_options.port = Some(options.port);
     stack_options.driver = driver;
+    stack_options.cron = true;
     tokio::runtime::Runtime::new()?.block_on(serve(stack_options))
 }
 

@@ -20,7 +20,6 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ringfence::ports::{self, Statement};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
@@ -52,6 +51,8 @@ pub struct StackOptions {
     pub driver: Driver,
     /// Further variables of the Worker, or other values for the usual ones.
     pub vars: Vec<(String, String)>,
+    /// Whether the scheduled handler runs every minute, as in production; tests rather call [`Stack::run_cron`].
+    pub cron: bool,
     /// Further arguments of `local-cloud`, such as `--boot-delay-ms`.
     pub cloud_args: Vec<String>,
 }
@@ -65,6 +66,7 @@ impl StackOptions {
             port: None,
             driver: Driver::Process,
             vars: Vec::new(),
+            cron: false,
             cloud_args: Vec::new(),
         }
     }
@@ -157,9 +159,10 @@ impl Stack {
         Ok(serde_json::from_value(result)?)
     }
 
-    /// Runs statements of the store on D1, all or none.
-    pub async fn d1_batch(&self, statements: &[Statement]) -> Result<()> {
-        let batch: Vec<Value> = statements.iter().map(|s| json!({ "sql": s.sql, "params": params(s) })).collect();
+    /// Runs SQL statements with their parameters on D1, all or none.
+    pub async fn d1_batch(&self, statements: &[(&str, Vec<Value>)]) -> Result<()> {
+        let batch: Vec<Value> =
+            statements.iter().map(|(sql, params)| json!({ "sql": sql, "params": params })).collect();
         let mut guard = self.control_plane.lock().await;
         running(&mut guard)?.ask(json!({ "batch": batch })).await.map(drop)
     }
@@ -188,6 +191,7 @@ impl Stack {
                 "port": self.port,
                 "state": self.state_dir.join("control-plane"),
                 "vars": self.vars,
+                "cron": self.options.cron,
             });
             *guard = Some(ControlPlane::start(&order, &self.log("control-plane")).await?);
         }
@@ -262,17 +266,6 @@ impl Stack {
 
 fn running(guard: &mut Option<ControlPlane>) -> Result<&mut ControlPlane> {
     guard.as_mut().context("the control plane is not running")
-}
-
-/// The parameters of a statement as D1 takes them.
-fn params(statement: &Statement) -> Vec<Value> {
-    let to_json = |value: &ports::Value| match value {
-        ports::Value::Null => Value::Null,
-        ports::Value::Int(number) => json!(number),
-        ports::Value::Real(number) => json!(number),
-        ports::Value::Text(text) => json!(text),
-    };
-    statement.params.iter().map(to_json).collect()
 }
 
 /// A port that was free a moment ago.

@@ -7,11 +7,11 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("ports", &["domain", "error"]),
     ("error", &["domain", "ports"]),
-    // The environment is parsed into what the use cases ask for, so it knows them, and they do not know it.
+    // Parsed from the environment into, among others, the settings of the use cases.
     ("config", &["app", "domain", "error", "ports", "provider"]),
     ("store", &["domain", "error", "ports"]),
     ("provider", &["domain", "error", "ports"]),
-    ("app", &["domain", "error", "ports", "provider", "store"]),
+    ("app", &["config", "domain", "error", "ports", "provider", "store"]),
     ("cloudflare", &["app", "config", "domain", "error", "ports", "provider", "store"]),
     ("http", &["app", "cloudflare", "config", "domain", "durable", "error", "ports", "provider", "store"]),
     ("durable", &["app", "cloudflare", "config", "domain", "error", "ports", "provider", "store"]),

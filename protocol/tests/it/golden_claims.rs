@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use ringfence_protocol::agent_config::{AGENT_CONFIG_PATH, AgentConfig, EngineConfig};
 use ringfence_protocol::claims::{
-    BootstrapClaims, CallbackClaims, Confirmation, Jwk, Jwks, PROOF_TYPE, ProofClaims, SessionClaims, TokenKind,
-    WorkspaceClaims,
+    BootstrapClaims, CallbackClaims, Confirmation, Issued, Jwk, Jwks, PROOF_TYPE, ProofClaims, SessionClaims,
+    TokenKind, WorkspaceClaims,
 };
 use ringfence_protocol::ids::GrantId;
 use ringfence_protocol::state::Permission;
@@ -61,6 +61,14 @@ fn claims_keep_their_form() {
             htu: "https://ringfence.example.workers.dev/agent/link".into(),
             nonce: None,
             ath: "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo".into(),
+        },
+    );
+    pinned.json(
+        "Issued",
+        &Issued {
+            iss: "https://ringfence.example.workers.dev".into(),
+            aud: BootstrapClaims::AUDIENCE.into(),
+            claims: BootstrapClaims { jti: id(8), node: id(3) },
         },
     );
     pinned.json("Jwks", &jwks());

@@ -46,6 +46,7 @@ fn instants_and_amounts_keep_their_form() {
     pinned.json("price", &euros(6_600));
     pinned.json("whole amount", &euros(12_000_000));
     pinned.json("smallest amount", &euros(1));
+    pinned.json("millionths", &Micros(6_600));
     insta::assert_snapshot!(pinned.into_text());
 }
 

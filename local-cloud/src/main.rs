@@ -30,6 +30,9 @@ struct Arguments {
     /// An API token; each is a project with servers of its own. May be given several times.
     #[arg(long = "token", required = true, env = "LOCAL_CLOUD_TOKENS", value_delimiter = ',', hide_env_values = true)]
     tokens: Vec<String>,
+    /// A token for the first token's project that may only look. May be given several times.
+    #[arg(long = "read-only-token")]
+    read_only_tokens: Vec<String>,
     /// Milliseconds from `initializing` to `running`.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(..=600_000))]
     boot_delay_ms: u64,
@@ -76,6 +79,7 @@ impl Arguments {
             DriverName::Process => Settings {
                 boot_delay: Duration::from_millis(self.boot_delay_ms),
                 delete_delay: Duration::from_millis(self.delete_delay_ms),
+                read_only_tokens: self.read_only_tokens,
                 servers_max: self.servers_max,
                 requests_per_hour: self.requests_per_hour,
                 ..Settings::new(self.state_dir, self.agent_bin, self.tokens)

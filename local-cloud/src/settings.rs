@@ -12,6 +12,8 @@ pub struct Settings {
     pub agent_bin: PathBuf,
     /// Each API token is a project with servers of its own.
     pub tokens: Vec<String>,
+    /// Tokens for the first token's project that may only look.
+    pub read_only_tokens: Vec<String>,
     /// From `initializing` to `running`.
     pub boot_delay: Duration,
     /// From DELETE to 404.
@@ -33,6 +35,7 @@ impl Settings {
             state_dir: state_dir.into(),
             agent_bin: agent_bin.into(),
             tokens,
+            read_only_tokens: Vec::new(),
             boot_delay: Duration::from_millis(400),
             delete_delay: Duration::from_millis(250),
             restart_delay: Duration::from_secs(1),

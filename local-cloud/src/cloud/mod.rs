@@ -38,7 +38,7 @@ pub struct Cloud {
 
 struct Inner {
     settings: Settings,
-    projects: HashMap<String, ProjectId>,
+    grants: HashMap<String, Grant>,
     driver: Driver,
     file: StateFile,
     ledger: Mutex<Ledger>,
@@ -47,6 +47,13 @@ struct Inner {
     limiter: Mutex<RateLimiter>,
     /// Held as long as the cloud lives: two on one directory would end each other's machines.
     _lock: File,
+}
+
+/// What a token opens.
+#[derive(Clone)]
+pub(crate) struct Grant {
+    pub(crate) project: ProjectId,
+    pub(crate) may_write: bool,
 }
 
 /// What POST /v1/servers answers with.
@@ -82,11 +89,11 @@ impl Cloud {
         let state = file.load()?;
         let driver = Driver::process(&settings.agent_bin, &directory, &state.installation)?;
         driver.clear_leftovers().await?;
-        let projects = settings.tokens.iter().map(|token| (token.clone(), ProjectId::of_token(token))).collect();
+        let grants = grants(&settings);
         let limiter = Mutex::new(RateLimiter::new(settings.requests_per_hour));
         let ledger = Mutex::new(Ledger { state, machines: HashMap::new(), closing: false });
         let (faults, requests) = Default::default();
-        let inner = Inner { settings, projects, driver, file, ledger, faults, requests, limiter, _lock: lock };
+        let inner = Inner { settings, grants, driver, file, ledger, faults, requests, limiter, _lock: lock };
         let cloud = Self { inner: Arc::new(inner) };
         cloud.resume()?;
         Ok(cloud)
@@ -106,8 +113,8 @@ impl Cloud {
         }
     }
 
-    pub(crate) fn project_of(&self, token: &str) -> Option<ProjectId> {
-        self.inner.projects.get(token).cloned()
+    pub(crate) fn grant(&self, token: &str) -> Option<Grant> {
+        self.inner.grants.get(token).cloned()
     }
 
     pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
@@ -312,6 +319,18 @@ impl Cloud {
     fn save_or_log(&self, ledger: &Ledger) {
         let _ = self.save(ledger);
     }
+}
+
+fn grants(settings: &Settings) -> HashMap<String, Grant> {
+    let full = settings.tokens.iter().map(|token| (token, token, true));
+    let first = settings.tokens.first();
+    let read_only =
+        first.into_iter().flat_map(|first| settings.read_only_tokens.iter().map(move |token| (token, first, false)));
+    let grant = |(token, of, may_write): (&String, &String, bool)| {
+        (token.clone(), Grant { project: ProjectId::of_token(of), may_write })
+    };
+    // A token given twice keeps the lesser right.
+    full.chain(read_only).map(grant).collect()
 }
 
 /// The guarded values are consistent at every statement, so a panic elsewhere does not spoil them.

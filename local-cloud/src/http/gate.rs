@@ -1,12 +1,11 @@
 //! What every request to `/v1` passes: the token, the rate limit, ordered faults, the log.
 
 use crate::clock::{now_ms, rfc3339};
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Grant};
 use crate::error::{ApiError, ErrorCode};
 use crate::faults::{Mishap, Operation};
 use crate::rate_limit::RateLimit;
 use crate::request_log::RequestEntry;
-use crate::state::ProjectId;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -32,9 +31,12 @@ pub(super) async fn pass(State(cloud): State<Cloud>, mut request: Request, next:
         query: request.uri().query().map(str::to_owned),
         status: None,
     };
-    let response = match project(&cloud, &request) {
+    let response = match grant(&cloud, &request) {
         None => ApiError::new(ErrorCode::Unauthorized, "unable to authenticate").into_response(),
-        Some(project) => {
+        Some(Grant { may_write: false, .. }) if request.method() != Method::GET => {
+            ApiError::new(ErrorCode::TokenReadonly, "token is only allowed to perform GET requests").into_response()
+        }
+        Some(Grant { project, .. }) => {
             let limit = cloud.limiter().take(&project, Instant::now());
             request.extensions_mut().insert(project);
             let mut response = if limit.allowed { serve(&cloud, operation, request, next).await } else { too_many(1) };
@@ -66,13 +68,13 @@ async fn serve(cloud: &Cloud, operation: Option<Operation>, request: Request, ne
     }
 }
 
-fn project(cloud: &Cloud, request: &Request) -> Option<ProjectId> {
+fn grant(cloud: &Cloud, request: &Request) -> Option<Grant> {
     let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    cloud.project_of(token.trim())
+    cloud.grant(token.trim())
 }
 
 fn lose(mut response: Response) -> Response {

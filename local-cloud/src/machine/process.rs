@@ -167,6 +167,8 @@ impl ProcessDriver {
                 Err(reason) => writeln!(open_console(directory)?, "local-cloud: {reason}; this machine stays empty")?,
             }
             write_private(&provisioned, b"")?;
+            // It has the bootstrap token in it, which is the agent's to erase from its configuration and nobody's to find here.
+            let _ = std::fs::remove_file(directory.join("user-data"));
         }
         Ok(config.exists())
     }

@@ -87,6 +87,7 @@ async fn the_agents_configuration_is_private_and_written_once() {
     eventually("configured", async || !started(&state).is_empty()).await;
     assert_eq!(std::fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(user_data("idle").contains(&std::fs::read_to_string(&config).unwrap()));
+    assert!(!config.with_file_name("user-data").exists(), "nothing else keeps the token");
     // The agent erases its bootstrap token; a reboot must not bring it back.
     std::fs::write(&config, "tree").unwrap();
     actor.post(&format!("/_machines/{id}/kill"), json!({})).await;

@@ -1,6 +1,7 @@
 //! local-cloud ends, well or badly, and starts again on the same directory.
 
 use crate::actor::{Actor, TOKENS, World, agent, eventually, is_alive, server_order, started};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -16,7 +17,8 @@ struct Process {
 impl Process {
     fn start(state_dir: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_local-cloud"))
-            .args(["--driver", "process", "--boot-delay-ms", "50", "--exit-with-stdin", "--token", TOKENS[0]])
+            .args(["--driver", "process", "--boot-delay-ms", "50", "--exit-with-stdin"])
+            .env("LOCAL_CLOUD_TOKENS", TOKENS.join(","))
             .arg("--state-dir")
             .arg(state_dir)
             .arg("--agent-bin")
@@ -38,6 +40,12 @@ impl Process {
     fn crash(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    fn terminate(mut self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
     }
 
     fn close_stdin(mut self) {
@@ -122,6 +130,18 @@ async fn machines_left_by_a_crash_are_ended_and_nobody_else() {
     let after = started(&state);
     process.close_stdin();
     assert!(!after.iter().any(|pid| is_alive(*pid)), "an orderly end leaves nothing: {after:?}");
+}
+
+#[tokio::test]
+async fn sigterm_ends_every_machine() {
+    let state_dir = tempfile::tempdir().unwrap();
+    let process = Process::start(state_dir.path());
+    let actor = process.actor();
+    let id = actor.machine("m", "stubborn").await;
+    let state = actor.state_of(id).await;
+    eventually("it is stubborn", async || state.join("ready").exists()).await;
+    process.terminate();
+    assert!(!started(&state).iter().any(|pid| is_alive(*pid)));
 }
 
 #[tokio::test]

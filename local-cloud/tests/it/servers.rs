@@ -67,6 +67,22 @@ async fn each_token_sees_its_own_servers_only() {
 }
 
 #[tokio::test]
+async fn a_read_only_token_looks_and_changes_nothing() {
+    let read_only_tokens = vec!["looker".to_owned()];
+    let world = World::with(|settings| local_cloud::Settings { read_only_tokens, ..settings }).await;
+    let id = world.actor().create(server_order("seen")).await;
+    let looker = Actor::new(&world.url, "looker");
+    assert_eq!(looker.names("").await, ["seen"]);
+    assert_eq!(looker.delete(&format!("/v1/servers/{id}")).await.code(), (403, "token_readonly"));
+    assert_eq!(looker.post("/v1/servers", server_order("not")).await.code(), (403, "token_readonly"));
+    let nothing = looker.send(Method::PUT, "/v1/servers/0", Some(json!({}))).await.unwrap();
+    assert_eq!(nothing.code(), (403, "token_readonly"));
+    let allowed = world.actor().send(Method::PUT, "/v1/servers/0", Some(json!({}))).await.unwrap();
+    assert_eq!(allowed.code(), (404, "not_found"));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn of_many_concurrent_creations_with_one_name_one_wins() {
     let world = World::new().await;
     let actor = world.actor();

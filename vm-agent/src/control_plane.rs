@@ -90,6 +90,8 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Prepares calls; sends nothing.
     pub fn new(origin: Origin, identity: Identity) -> Result<Self, CallError> {
+        // One provider of cryptography for the whole process; a second call finds it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .user_agent(concat!("ringfence-vm-agent/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(CONNECT_SECS))

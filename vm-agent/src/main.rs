@@ -1,4 +1,4 @@
-//! `vm-agent`: reads the command line, sets up logs and TLS, and runs the agent until it is told to stop.
+//! `vm-agent`: reads the command line, sets up logs, and runs the agent until it is told to stop.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,6 @@ use vm_agent::options::{LogFormat, Options};
 fn main() -> ExitCode {
     let options = Options::parse();
     start_logs(options.log_format);
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

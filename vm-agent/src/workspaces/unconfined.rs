@@ -28,7 +28,7 @@ const BASHRC: &str = r"PS1='\[\e[1;34m\]${RINGFENCE_WORKSPACE_NAME}\[\e[0m\]:\w\
 ";
 
 /// Runs workspaces as plain processes.
-pub(super) struct Unconfined {
+pub struct Unconfined {
     workspaces: PathBuf,
     /// Session leaders that were started and may be alive.
     leaders: Mutex<HashMap<WorkspaceId, Vec<i32>>>,

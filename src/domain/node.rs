@@ -151,8 +151,6 @@ pub enum Event {
     GetAnswered(Result<Option<Instance>, CallError>),
     /// The provider was told to delete one machine.
     DeleteAnswered(InstanceId, Result<Deletion, CallError>),
-    /// The machine's agent traded its bootstrap token.
-    AgentBootstrapped,
     /// The agent can take workspaces.
     AgentReady,
     /// A second key came with a valid bootstrap token.
@@ -253,7 +251,6 @@ impl Node {
             Event::FindAnswered(answer) => self.find_answered(answer, at),
             Event::GetAnswered(answer) => self.get_answered(answer, at),
             Event::DeleteAnswered(id, answer) => self.delete_answered(&id, answer, at),
-            Event::AgentBootstrapped => self.agent_bootstrapped(),
             Event::AgentReady => self.agent_became_ready(at),
             Event::KeyConflict => self.key_conflict(at),
             Event::PolicyRequested(policy) => self.policy_requested(policy),
@@ -268,9 +265,11 @@ impl Node {
             State::Booting if self.agent_ready || self.abandoned() => Some(self.state_since),
             State::Ready { .. } if self.abandoned() => Some(self.state_since),
             State::Ready { warm_since } if warm_since.is_none() == (self.places_taken == 0) => Some(self.state_since),
-            State::Booting | State::Ready { .. } | State::Failed { .. } | State::Quarantined { .. } | State::Gone { .. } => {
-                None
-            }
+            State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Gone { .. } => None,
         };
         match (work, self.deadline) {
             (Some(work), Some(deadline)) => Some(work.min(deadline)),
@@ -418,20 +417,10 @@ impl Node {
         effects
     }
 
-    fn agent_bootstrapped(&mut self) -> Result<Vec<Effect>, Denied> {
-        match self.state {
-            State::Requested => Err(Denied::TooEarly),
-            // The agent may be quicker than the provider's answer about its machine.
-            State::Provisioning { .. } | State::Booting | State::Ready { .. } => Ok(Vec::new()),
-            State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
-                Err(Denied::Ending)
-            }
-        }
-    }
-
     fn agent_became_ready(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
         match self.state {
             State::Requested => Err(Denied::TooEarly),
+            // The agent may be quicker than the provider's answer about its machine.
             State::Provisioning { .. } => {
                 self.agent_ready = true;
                 Ok(Vec::new())
@@ -473,7 +462,9 @@ impl Node {
                 Ok(vec![notice(match policy {
                     NodePolicy::Schedulable => "New workspaces may be placed here again.",
                     NodePolicy::Cordoned => "No new workspaces are placed here.",
-                    NodePolicy::Draining => "No new workspaces are placed here; it is destroyed when the last one is gone.",
+                    NodePolicy::Draining => {
+                        "No new workspaces are placed here; it is destroyed when the last one is gone."
+                    }
                 })])
             }
             State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {

@@ -71,9 +71,9 @@ impl Outlook {
         match state {
             node::State::Requested | node::State::Provisioning { .. } | node::State::Booting => Self::Pending,
             node::State::Ready { .. } => Self::Ready,
-            node::State::Failed { code }
-            | node::State::Quarantined { code }
-            | node::State::Destroying { code, .. } => Self::Lost(code),
+            node::State::Failed { code } | node::State::Quarantined { code } | node::State::Destroying { code, .. } => {
+                Self::Lost(code)
+            }
             node::State::Gone { .. } => Self::Gone,
         }
     }
@@ -168,6 +168,22 @@ impl Workspace {
             State::Placing | State::Creating | State::Running | State::Stopped | State::Deleting => self.deadline,
             State::Failed { .. } => self.deadline,
             State::Gone => None,
+        }
+    }
+
+    /// What its agent has still to be told, or told again. Sending it twice does no harm.
+    pub const fn owed(&self) -> Option<Effect> {
+        match self.state {
+            State::Creating => Some(Effect::Ensure),
+            State::Running | State::Stopped if self.deadline.is_some() => Some(Effect::Ensure),
+            State::Deleting => Some(Effect::Remove),
+            State::Failed { .. } if self.holds_place => Some(Effect::Remove),
+            State::Requested
+            | State::Placing
+            | State::Running
+            | State::Stopped
+            | State::Gone
+            | State::Failed { .. } => None,
         }
     }
 

@@ -1,0 +1,156 @@
+//! What a node's agent says over its link, recorded.
+
+use ringfence_protocol::ids::{NodeId, WorkspaceId};
+use ringfence_protocol::link::{AgentMessage, BootStep, ControlMessage, Facts, Hello, WorkspacePhase, WorkspaceReport};
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::EventKind;
+
+use super::drive_node::too_many_conflicts;
+use super::outcome::Driven;
+use super::settings::Settings;
+use super::turn::{Commit, MAX_CONFLICTS, Turn, event_views};
+use crate::domain::lifecycle::Denied;
+use crate::domain::node;
+use crate::domain::workspace::{Event, Report};
+use crate::error::{Error, Result};
+use crate::ports::{Platform, Statement};
+use crate::store::{events, nodes};
+
+/// Longest text of an agent that is kept, in characters.
+const MAX_TEXT_CHARS: usize = 500;
+
+/// Records one message of an agent whose link was opened with that epoch. Calls no provider.
+pub async fn agent_report(
+    p: &impl Platform,
+    settings: &Settings,
+    id: NodeId,
+    agent_epoch: i64,
+    message: AgentMessage,
+) -> Result<Driven> {
+    match message {
+        AgentMessage::Hello(hello) => {
+            let seen = nodes::observe_hello(id, agent_epoch, &hello, p.now());
+            decide(p, settings, id, agent_epoch, vec![seen], |turn| record_hello(turn, &hello)).await
+        }
+        AgentMessage::Ready => {
+            decide(p, settings, id, agent_epoch, Vec::new(), |turn| turn.node_event(node::Event::AgentReady)).await
+        }
+        AgentMessage::Workspace(report) => {
+            decide(p, settings, id, agent_epoch, Vec::new(), |turn| record_report(turn, &report)).await
+        }
+        AgentMessage::BootStep(step) => record_boot_step(p, id, step).await,
+        AgentMessage::Facts(facts) => record_facts(p, id, agent_epoch, &facts).await,
+        AgentMessage::ChannelClosed { .. } => Ok(Driven::default()),
+    }
+}
+
+/// The link has closed, and no other has taken its place.
+pub async fn link_closed(p: &impl Platform, id: NodeId) -> Result<()> {
+    p.batch(vec![nodes::observe_disconnect(id)]).await?;
+    Ok(())
+}
+
+/// A second key came with a valid bootstrap token: the node is not trusted any more.
+pub async fn key_conflict(p: &impl Platform, settings: &Settings, id: NodeId) -> Result<Driven> {
+    for _ in 0..MAX_CONFLICTS {
+        let Some(mut turn) = Turn::load(p, &settings.timing, id).await? else {
+            return Ok(Driven { gone: true, ..Driven::default() });
+        };
+        // Too early is no case: a token exists only once the create call was recorded.
+        let _ = turn.node_event(node::Event::KeyConflict);
+        turn.settle_workspaces();
+        if let Commit::Stored(driven) = turn.commit(p, Vec::new()).await? {
+            return Ok(driven);
+        }
+    }
+    Err(too_many_conflicts())
+}
+
+async fn decide(
+    p: &impl Platform,
+    settings: &Settings,
+    id: NodeId,
+    agent_epoch: i64,
+    seen: Vec<Statement>,
+    record: impl Fn(&mut Turn<'_>) -> std::result::Result<(), Denied>,
+) -> Result<Driven> {
+    let refused = || Ok(Driven { refused: true, ..Driven::default() });
+    for _ in 0..MAX_CONFLICTS {
+        let Some(mut turn) = Turn::load(p, &settings.timing, id).await? else { return refused() };
+        if turn.node.agent_epoch != agent_epoch {
+            return refused();
+        }
+        match record(&mut turn) {
+            Ok(()) | Err(Denied::Stale | Denied::TooEarly) => {}
+            Err(Denied::Ending) => return refused(),
+        }
+        turn.settle_workspaces();
+        if let Commit::Stored(driven) = turn.commit(p, seen.clone()).await? {
+            return Ok(driven);
+        }
+    }
+    Err(too_many_conflicts())
+}
+
+/// The whole inventory: what should not be there is removed, what is missing is asked for again.
+fn record_hello(turn: &mut Turn<'_>, hello: &Hello) -> std::result::Result<(), Denied> {
+    let known: Vec<WorkspaceId> = turn.tenancies.iter().map(|tenancy| tenancy.row.id).collect();
+    for id in &known {
+        let report = hello.workspaces.iter().find(|report| report.workspace_id == *id).map(seen);
+        // One workspace's refusal must not hide the others.
+        let _ = turn.workspace_event(*id, Event::Inventory(report));
+    }
+    for report in hello.workspaces.iter().filter(|report| !known.contains(&report.workspace_id)) {
+        remove_stray(turn, report);
+    }
+    let node_id = turn.row.id;
+    turn.tell_first(ControlMessage::Welcome { node_id });
+    Ok(())
+}
+
+fn record_report(turn: &mut Turn<'_>, report: &WorkspaceReport) -> std::result::Result<(), Denied> {
+    if turn.tenancy(report.workspace_id).is_some() {
+        // A workspace that ends is no reason to refuse the agent.
+        let _ = turn.workspace_event(report.workspace_id, Event::Reported(seen(report)));
+    } else {
+        remove_stray(turn, report);
+    }
+    Ok(())
+}
+
+/// The machine has a workspace that is not, or no longer, meant to be there.
+fn remove_stray(turn: &mut Turn<'_>, report: &WorkspaceReport) {
+    if report.phase != WorkspacePhase::Absent {
+        turn.tell(ControlMessage::RemoveWorkspace {
+            workspace_id: report.workspace_id,
+            spec_generation: report.spec_generation.saturating_add(1),
+        });
+    }
+}
+
+const fn seen(report: &WorkspaceReport) -> Report {
+    Report { phase: report.phase, spec_generation: report.spec_generation }
+}
+
+async fn record_boot_step(p: &impl Platform, id: NodeId, step: BootStep) -> Result<Driven> {
+    let ended = step.started_at + std::time::Duration::from_millis(step.duration_ms);
+    let event = EventKind::BootStep {
+        step: cut(&step.step),
+        duration_ms: step.duration_ms,
+        error: step.error.as_deref().map(cut),
+    };
+    // The machine's clock may be ahead: nothing has happened in the future.
+    let at: UnixMillis = ended.min(p.now());
+    let outcomes = p.batch(vec![events::record_boot_step(id, &event, at)]).await?;
+    Ok(Driven { events: event_views(outcomes), ..Driven::default() })
+}
+
+async fn record_facts(p: &impl Platform, id: NodeId, agent_epoch: i64, facts: &Facts) -> Result<Driven> {
+    let json = serde_json::to_string(facts).map_err(|error| Error::internal(format!("facts: {error}")))?;
+    p.batch(vec![nodes::observe_facts(id, agent_epoch, facts, json, p.now())]).await?;
+    Ok(Driven::default())
+}
+
+fn cut(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT_CHARS).collect()
+}

@@ -1,0 +1,54 @@
+//! One wish of an owner about a node: read, let the machine decide, store, wake the node.
+
+use ringfence_protocol::ids::{NodeId, WorkspaceId};
+use ringfence_protocol::views::NodeView;
+
+use super::actor::Actor;
+use super::drive_node::too_many_conflicts;
+use super::intent::{armed, refusal};
+use super::settings::Settings;
+use super::turn::{Commit, MAX_CONFLICTS, Turn};
+use super::views::node_view;
+use crate::domain::{node, workspace};
+use crate::error::{Error, Result};
+use crate::ports::{Platform, Statement};
+use crate::store::nodes::NodeRow;
+use crate::store::{nodes, one};
+
+pub(super) async fn change_node(
+    p: &impl Platform,
+    settings: &Settings,
+    actor: &Actor,
+    id: NodeId,
+    event: node::Event,
+    extra: Vec<Statement>,
+) -> Result<NodeView> {
+    let not_found = || Error::not_found("node");
+    // Before the alarm is touched: nobody wakes another user's node.
+    let row: NodeRow = one(p, nodes::load(id)).await?.ok_or_else(not_found)?;
+    if row.user_id != actor.user_id {
+        return Err(not_found());
+    }
+    armed(p, id, async {
+        for _ in 0..MAX_CONFLICTS {
+            let mut turn = Turn::load(p, &settings.timing, id).await?.ok_or_else(not_found)?;
+            if event == node::Event::DeleteRequested {
+                // Asked to go, rather than lost with their node.
+                let ids: Vec<WorkspaceId> = turn.tenancies.iter().map(|tenancy| tenancy.row.id).collect();
+                for id in ids {
+                    let _ = turn.workspace_event(id, workspace::Event::DeleteRequested);
+                }
+            }
+            turn.node_event(event.clone()).map_err(|denied| refusal(denied, "node"))?;
+            turn.settle_workspaces();
+            let extra = if turn.has_changed() { extra.clone() } else { Vec::new() };
+            if let Commit::Stored(_) = turn.commit(p, extra).await? {
+                let holding = turn.tenancies.iter().filter(|tenancy| tenancy.workspace.holds_place);
+                let ids = holding.map(|tenancy| tenancy.row.id).collect();
+                return Ok(node_view(&turn.row, &turn.node, ids, turn.now()));
+            }
+        }
+        Err(too_many_conflicts())
+    })
+    .await
+}

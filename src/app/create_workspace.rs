@@ -1,0 +1,183 @@
+//! A new workspace: choose a node or ask for one, and store all of it in one batch or nothing.
+
+use ringfence_protocol::ids::{CredentialId, NodeId, WorkspaceId};
+use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::state::{Isolation, ProviderKind};
+use ringfence_protocol::views::{EventKind, WorkspaceView};
+
+use super::actor::Actor;
+use super::intent::armed;
+use super::order::{Order, choose_order, workspace_name};
+use super::read;
+use super::settings::Settings;
+use super::turn::is_precondition;
+use crate::domain::lifecycle::Moment;
+use crate::domain::node::Node;
+use crate::domain::placement::{self, Candidate, Thresholds, Wish};
+use crate::domain::workspace::Workspace;
+use crate::error::{Error, Result};
+use crate::ports::{DbError, Platform, Statement};
+use crate::provider::Catalog;
+use crate::store::nodes::{NodeRow, NodeSpec};
+use crate::store::workspaces::NewWorkspace;
+use crate::store::{events, many, nodes, workspaces};
+
+/// Warm or shared nodes that are tried before a new one is asked for.
+const MAX_CLAIMS: usize = 3;
+
+/// What is asked for, and the cloud account it is asked of.
+pub struct CreateWorkspace<'a> {
+    /// The new workspace.
+    pub id: WorkspaceId,
+    /// What its owner asked for.
+    pub params: &'a CreateWorkspaceParams,
+    /// The owner's credential.
+    pub credential_id: CredentialId,
+    /// Whose it is for.
+    pub provider: ProviderKind,
+    /// What that account can have.
+    pub catalog: &'a Catalog,
+    /// This installation.
+    pub installation: &'a str,
+}
+
+/// Creates a workspace, on a node of its owner that has room or on a new one. `extra` is stored with it, or not at all; when
+/// a statement of `extra` breaks a constraint, nothing is stored and the error is the database's.
+pub async fn create_workspace(
+    p: &impl Platform,
+    settings: &Settings,
+    actor: &Actor,
+    asked: CreateWorkspace<'_>,
+    extra: Vec<Statement>,
+) -> Result<WorkspaceView> {
+    let name = workspace_name(asked.params.name.as_deref(), p.bytes())?;
+    let isolation = asked.params.isolation.unwrap_or(Isolation::User);
+    let order = choose_order(asked.params, asked.catalog, &settings.architecture)?;
+    let wish = Wish {
+        user_id: actor.user_id,
+        tenant_id: actor.tenant_id,
+        provider: asked.provider,
+        credential_id: asked.credential_id,
+        isolation,
+        region: order.region.clone(),
+        cpus: order.cpus,
+        memory_bytes: order.memory_bytes,
+    };
+    let mut candidates = candidates(p, &wish).await?;
+    let limits = Thresholds { cpu_percent: settings.max_cpu_percent, memory_percent: settings.max_memory_percent };
+    for _ in 0..MAX_CLAIMS {
+        let placement = placement::choose(&wish, &candidates, limits);
+        let Some(node) = placement.node else { break };
+        let new = new_workspace(actor, &asked, &name, placement.explanation);
+        if claim(p, settings, node, &new, &extra).await? {
+            return read::workspace(p, actor, asked.id).await;
+        }
+        // Somebody was quicker: this candidate has left (I13).
+        candidates.retain(|candidate| candidate.id != node);
+    }
+    let explanation = match placement::choose(&wish, &candidates, limits) {
+        placement if placement.node.is_none() => placement.explanation,
+        _ => "A new node: others took the places on yours first.".into(),
+    };
+    let new = new_workspace(actor, &asked, &name, explanation);
+    provision(p, settings, &asked, &wish, order, &new, extra).await?;
+    read::workspace(p, actor, asked.id).await
+}
+
+async fn candidates(p: &impl Platform, wish: &Wish) -> Result<Vec<Candidate>> {
+    if wish.isolation == Isolation::Ephemeral {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<NodeRow> = many(p, nodes::candidates(wish.user_id, wish.credential_id, wish.isolation)).await?;
+    Ok(rows.iter().map(NodeRow::candidate).collect())
+}
+
+fn new_workspace(actor: &Actor, asked: &CreateWorkspace<'_>, name: &str, placement_explanation: String) -> NewWorkspace {
+    NewWorkspace { id: asked.id, user_id: actor.user_id, name: name.to_owned(), placement_explanation }
+}
+
+/// Takes a place on a node. `false` when there is none left, or the node takes no more.
+async fn claim(
+    p: &impl Platform,
+    settings: &Settings,
+    node: NodeId,
+    new: &NewWorkspace,
+    extra: &[Statement],
+) -> Result<bool> {
+    armed(p, node, async {
+        let now = p.now();
+        let workspace = Workspace::requested(&Moment { now, jitter: 0, timing: &settings.timing });
+        let mut batch = vec![
+            workspaces::claim(node, new.user_id, new.id, now),
+            workspaces::require_claimed(new.id),
+            workspaces::end_warmth(new.id),
+            workspaces::insert(new, &workspace, now),
+            events::record(node, Some(new.id), &requested(&workspace), now),
+        ];
+        batch.extend_from_slice(extra);
+        match p.batch(batch).await {
+            Ok(_) => Ok(true),
+            Err(DbError::Constraint(reason)) if is_precondition(&reason) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await
+}
+
+/// Asks for a new node with its first place taken.
+async fn provision(
+    p: &impl Platform,
+    settings: &Settings,
+    asked: &CreateWorkspace<'_>,
+    wish: &Wish,
+    order: Order,
+    new: &NewWorkspace,
+    extra: Vec<Statement>,
+) -> Result<()> {
+    let id: NodeId = p.id();
+    armed(p, id, async {
+        let now = p.now();
+        let moment = Moment { now, jitter: 0, timing: &settings.timing };
+        let (node, workspace) = (Node::requested(wish.isolation, &moment), Workspace::requested(&moment));
+        let spec = NodeSpec {
+            id,
+            user_id: wish.user_id,
+            tenant_id: wish.tenant_id,
+            installation: asked.installation.to_owned(),
+            provider: wish.provider,
+            credential_id: wish.credential_id,
+            region: order.region,
+            size: order.size,
+            cpus: order.cpus,
+            memory_bytes: order.memory_bytes,
+            image: settings.image.clone(),
+            price_micros_per_hour: order.price_micros_per_hour,
+            currency: order.currency,
+            slots: settings.slots(wish.isolation),
+        };
+        let state = EventKind::NodeState { state: node.word(), detail: node.reason() };
+        let mut batch = vec![
+            nodes::insert(&spec, &node, now),
+            nodes::require_present(id),
+            workspaces::claim_new(id, new.user_id, new.id, now),
+            workspaces::insert(new, &workspace, now),
+            events::record(id, None, &state, now),
+            events::record(id, Some(new.id), &requested(&workspace), now),
+        ];
+        batch.extend(extra);
+        match p.batch(batch).await {
+            Ok(_) => Ok(()),
+            Err(DbError::Constraint(reason)) if is_precondition(&reason) => Err(Error::new(
+                ErrorCode::NoCredential,
+                "The credential was deleted meanwhile. Nothing was created; choose another one.",
+            )),
+            Err(error) => Err(error.into()),
+        }
+    })
+    .await
+}
+
+fn requested(workspace: &Workspace) -> EventKind {
+    EventKind::WorkspaceState { state: workspace.word(), detail: workspace.reason().into() }
+}

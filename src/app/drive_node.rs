@@ -1,0 +1,168 @@
+//! Drives a node: what its object's alarm does. The only place that calls a provider.
+//!
+//! Each turn reads the node, feeds it the answers of the calls before, lets time pass, stores what follows (intent before
+//! effect), and only then makes the calls that follow. The last turn is one in which nothing follows: it has just read the
+//! rows, and the next wake-up is computed from them. A crash anywhere loses an answer at most, and the machine looks again.
+
+use super::outcome::{Bootstrap, Cloud, Driven, Provisioner};
+use super::settings::Settings;
+use super::turn::{Commit, Turn};
+use crate::domain::node::{Call, CallError, Event, State};
+use crate::domain::ticket::DestroyTicket;
+use crate::error::{Error, Result};
+use crate::ports::Platform;
+use crate::provider::{self, CreateInstance, Mark, ProviderError};
+use crate::store::nodes::NodeRow;
+use ringfence_protocol::ids::NodeId;
+
+/// Turns of one drive, at most: with about eight statements each, well within the 50 an invocation may make.
+const MAX_TURNS: usize = 5;
+
+/// Drives a node as far as it goes now. Call it from the node's alarm alone: the platform runs one at a time.
+pub async fn drive_node<P: Provisioner>(
+    p: &impl Platform,
+    settings: &Settings,
+    provisioner: &P,
+    id: NodeId,
+) -> Result<Driven> {
+    let mut driven = Driven::default();
+    let mut cloud: Option<P::Cloud> = None;
+    let mut answers: Vec<Event> = Vec::new();
+    for _ in 0..MAX_TURNS {
+        let Some(mut turn) = Turn::load(p, &settings.timing, id).await? else {
+            return Ok(Driven { gone: true, ..driven });
+        };
+        for answer in &answers {
+            // Denied answers are of a state that has passed.
+            let _ = turn.node_event(answer.clone());
+        }
+        turn.tick();
+        turn.tell_all_that_is_owed();
+        let finished = turn.calls.is_empty() && !turn.has_changed();
+        let bootstrap = match turn.calls.contains(&Call::Create) {
+            true => Some(provisioner.bootstrap(&turn.row, turn.now()).await?),
+            false => None,
+        };
+        let (user_data, statements) = match bootstrap {
+            Some(Bootstrap { user_data, statements }) => (user_data, statements),
+            None => (String::new(), Vec::new()),
+        };
+        let Commit::Stored(told) = turn.commit(p, statements).await? else { continue };
+        merge(&mut driven, told);
+        driven.close_all |= must_be_closed(turn.node.state);
+        driven.gone = matches!(turn.node.state, State::Gone { .. });
+        driven.ticket = ticket(&turn.row, &turn);
+        if finished {
+            return Ok(driven);
+        }
+        answers.clear();
+        for call in std::mem::take(&mut turn.calls) {
+            answers.push(perform(provisioner, &mut cloud, &turn.row, call, &user_data).await);
+        }
+    }
+    // There is more to do than one invocation may: go on at once in the next.
+    driven.next_wake = Some(p.now());
+    Ok(driven)
+}
+
+async fn perform<P: Provisioner>(
+    provisioner: &P,
+    cloud: &mut Option<P::Cloud>,
+    row: &NodeRow,
+    call: Call,
+    user_data: &str,
+) -> Event {
+    let opened = match cloud.take() {
+        Some(opened) => Ok(opened),
+        None => provisioner.cloud(row).await,
+    };
+    let event = match &opened {
+        Ok(opened) => make(opened, row, call, user_data).await,
+        Err(error) => failed(call, error),
+    };
+    *cloud = opened.ok();
+    event
+}
+
+async fn make(cloud: &impl Cloud, row: &NodeRow, call: Call, user_data: &str) -> Event {
+    match call {
+        Call::Create => {
+            let mark = Mark { installation: row.installation.clone(), node: row.id };
+            let order = CreateInstance {
+                mark: &mark,
+                region: &row.region,
+                size: &row.size,
+                image: Some(&row.image),
+                user_data,
+            };
+            let answer = cloud.create(&order).await;
+            Event::CreateAnswered(answer.map(|instance| instance.known()).map_err(|error| CallError::from(&error)))
+        }
+        Call::Find => {
+            let answer = cloud.find(row.id).await;
+            let known = |found: Vec<provider::Instance>| found.iter().map(provider::Instance::known).collect();
+            Event::FindAnswered(answer.map(known).map_err(|error| CallError::from(&error)))
+        }
+        Call::Get(id) => {
+            let answer = cloud.get(&id).await;
+            let known = |found: Option<provider::Instance>| found.map(|instance| instance.known());
+            Event::GetAnswered(answer.map(known).map_err(|error| CallError::from(&error)))
+        }
+        Call::Delete(id) => {
+            let answer = cloud.delete(&id).await.map_err(|error| CallError::from(&error));
+            Event::DeleteAnswered(id, answer)
+        }
+    }
+}
+
+/// The client could not even be made: the call counts as failed for that reason.
+fn failed(call: Call, error: &ProviderError) -> Event {
+    let error = CallError::from(error);
+    match call {
+        Call::Create => Event::CreateAnswered(Err(error)),
+        Call::Find => Event::FindAnswered(Err(error)),
+        Call::Get(_) => Event::GetAnswered(Err(error)),
+        Call::Delete(id) => Event::DeleteAnswered(id, Err(error)),
+    }
+}
+
+/// Later turns know better what the agent is owed and when to wake; events and closures add up.
+fn merge(driven: &mut Driven, told: Driven) {
+    driven.next_wake = told.next_wake;
+    driven.to_agent = told.to_agent;
+    driven.close_all |= told.close_all;
+    driven.close_viewers.extend(told.close_viewers);
+    driven.events.extend(told.events);
+}
+
+/// A request may have ended the node: its sockets are closed here, in the object that holds them.
+const fn must_be_closed(state: State) -> bool {
+    match state {
+        State::Requested | State::Provisioning { .. } | State::Booting | State::Ready { .. } => false,
+        State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => true,
+    }
+}
+
+fn ticket(row: &NodeRow, turn: &Turn<'_>) -> Option<DestroyTicket> {
+    if matches!(turn.node.state, State::Gone { .. }) {
+        return None;
+    }
+    let sealed = row.sealed()?;
+    Some(DestroyTicket {
+        node_id: row.id,
+        user_id: row.user_id,
+        provider: row.provider,
+        credential_id: row.credential_id,
+        seal_version: sealed.version,
+        sealed_secret: sealed.text,
+        machine_name: provider::machine_name(row.id),
+        instance_id: turn.node.instance.as_ref().map(|instance| instance.id.0.clone()),
+        destroy_now: matches!(turn.node.state, State::Destroying { .. }),
+        hard_deadline: turn.node.hard_deadline,
+    })
+}
+
+/// How often another writer may be quicker before a request gives up.
+pub(super) fn too_many_conflicts() -> Error {
+    Error::unavailable("too many conflicting writes to one node")
+}

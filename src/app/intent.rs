@@ -1,0 +1,38 @@
+//! How a request changes a node or workspace: it writes what is wanted and moves the node's alarm forward. It calls no
+//! provider and no agent; the node's object does, in its alarm.
+
+use std::time::Duration;
+
+use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::problem::ErrorCode;
+
+use crate::domain::lifecycle::Denied;
+use crate::error::{Error, Result};
+use crate::ports::Platform;
+
+/// How long a write may take before the alarm that was armed for it goes off: an alarm that finds nothing to do is cheap,
+/// a row without an alarm is not.
+const ARM_DELAY: Duration = Duration::from_secs(15);
+
+/// Arms the node's alarm, then writes, then has the alarm go off at once. Dying in between loses nothing: the alarm is set.
+pub(super) async fn armed<T>(p: &impl Platform, node: NodeId, write: impl Future<Output = Result<T>>) -> Result<T> {
+    p.wake(node, p.now() + ARM_DELAY).await?;
+    let written = write.await?;
+    // Only sooner than the alarm that is set: an object that cannot be reached for the moment will wake by itself.
+    let _ = p.wake(node, p.now()).await;
+    Ok(written)
+}
+
+/// What the caller is told when the state does not allow it.
+pub(super) fn refusal(denied: Denied, what: &str) -> Error {
+    match denied {
+        Denied::Ending => Error::new(
+            ErrorCode::Conflict,
+            format!("The {what} is ending or has ended, and nothing brings it back. Nothing was changed."),
+        ),
+        Denied::TooEarly | Denied::Stale => Error::new(
+            ErrorCode::Conflict,
+            format!("The {what} is not ready for this yet. Nothing was changed; try again when it is."),
+        ),
+    }
+}

@@ -1,0 +1,85 @@
+//! What a node's object is to do after a use case about its node, and what it must give to one.
+
+use std::future::Future;
+
+use ringfence_protocol::ids::{NodeId, WorkspaceId};
+use ringfence_protocol::link::ControlMessage;
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::EventView;
+
+use crate::domain::node::{Deletion, InstanceId};
+use crate::domain::ticket::DestroyTicket;
+use crate::error::Result;
+use crate::ports::Statement;
+use crate::provider::{self, CreateInstance, Instance, Provider, ProviderError};
+use crate::store::nodes::NodeRow;
+
+/// What is to be done now: all of it is stored already, so that losing it loses nothing for good.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Driven {
+    /// When to drive the node next: set the alarm to this or earlier. None when there is nothing to add.
+    pub next_wake: Option<UnixMillis>,
+    /// Send these over the link, in order, if there is one. After every hello what is still owed comes again.
+    pub to_agent: Vec<ControlMessage>,
+    /// Close the agent's link and every viewer: the node ends or is not trusted any more.
+    pub close_all: bool,
+    /// Close the viewers of these workspaces.
+    pub close_viewers: Vec<WorkspaceId>,
+    /// Show these to whoever looks on. They are stored.
+    pub events: Vec<EventView>,
+    /// What to keep in the object's own storage, in place of the one before. Given by `drive_node` for as long as there may
+    /// be a machine.
+    pub ticket: Option<DestroyTicket>,
+    /// There is no such node, or its machine is gone for good: forget the ticket and set no alarm.
+    pub gone: bool,
+    /// The report came from an agent whose credentials do not hold any more: close that link.
+    pub refused: bool,
+}
+
+/// What a node asks of its provider.
+pub trait Cloud {
+    /// Asks for a machine.
+    fn create(&self, order: &CreateInstance<'_>) -> impl Future<Output = provider::Result<Instance>>;
+    /// Looks at one machine.
+    fn get(&self, id: &InstanceId) -> impl Future<Output = provider::Result<Option<Instance>>>;
+    /// The machines that carry the node's name or label.
+    fn find(&self, node: NodeId) -> impl Future<Output = provider::Result<Vec<Instance>>>;
+    /// Asks for a machine's deletion.
+    fn delete(&self, id: &InstanceId) -> impl Future<Output = provider::Result<Deletion>>;
+}
+
+impl Cloud for Provider {
+    async fn create(&self, order: &CreateInstance<'_>) -> provider::Result<Instance> {
+        Provider::create(self, order).await
+    }
+    async fn get(&self, id: &InstanceId) -> provider::Result<Option<Instance>> {
+        Provider::get(self, id).await
+    }
+    async fn find(&self, node: NodeId) -> provider::Result<Vec<Instance>> {
+        Provider::find(self, node).await
+    }
+    async fn delete(&self, id: &InstanceId) -> provider::Result<Deletion> {
+        Provider::delete(self, id).await
+    }
+}
+
+/// What the shell gives a node that is being driven: the things that need secrets.
+pub trait Provisioner {
+    /// The provider's client.
+    type Cloud: Cloud;
+
+    /// Opens the node's credential ([`NodeRow::sealed`]) and makes a client. Called at most once a drive, and only when a
+    /// call is due. A credential that is gone is [`provider::ErrorClass::Auth`].
+    fn cloud(&self, node: &NodeRow) -> impl Future<Output = std::result::Result<Self::Cloud, ProviderError>>;
+
+    /// Mints a bootstrap token and makes the user-data for one create call.
+    fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> impl Future<Output = Result<Bootstrap>>;
+}
+
+/// What one create call carries.
+pub struct Bootstrap {
+    /// The whole user-data document: holds the one-use token.
+    pub user_data: String,
+    /// The token's row, stored before the call is made.
+    pub statements: Vec<Statement>,
+}

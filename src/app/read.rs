@@ -1,0 +1,162 @@
+//! Reading nodes, workspaces and events: only ever the actor's own. Other users' things are answered like things that do
+//! not exist.
+
+use std::collections::BTreeMap;
+
+use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
+use ringfence_protocol::params::{EventsParams, ListParams};
+use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::{EventView, EventsView, NodeView, Page, WorkspaceView};
+
+use super::actor::Actor;
+use super::views::{node_view, workspace_view};
+use crate::error::{Error, Result};
+use crate::ports::{Platform, Statement};
+use crate::store::events::EventRow;
+use crate::store::nodes::NodeRow;
+use crate::store::workspaces::{PlaceRow, WorkspaceRow};
+use crate::store::{all, events, first, many, nodes, workspaces};
+
+/// Items of a page when nothing is asked for.
+const DEFAULT_LIMIT: u32 = 50;
+/// Items of a page at most.
+const MAX_LIMIT: u32 = 200;
+
+/// One of the actor's workspaces. Also when it is gone: its page stays.
+pub async fn workspace(p: &impl Platform, actor: &Actor, id: WorkspaceId) -> Result<WorkspaceView> {
+    let mut outcomes = p.batch(vec![workspaces::load(id), nodes::of_workspace(id)]).await?.into_iter();
+    let row = first::<WorkspaceRow>(outcomes.next())?.filter(|row| row.user_id == actor.user_id);
+    let node = first::<NodeRow>(outcomes.next())?.filter(|row| row.user_id == actor.user_id);
+    let (Some(row), Some(node)) = (row, node) else { return Err(Error::not_found("workspace")) };
+    Ok(workspace_view(&row, &row.workspace(), &node, &node.node()))
+}
+
+/// A page of the actor's workspaces that are not gone, newest first.
+pub async fn workspaces(p: &impl Platform, actor: &Actor, params: &ListParams) -> Result<Page<WorkspaceView>> {
+    let page = Cursor::parse(params)?;
+    let (user, limit) = (actor.user_id, page.limit + 1);
+    let statements = vec![
+        workspaces::page(user, page.before, &page.before_id, limit),
+        nodes::of_workspace_page(user, page.before, &page.before_id, limit),
+    ];
+    let mut outcomes = p.batch(statements).await?.into_iter();
+    let rows = all::<WorkspaceRow>(outcomes.next());
+    let nodes: BTreeMap<NodeId, NodeRow> =
+        all::<NodeRow>(outcomes.next()).into_iter().map(|row| (row.id, row)).collect();
+    Ok(page.of(rows, |row| (row.created_at_ms, row.id.to_string()), |row| {
+        let node = nodes.get(&row.node_id)?;
+        Some(workspace_view(row, &row.workspace(), node, &node.node()))
+    }))
+}
+
+/// One of the actor's nodes. Also when it is gone.
+pub async fn node(p: &impl Platform, actor: &Actor, id: NodeId) -> Result<NodeView> {
+    let mut outcomes = p.batch(vec![nodes::load(id), workspaces::places(id)]).await?.into_iter();
+    let row = first::<NodeRow>(outcomes.next())?.filter(|row| row.user_id == actor.user_id);
+    let row = row.ok_or_else(|| Error::not_found("node"))?;
+    let places = all::<PlaceRow>(outcomes.next());
+    Ok(node_view(&row, &row.node(), places.iter().map(|place| place.workspace_id).collect(), p.now()))
+}
+
+/// A page of the actor's nodes that are not gone, newest first.
+pub async fn nodes(p: &impl Platform, actor: &Actor, params: &ListParams) -> Result<Page<NodeView>> {
+    let page = Cursor::parse(params)?;
+    let (user, limit) = (actor.user_id, page.limit + 1);
+    let statements = vec![
+        nodes::page(user, page.before, &page.before_id, limit),
+        workspaces::places_of_page(user, page.before, &page.before_id, limit),
+    ];
+    let mut outcomes = p.batch(statements).await?.into_iter();
+    let rows = all::<NodeRow>(outcomes.next());
+    let places = all::<PlaceRow>(outcomes.next());
+    let now = p.now();
+    Ok(page.of(rows, |row| (row.created_at_ms, row.id.to_string()), |row| {
+        let taken = places.iter().filter(|place| place.node_id == row.id).map(|place| place.workspace_id);
+        Some(node_view(row, &row.node(), taken.collect(), now))
+    }))
+}
+
+/// A workspace, its node and the node's newest events, whoever asks: for the object that has admitted the asker.
+pub async fn snapshot(p: &impl Platform, id: WorkspaceId) -> Result<Option<(WorkspaceView, NodeView)>> {
+    let mut outcomes = p.batch(vec![workspaces::load(id), nodes::of_workspace(id)]).await?.into_iter();
+    let row = first::<WorkspaceRow>(outcomes.next())?;
+    let on = first::<NodeRow>(outcomes.next())?;
+    let (Some(row), Some(on)) = (row, on) else { return Ok(None) };
+    let places: Vec<PlaceRow> = many(p, workspaces::places(on.id)).await?;
+    let node = on.node();
+    Ok(Some((
+        workspace_view(&row, &row.workspace(), &on, &node),
+        node_view(&on, &node, places.iter().map(|place| place.workspace_id).collect(), p.now()),
+    )))
+}
+
+/// The actor's events.
+pub async fn events(p: &impl Platform, actor: &Actor, params: &EventsParams) -> Result<EventsView> {
+    let user = actor.user_id;
+    let limit = params.limit.unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT);
+    let (statement, newest_first) = match (params.after, params.node_id) {
+        (Some(after), Some(node)) => (events::of_node_after(node, user, after, limit), false),
+        (Some(after), None) => (events::of_user_after(user, after, limit), false),
+        (None, Some(node)) => (events::newest_of_node(node, user, limit), true),
+        (None, None) => (events::newest_of_user(user, limit), true),
+    };
+    let items = read_events(p, statement, newest_first).await?;
+    let last_id = items.last().map_or(params.after.unwrap_or(0), |event| event.id);
+    Ok(EventsView { items, last_id })
+}
+
+/// The events of a node after one: for the object that shows them.
+pub async fn node_events(p: &impl Platform, user: UserId, node: NodeId, after: i64) -> Result<Vec<EventView>> {
+    read_events(p, events::of_node_after(node, user, after, MAX_LIMIT), false).await
+}
+
+async fn read_events(p: &impl Platform, statement: Statement, newest_first: bool) -> Result<Vec<EventView>> {
+    let rows: Vec<EventRow> = many(p, statement).await?;
+    let mut items: Vec<EventView> = rows.iter().filter_map(EventRow::view).collect();
+    if newest_first {
+        items.reverse();
+    }
+    Ok(items)
+}
+
+/// Where a page begins: after the last item of the one before, by time of creation and id.
+struct Cursor {
+    before: UnixMillis,
+    before_id: String,
+    limit: u32,
+}
+
+impl Cursor {
+    fn parse(params: &ListParams) -> Result<Self> {
+        let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(Error::new(ErrorCode::InvalidParameter, format!("limit: 1 to {MAX_LIMIT}.")));
+        }
+        let Some(text) = &params.cursor else {
+            // After every time and every id there can be.
+            return Ok(Self { before: UnixMillis::new(i64::MAX), before_id: String::new(), limit });
+        };
+        let parsed = text.split_once('.').and_then(|(at, id)| Some((at.parse::<i64>().ok()?, id)));
+        match parsed {
+            Some((at, id)) if id.len() <= 64 => {
+                Ok(Self { before: UnixMillis::new(at), before_id: id.to_owned(), limit })
+            }
+            Some(_) | None => {
+                Err(Error::new(ErrorCode::InvalidParameter, "cursor: give the next_cursor of the page before."))
+            }
+        }
+    }
+
+    /// A page of rows that were read with one more than the limit.
+    fn of<R, V>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> (i64, String), view: impl Fn(&R) -> Option<V>) -> Page<V> {
+        let limit = self.limit as usize;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|row| {
+            let (at, id) = key(row);
+            format!("{at}.{id}")
+        });
+        Page { items: rows.iter().filter_map(view).collect(), next_cursor }
+    }
+}

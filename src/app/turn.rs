@@ -1,0 +1,296 @@
+//! One turn of a node: read it with its workspaces, let the machines decide, store what they have become in one batch that
+//! takes for granted what was read. Every change of a node's or workspace's state goes through here (I9).
+
+use ringfence_protocol::ids::{NodeId, WorkspaceId};
+use ringfence_protocol::link::{ControlMessage, WorkspaceSpec};
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::EventKind;
+
+use super::outcome::Driven;
+use crate::domain::lifecycle::{Denied, Moment, Timing};
+use crate::domain::node::{self, Call, Node};
+use crate::domain::workspace::{self, Outlook, Workspace};
+use crate::error::Result;
+use crate::ports::{DbError, Outcome, Platform, Statement};
+use crate::store::events::EventRow;
+use crate::store::nodes::NodeRow;
+use crate::store::workspaces::WorkspaceRow;
+use crate::store::{all, events, first, nodes, workspaces};
+
+/// Steps that follow from one another within a turn, at most: Failed → Destroying, with its workspaces, and one to see that
+/// nothing follows. What is left over is done in the next turn.
+const MAX_STEPS: usize = 6;
+
+/// How often a change is tried again that another writer was quicker than.
+pub(super) const MAX_CONFLICTS: usize = 8;
+
+/// A workspace in a turn.
+pub(super) struct Tenancy {
+    /// As it was read.
+    pub(super) row: WorkspaceRow,
+    /// As it is becoming.
+    pub(super) workspace: Workspace,
+}
+
+/// A node and its workspaces between reading and storing.
+pub(super) struct Turn<'a> {
+    /// As it was read.
+    pub(super) row: NodeRow,
+    /// As it is becoming.
+    pub(super) node: Node,
+    /// Its workspaces that are not gone.
+    pub(super) tenancies: Vec<Tenancy>,
+    /// Calls of the provider to make once this is stored.
+    pub(super) calls: Vec<Call>,
+    moment: Moment<'a>,
+    records: Vec<(Option<WorkspaceId>, EventKind)>,
+    told: Driven,
+}
+
+/// What became of storing a turn.
+pub(super) enum Commit {
+    /// It is stored; this is to be done.
+    Stored(Driven),
+    /// Somebody else was quicker: read again.
+    Conflict,
+}
+
+impl<'a> Turn<'a> {
+    /// Reads a node with its workspaces.
+    pub(super) async fn load(p: &impl Platform, timing: &'a Timing, id: NodeId) -> Result<Option<Self>> {
+        let mut outcomes = p.batch(vec![nodes::load(id), workspaces::of_node(id)]).await?.into_iter();
+        Self::from_outcomes(p, timing, outcomes.next(), outcomes.next())
+    }
+
+    /// Reads the node of a workspace with all its workspaces.
+    pub(super) async fn load_around(
+        p: &impl Platform,
+        timing: &'a Timing,
+        workspace: WorkspaceId,
+    ) -> Result<Option<Self>> {
+        let statements = vec![nodes::of_workspace(workspace), workspaces::beside(workspace)];
+        let mut outcomes = p.batch(statements).await?.into_iter();
+        Self::from_outcomes(p, timing, outcomes.next(), outcomes.next())
+    }
+
+    fn from_outcomes(
+        p: &impl Platform,
+        timing: &'a Timing,
+        node: Option<Outcome>,
+        workspaces: Option<Outcome>,
+    ) -> Result<Option<Self>> {
+        let Some(row) = first::<NodeRow>(node)? else { return Ok(None) };
+        let tenancies = all::<WorkspaceRow>(workspaces)
+            .into_iter()
+            .map(|row| Tenancy { workspace: row.workspace(), row })
+            .collect();
+        let moment = Moment { now: p.now(), jitter: u32::from_be_bytes(p.bytes()), timing };
+        let node = row.node();
+        Ok(Some(Self {
+            row,
+            node,
+            tenancies,
+            calls: Vec::new(),
+            moment,
+            records: Vec::new(),
+            told: Driven::default(),
+        }))
+    }
+
+    /// When this turn takes place.
+    pub(super) const fn now(&self) -> UnixMillis {
+        self.moment.now
+    }
+
+    /// The workspace, if it is on this node and not gone.
+    pub(super) fn tenancy(&self, id: WorkspaceId) -> Option<&Tenancy> {
+        self.tenancies.iter().find(|tenancy| tenancy.row.id == id)
+    }
+
+    /// Lets the node decide.
+    pub(super) fn node_event(&mut self, event: node::Event) -> std::result::Result<(), Denied> {
+        for effect in self.node.handle(event, &self.moment)? {
+            match effect {
+                node::Effect::Call(call) => self.calls.push(call),
+                node::Effect::CloseSockets => self.told.close_all = true,
+                node::Effect::Record(event) => self.records.push((None, event)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a workspace decide. One that is not here is left alone.
+    pub(super) fn workspace_event(
+        &mut self,
+        id: WorkspaceId,
+        event: workspace::Event,
+    ) -> std::result::Result<(), Denied> {
+        let Some(tenancy) = self.tenancies.iter_mut().find(|tenancy| tenancy.row.id == id) else { return Ok(()) };
+        for effect in tenancy.workspace.handle(event, &self.moment)? {
+            match effect {
+                workspace::Effect::Ensure => self.told.to_agent.push(ensure(tenancy)),
+                workspace::Effect::Remove => self.told.to_agent.push(remove(tenancy)),
+                workspace::Effect::CloseViewers => self.told.close_viewers.push(id),
+                workspace::Effect::Record(event) => self.records.push((Some(id), event)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the workspaces follow their node, and the node its workspaces, without asking the provider.
+    pub(super) fn settle_workspaces(&mut self) {
+        let outlook = Outlook::of(self.node.state);
+        let ids: Vec<WorkspaceId> = self.tenancies.iter().map(|tenancy| tenancy.row.id).collect();
+        for id in ids {
+            // A tick is never denied.
+            let _ = self.workspace_event(id, workspace::Event::Tick(outlook));
+        }
+        let taken = self.tenancies.iter().filter(|tenancy| tenancy.workspace.holds_place).count();
+        self.node.places_taken = u32::try_from(taken).unwrap_or(u32::MAX);
+    }
+
+    /// Lets time pass, until nothing follows or the provider has to be asked.
+    pub(super) fn tick(&mut self) {
+        for _ in 0..MAX_STEPS {
+            let before = self.node.clone();
+            self.settle_workspaces();
+            if self.calls.is_empty() {
+                let _ = self.node_event(node::Event::Tick);
+            }
+            if self.node == before || !self.calls.is_empty() {
+                break;
+            }
+        }
+        self.settle_workspaces();
+    }
+
+    /// Adds a message to the agent.
+    pub(super) fn tell(&mut self, message: ControlMessage) {
+        self.told.to_agent.push(message);
+    }
+
+    /// Adds a message to the agent before all others.
+    pub(super) fn tell_first(&mut self, message: ControlMessage) {
+        self.told.to_agent.insert(0, message);
+    }
+
+    /// In place of what the events of this turn send: everything the agent is owed, from this turn or an earlier one.
+    pub(super) fn tell_all_that_is_owed(&mut self) {
+        self.told.to_agent = match self.node.state {
+            node::State::Ready { .. } => self.tenancies.iter().filter_map(owed).collect(),
+            node::State::Requested
+            | node::State::Provisioning { .. }
+            | node::State::Booting
+            | node::State::Failed { .. }
+            | node::State::Quarantined { .. }
+            | node::State::Destroying { .. }
+            | node::State::Gone { .. } => Vec::new(),
+        };
+    }
+
+    /// Whether anything has to be stored.
+    pub(super) fn has_changed(&self) -> bool {
+        !self.records.is_empty()
+            || self.node != self.row.node_with(self.node.places_taken)
+            || self.tenancies.iter().any(Tenancy::has_changed)
+    }
+
+    /// When to look at this node again.
+    pub(super) fn poll_timeout(&self) -> Option<UnixMillis> {
+        let workspaces = self.tenancies.iter().filter_map(|tenancy| tenancy.workspace.poll_timeout());
+        self.node.poll_timeout().into_iter().chain(workspaces).min()
+    }
+
+    /// Stores the turn and `extra`, all or nothing, provided that nobody has changed what was read.
+    pub(super) async fn commit(&mut self, p: &impl Platform, extra: Vec<Statement>) -> Result<Commit> {
+        let statements = self.statements(extra);
+        let outcomes = if statements.is_empty() {
+            Vec::new()
+        } else {
+            match p.batch(statements).await {
+                Ok(outcomes) => outcomes,
+                Err(DbError::Constraint(reason)) if is_precondition(&reason) => return Ok(Commit::Conflict),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.advance();
+        let mut driven = std::mem::take(&mut self.told);
+        driven.events = event_views(outcomes);
+        driven.next_wake = self.poll_timeout();
+        Ok(Commit::Stored(driven))
+    }
+
+    fn statements(&self, extra: Vec<Statement>) -> Vec<Statement> {
+        let (mut required, mut changes) = (Vec::new(), Vec::new());
+        if self.node != self.row.node_with(self.node.places_taken) {
+            required.push(nodes::require_version(self.row.id, self.row.row_version));
+            changes.push(nodes::update(self.row.id, self.row.row_version, &self.node));
+        }
+        for tenancy in self.tenancies.iter().filter(|tenancy| tenancy.has_changed()) {
+            let (row, workspace) = (&tenancy.row, &tenancy.workspace);
+            required.push(workspaces::require_version(row.id, row.row_version));
+            changes.push(workspaces::update(row.id, row.row_version, workspace));
+            if !workspace.holds_place && row.workspace().holds_place {
+                changes.push(workspaces::release(row.id));
+            }
+        }
+        let now = self.moment.now;
+        let records =
+            self.records.iter().map(|(workspace, event)| events::record(self.row.id, *workspace, event, now));
+        required.into_iter().chain(changes).chain(records).chain(extra).collect()
+    }
+
+    /// What was stored is what would be read now, but for the rows themselves: only views are made of them from here on.
+    fn advance(&mut self) {
+        if self.node != self.row.node_with(self.node.places_taken) {
+            self.row.row_version += 1;
+        }
+        for tenancy in self.tenancies.iter_mut().filter(|tenancy| tenancy.has_changed()) {
+            tenancy.row.row_version += 1;
+        }
+        self.records.clear();
+    }
+}
+
+impl Tenancy {
+    fn has_changed(&self) -> bool {
+        self.workspace != self.row.workspace()
+    }
+}
+
+/// Whether a batch failed because what it took for granted was not so.
+pub(super) fn is_precondition(reason: &str) -> bool {
+    reason.contains("precondition_failed")
+}
+
+/// The events that a batch recorded.
+pub(super) fn event_views(outcomes: Vec<Outcome>) -> Vec<ringfence_protocol::views::EventView> {
+    outcomes
+        .into_iter()
+        .flat_map(|outcome| all::<EventRow>(Some(outcome)))
+        .filter_map(|row| row.view())
+        .collect()
+}
+
+fn owed(tenancy: &Tenancy) -> Option<ControlMessage> {
+    match tenancy.workspace.owed()? {
+        workspace::Effect::Ensure => Some(ensure(tenancy)),
+        workspace::Effect::Remove => Some(remove(tenancy)),
+        workspace::Effect::CloseViewers | workspace::Effect::Record(_) => None,
+    }
+}
+
+fn ensure(tenancy: &Tenancy) -> ControlMessage {
+    ControlMessage::EnsureWorkspace {
+        workspace_id: tenancy.row.id,
+        spec_generation: tenancy.workspace.spec_generation,
+        spec: WorkspaceSpec { name: tenancy.row.name.clone(), running: tenancy.workspace.running },
+    }
+}
+
+fn remove(tenancy: &Tenancy) -> ControlMessage {
+    ControlMessage::RemoveWorkspace {
+        workspace_id: tenancy.row.id,
+        spec_generation: tenancy.workspace.spec_generation,
+    }
+}

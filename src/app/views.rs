@@ -1,0 +1,97 @@
+//! Nodes and workspaces as the API shows them.
+
+use ringfence_protocol::ids::WorkspaceId;
+use ringfence_protocol::money::{Micros, Money};
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::{NodeSummary, NodeView, WorkspaceView};
+
+use crate::domain::lifecycle::FailureCode;
+use crate::domain::node::{Node, State};
+use crate::domain::workspace::Workspace;
+use crate::store::nodes::NodeRow;
+use crate::store::workspaces::WorkspaceRow;
+
+/// A workspace with its node.
+pub fn workspace_view(row: &WorkspaceRow, workspace: &Workspace, on: &NodeRow, node: &Node) -> WorkspaceView {
+    WorkspaceView {
+        id: row.id,
+        name: row.name.clone(),
+        state: workspace.word(),
+        state_since_at: workspace.state_since,
+        deadline_at: workspace.deadline,
+        failure: workspace.code().map(|code| code.as_str().into()),
+        reason: workspace.reason().into(),
+        isolation: node.isolation,
+        node: NodeSummary {
+            id: on.id,
+            state: node.word(),
+            provider: on.provider,
+            region: on.region.clone(),
+            size: on.size.clone(),
+            engine: on.engine,
+            price_per_hour: Money::from_micros(on.price_micros_per_hour, on.currency.clone()),
+        },
+        placement_explanation: row.placement_explanation.clone(),
+        spec_generation: workspace.spec_generation,
+        row_version: row.row_version,
+        created_at: UnixMillis::new(row.created_at_ms),
+    }
+}
+
+/// A node with the workspaces that hold its places.
+pub fn node_view(row: &NodeRow, node: &Node, workspaces: Vec<WorkspaceId>, now: UnixMillis) -> NodeView {
+    let price = Micros(row.price_micros_per_hour);
+    NodeView {
+        id: row.id,
+        state: node.word(),
+        state_since_at: node.state_since,
+        deadline_at: node.deadline,
+        failure: node.code().map(|code: FailureCode| code.as_str().into()),
+        reason: node.reason(),
+        policy: node.policy,
+        health: row.health(),
+        isolation: node.isolation,
+        provider: row.provider,
+        credential_id: row.credential_id,
+        region: row.region.clone(),
+        size: row.size.clone(),
+        provider_instance_id: node.instance.as_ref().map(|instance| instance.id.0.clone()),
+        engine: row.engine,
+        agent_version: row.agent_version.clone(),
+        facts: row.facts(),
+        slots: row.slots,
+        workspaces,
+        warm_since_at: match node.state {
+            State::Ready { warm_since } => warm_since,
+            State::Requested
+            | State::Provisioning { .. }
+            | State::Booting
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Destroying { .. }
+            | State::Gone { .. } => None,
+        },
+        hard_deadline_at: node.hard_deadline,
+        price_per_hour: Money::from_micros(price.0, row.currency.clone()),
+        cost_so_far: Money::from_micros(price.per_hour_for(billed_millis(node, now)).0, row.currency.clone()),
+        row_version: row.row_version,
+        created_at: UnixMillis::new(row.created_at_ms),
+    }
+}
+
+/// From the first create call to now, or to the provider's word that nothing is left. Nothing was billed where no machine
+/// was ever seen and none is left.
+fn billed_millis(node: &Node, now: UnixMillis) -> i64 {
+    let until = match node.state {
+        State::Gone { .. } if node.instance.is_none() => return 0,
+        State::Gone { .. } => node.state_since,
+        State::Requested
+        | State::Provisioning { .. }
+        | State::Booting
+        | State::Ready { .. }
+        | State::Failed { .. }
+        | State::Quarantined { .. }
+        | State::Destroying { .. } => now,
+    };
+    node.first_create_at.map_or(0, |from| i64::try_from(until.since(from).as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,101 @@
+//! What happened to nodes and workspaces: rows that are only ever added, read by those who look on.
+
+use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
+use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::views::{EventKind, EventView};
+use serde::Deserialize;
+
+use crate::ports::Statement;
+
+/// An event's row.
+#[derive(Debug, Clone, Deserialize)]
+pub struct EventRow {
+    id: i64,
+    at_ms: i64,
+    node_id: NodeId,
+    workspace_id: Option<WorkspaceId>,
+    event_json: String,
+}
+
+impl EventRow {
+    /// The event as the API gives it; none for a kind that this version does not know.
+    pub fn view(&self) -> Option<EventView> {
+        Some(EventView {
+            id: self.id,
+            at: UnixMillis::new(self.at_ms),
+            node_id: self.node_id,
+            workspace_id: self.workspace_id,
+            event: serde_json::from_str(&self.event_json).ok()?,
+        })
+    }
+}
+
+/// The word of a kind.
+const fn word(event: &EventKind) -> &'static str {
+    match event {
+        EventKind::NodeState { .. } => "node_state",
+        EventKind::WorkspaceState { .. } => "workspace_state",
+        EventKind::BootStep { .. } => "boot_step",
+        EventKind::Notice { .. } => "notice",
+    }
+}
+
+/// Records an event of a node, or of a workspace on it. Gives the row.
+pub fn record(node: NodeId, workspace: Option<WorkspaceId>, event: &EventKind, now: UnixMillis) -> Statement {
+    // An enum of texts and numbers always serialises.
+    let json = serde_json::to_string(event).unwrap_or_default();
+    Statement::new(
+        "INSERT INTO events (user_id, node_id, workspace_id, at_ms, kind, event_json)
+         SELECT n.user_id, n.id, ?2, ?3, ?4, ?5 FROM nodes n WHERE n.id = ?1
+         RETURNING id, at_ms, node_id, workspace_id, event_json",
+        [node.into(), workspace.into(), now.into(), word(event).into(), json.into()],
+    )
+}
+
+/// Records a step of a boot unless it is recorded already: agents repeat them until they are confirmed. Gives the row.
+pub fn record_boot_step(node: NodeId, event: &EventKind, at: UnixMillis) -> Statement {
+    let json = serde_json::to_string(event).unwrap_or_default();
+    Statement::new(
+        "INSERT INTO events (user_id, node_id, at_ms, kind, event_json)
+         SELECT n.user_id, n.id, ?2, 'boot_step', ?3 FROM nodes n
+         WHERE n.id = ?1 AND NOT EXISTS (
+           SELECT 1 FROM events e WHERE e.node_id = ?1 AND e.kind = 'boot_step' AND e.event_json = ?3)
+         RETURNING id, at_ms, node_id, workspace_id, event_json",
+        [node.into(), at.into(), json.into()],
+    )
+}
+
+/// The user's events after one, oldest first.
+pub fn of_user_after(user: UserId, after: i64, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT id, at_ms, node_id, workspace_id, event_json FROM events
+         WHERE user_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        [user.into(), after.into(), i64::from(limit).into()],
+    )
+}
+
+/// The events of a node of the user after one, oldest first.
+pub fn of_node_after(node: NodeId, user: UserId, after: i64, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT id, at_ms, node_id, workspace_id, event_json FROM events
+         WHERE node_id = ?1 AND user_id = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+        [node.into(), user.into(), after.into(), i64::from(limit).into()],
+    )
+}
+
+/// The user's newest events, newest first.
+pub fn newest_of_user(user: UserId, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT id, at_ms, node_id, workspace_id, event_json FROM events WHERE user_id = ?1 ORDER BY id DESC LIMIT ?2",
+        [user.into(), i64::from(limit).into()],
+    )
+}
+
+/// The newest events of a node of the user, newest first.
+pub fn newest_of_node(node: NodeId, user: UserId, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT id, at_ms, node_id, workspace_id, event_json FROM events
+         WHERE node_id = ?1 AND user_id = ?2 ORDER BY id DESC LIMIT ?3",
+        [node.into(), user.into(), i64::from(limit).into()],
+    )
+}

@@ -1,0 +1,450 @@
+//! Nodes: the rows of the machine in `domain/node.rs`, and what their agents last said.
+
+use ringfence_protocol::ids::{CredentialId, NodeId, TenantId, UserId};
+use ringfence_protocol::link::{Facts, Hello};
+use ringfence_protocol::state::{EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
+use ringfence_protocol::time::UnixMillis;
+use serde::Deserialize;
+
+use crate::domain::lifecycle::FailureCode;
+use crate::domain::node::{Destroy, Instance, InstanceId, Node, Provision, State};
+use crate::domain::placement::Candidate;
+use crate::domain::seal::Sealed;
+use crate::ports::{Statement, Value};
+
+/// The columns of a [`NodeRow`], of a node `n` and its credential `c`.
+macro_rules! columns {
+    () => {
+        "n.id, n.user_id, n.tenant_id, n.row_version, n.created_at_ms, n.installation, n.provider, n.credential_id,
+         n.isolation, n.region, n.size, n.cpus, n.memory_bytes, n.image, n.price_micros_per_hour, n.currency, n.slots,
+         n.hard_deadline_at_ms, n.policy, n.state, n.step, n.state_since_ms, n.deadline_at_ms, n.failure, n.overdue,
+         n.warm_since_ms, n.provider_instance_id, n.ipv4, n.ipv6, n.create_attempts, n.first_create_attempt_at_ms,
+         n.last_create_attempt_at_ms, n.next_attempt_at_ms, n.attempt_failures, n.agent_epoch, n.agent_ready, n.engine,
+         n.agent_version, n.connected_at_ms, n.last_hello_at_ms, n.cpu_percent, n.memory_percent, n.facts_json,
+         (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id) AS places_taken, c.sealed_secret, c.seal_version"
+    };
+}
+
+/// A node, as its row holds it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NodeRow {
+    /// Names it.
+    pub id: NodeId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The owner's tenant.
+    pub tenant_id: TenantId,
+    /// Counter of changes of its state.
+    pub row_version: i64,
+    /// When it was asked for.
+    pub created_at_ms: i64,
+    /// Which installation's machine it is.
+    pub installation: String,
+    /// Whose machine it is.
+    pub provider: ProviderKind,
+    /// With which key.
+    pub credential_id: CredentialId,
+    /// How it is shared.
+    pub isolation: Isolation,
+    /// Where.
+    pub region: String,
+    /// Which machine.
+    pub size: String,
+    /// Its processors.
+    pub cpus: u32,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// What it boots.
+    pub image: String,
+    /// What it costs.
+    pub price_micros_per_hour: i64,
+    /// In which currency.
+    pub currency: String,
+    /// Places for workspaces.
+    pub slots: u32,
+    /// Places that are taken.
+    pub places_taken: u32,
+    /// What runs workspaces on it, once its agent has said.
+    pub engine: Option<EngineKind>,
+    /// The agent's version, once it has said.
+    pub agent_version: Option<String>,
+    /// Since when its link is up; none when it is down.
+    pub connected_at_ms: Option<i64>,
+    /// When its agent last said hello.
+    pub last_hello_at_ms: Option<i64>,
+    /// The newest figures of the machine.
+    pub facts_json: Option<String>,
+    /// The sealed credential, none if that was deleted.
+    sealed_secret: Option<String>,
+    seal_version: Option<i64>,
+    cpu_percent: Option<f64>,
+    memory_percent: Option<f64>,
+    hard_deadline_at_ms: i64,
+    policy: NodePolicy,
+    state: NodeState,
+    step: Option<String>,
+    state_since_ms: i64,
+    deadline_at_ms: Option<i64>,
+    failure: Option<String>,
+    overdue: u32,
+    warm_since_ms: Option<i64>,
+    provider_instance_id: Option<String>,
+    ipv4: Option<String>,
+    ipv6: Option<String>,
+    create_attempts: u32,
+    first_create_attempt_at_ms: Option<i64>,
+    last_create_attempt_at_ms: Option<i64>,
+    next_attempt_at_ms: Option<i64>,
+    attempt_failures: u32,
+    agent_epoch: i64,
+    agent_ready: i64,
+}
+
+impl NodeRow {
+    /// The machine of this row.
+    pub fn node(&self) -> Node {
+        let millis = |at: Option<i64>| at.map(UnixMillis::new);
+        Node {
+            state: self.state(),
+            state_since: UnixMillis::new(self.state_since_ms),
+            deadline: millis(self.deadline_at_ms),
+            hard_deadline: UnixMillis::new(self.hard_deadline_at_ms),
+            isolation: self.isolation,
+            policy: self.policy,
+            instance: self.provider_instance_id.clone().map(|id| Instance {
+                id: InstanceId(id),
+                ipv4: self.ipv4.clone(),
+                ipv6: self.ipv6.clone(),
+            }),
+            create_attempts: self.create_attempts,
+            first_create_at: millis(self.first_create_attempt_at_ms),
+            last_create_at: millis(self.last_create_attempt_at_ms),
+            next_attempt_at: millis(self.next_attempt_at_ms),
+            failures: self.attempt_failures,
+            agent_epoch: self.agent_epoch,
+            agent_ready: self.agent_ready != 0,
+            places_taken: self.places_taken,
+        }
+    }
+
+    /// The machine of this row, with that many places taken: to compare with one whose places were counted anew.
+    pub fn node_with(&self, places_taken: u32) -> Node {
+        Node { places_taken, ..self.node() }
+    }
+
+    fn state(&self) -> State {
+        // A word of a later version: the safest reading is the one that looks before it acts.
+        let code = self.failure.as_deref().and_then(FailureCode::parse).unwrap_or(FailureCode::Invalid);
+        let step = self.step.as_deref();
+        match self.state {
+            NodeState::Requested => State::Requested,
+            NodeState::Provisioning => {
+                State::Provisioning { next: if step == Some("create") { Provision::Create } else { Provision::Find } }
+            }
+            NodeState::Booting => State::Booting,
+            NodeState::Ready => State::Ready { warm_since: self.warm_since_ms.map(UnixMillis::new) },
+            NodeState::Failed => State::Failed { code },
+            NodeState::Quarantined => State::Quarantined { code },
+            NodeState::Destroying => State::Destroying {
+                code,
+                next: match step {
+                    Some("delete") => Destroy::Delete,
+                    Some("confirm") => Destroy::Confirm,
+                    Some(_) | None => Destroy::Find,
+                },
+                overdue: self.overdue,
+            },
+            NodeState::Gone => State::Gone { code },
+        }
+    }
+
+    /// The sealed credential; none if it was deleted.
+    pub fn sealed(&self) -> Option<Sealed> {
+        Some(Sealed { version: self.seal_version?, text: self.sealed_secret.clone()? })
+    }
+
+    /// What we infer from its link.
+    pub fn health(&self) -> NodeHealth {
+        match (self.connected_at_ms, self.last_hello_at_ms) {
+            (Some(_), _) => NodeHealth::Connected,
+            (None, Some(_)) => NodeHealth::Disconnected,
+            (None, None) => NodeHealth::Unknown,
+        }
+    }
+
+    /// The newest figures of the machine.
+    pub fn facts(&self) -> Option<Facts> {
+        serde_json::from_str(self.facts_json.as_deref()?).ok()
+    }
+
+    /// This node as a place for a workspace.
+    pub fn candidate(&self) -> Candidate {
+        Candidate {
+            id: self.id,
+            user_id: self.user_id,
+            tenant_id: self.tenant_id,
+            provider: self.provider,
+            credential_id: self.credential_id,
+            isolation: self.isolation,
+            state: self.state,
+            policy: self.policy,
+            health: self.health(),
+            region: self.region.clone(),
+            cpus: self.cpus,
+            memory_bytes: self.memory_bytes,
+            price_micros_per_hour: self.price_micros_per_hour,
+            slots: self.slots,
+            places_taken: self.places_taken,
+            cpu_percent: self.cpu_percent,
+            memory_percent: self.memory_percent,
+        }
+    }
+}
+
+/// What a new node is asked to be.
+#[derive(Debug, Clone)]
+pub struct NodeSpec {
+    /// Names it.
+    pub id: NodeId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The owner's tenant.
+    pub tenant_id: TenantId,
+    /// Which installation's.
+    pub installation: String,
+    /// Whose machine.
+    pub provider: ProviderKind,
+    /// With which key.
+    pub credential_id: CredentialId,
+    /// Where.
+    pub region: String,
+    /// Which machine.
+    pub size: String,
+    /// Its processors.
+    pub cpus: u32,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// What it boots.
+    pub image: String,
+    /// What it costs.
+    pub price_micros_per_hour: i64,
+    /// In which currency.
+    pub currency: String,
+    /// Places for workspaces.
+    pub slots: u32,
+}
+
+/// A new node. The credential must be the user's and not deleted: otherwise no row is made.
+pub fn insert(spec: &NodeSpec, node: &Node, now: UnixMillis) -> Statement {
+    Statement::new(
+        "INSERT INTO nodes (id, user_id, tenant_id, row_version, created_at_ms, installation, provider, credential_id,
+           isolation, region, size, cpus, memory_bytes, image, price_micros_per_hour, currency, slots,
+           hard_deadline_at_ms, policy, state, state_since_ms, deadline_at_ms, next_attempt_at_ms, agent_epoch)
+         SELECT ?1, ?2, ?3, 1, ?4, ?5, ?6, c.id, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23
+         FROM provider_credentials c
+         WHERE c.id = ?7 AND c.user_id = ?2 AND c.provider = ?6 AND c.deleted_at_ms IS NULL",
+        [
+            spec.id.into(),
+            spec.user_id.into(),
+            spec.tenant_id.into(),
+            now.into(),
+            spec.installation.as_str().into(),
+            spec.provider.as_str().into(),
+            spec.credential_id.into(),
+            node.isolation.as_str().into(),
+            spec.region.as_str().into(),
+            spec.size.as_str().into(),
+            i64::from(spec.cpus).into(),
+            i64::try_from(spec.memory_bytes).unwrap_or(i64::MAX).into(),
+            spec.image.as_str().into(),
+            spec.price_micros_per_hour.into(),
+            spec.currency.as_str().into(),
+            i64::from(spec.slots).into(),
+            node.hard_deadline.into(),
+            node.policy.as_str().into(),
+            node.word().as_str().into(),
+            node.state_since.into(),
+            node.deadline.into(),
+            node.next_attempt_at.into(),
+            node.agent_epoch.into(),
+        ],
+    )
+}
+
+/// One node with its credential.
+pub fn load(id: NodeId) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE n.id = ?1"
+        ),
+        [id.into()],
+    )
+}
+
+/// Stores what the machine has become: changes the row only if nobody else has since it was read (I9).
+pub fn update(id: NodeId, row_version: i64, node: &Node) -> Statement {
+    let (step, overdue, warm_since) = stored_state(node.state);
+    let instance = node.instance.as_ref();
+    let params: Vec<Value> = vec![
+        id.into(),
+        row_version.into(),
+        node.word().as_str().into(),
+        step.into(),
+        node.state_since.into(),
+        node.deadline.into(),
+        node.code().map(FailureCode::as_str).into(),
+        i64::from(overdue).into(),
+        warm_since.into(),
+        instance.map(|instance| instance.id.0.as_str()).into(),
+        instance.and_then(|instance| instance.ipv4.as_deref()).into(),
+        instance.and_then(|instance| instance.ipv6.as_deref()).into(),
+        i64::from(node.create_attempts).into(),
+        node.first_create_at.into(),
+        node.last_create_at.into(),
+        node.next_attempt_at.into(),
+        i64::from(node.failures).into(),
+        node.agent_epoch.into(),
+        node.agent_ready.into(),
+        node.policy.as_str().into(),
+    ];
+    Statement::new(
+        "UPDATE nodes SET row_version = row_version + 1, state = ?3, step = ?4, state_since_ms = ?5, deadline_at_ms = ?6,
+           failure = ?7, overdue = ?8, warm_since_ms = ?9, provider_instance_id = ?10, ipv4 = ?11, ipv6 = ?12,
+           create_attempts = ?13, first_create_attempt_at_ms = ?14, last_create_attempt_at_ms = ?15,
+           next_attempt_at_ms = ?16, attempt_failures = ?17, agent_epoch = ?18, agent_ready = ?19, policy = ?20
+         WHERE id = ?1 AND row_version = ?2",
+        params,
+    )
+}
+
+fn stored_state(state: State) -> (Option<&'static str>, u32, Option<UnixMillis>) {
+    match state {
+        State::Provisioning { next: Provision::Create } => (Some("create"), 0, None),
+        State::Provisioning { next: Provision::Find } => (Some("find"), 0, None),
+        State::Ready { warm_since } => (None, 0, warm_since),
+        State::Destroying { next: Destroy::Find, overdue, .. } => (Some("find"), overdue, None),
+        State::Destroying { next: Destroy::Delete, overdue, .. } => (Some("delete"), overdue, None),
+        State::Destroying { next: Destroy::Confirm, overdue, .. } => (Some("confirm"), overdue, None),
+        State::Requested | State::Booting | State::Failed { .. } | State::Quarantined { .. } | State::Gone { .. } => {
+            (None, 0, None)
+        }
+    }
+}
+
+/// Lets the batch fail unless the node's row is the one that was read.
+pub fn require_version(id: NodeId, row_version: i64) -> Statement {
+    Statement::new(
+        "INSERT INTO preconditions (broken)
+         SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND row_version = ?2)",
+        [id.into(), row_version.into()],
+    )
+}
+
+/// Lets the batch fail unless the node exists.
+pub fn require_present(id: NodeId) -> Statement {
+    Statement::new(
+        "INSERT INTO preconditions (broken) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1)",
+        [id.into()],
+    )
+}
+
+/// The user's nodes that might take a workspace: reads only rows of this user (I1).
+pub fn candidates(user: UserId, credential: CredentialId, isolation: Isolation) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE n.user_id = ?1 AND n.credential_id = ?2 AND n.state = 'ready' AND n.isolation = ?3 LIMIT 200"
+        ),
+        [user.into(), credential.into(), isolation.as_str().into()],
+    )
+}
+
+/// A page of the user's nodes that are not gone, newest first.
+pub fn page(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE n.user_id = ?1 AND n.state <> 'gone' AND (n.created_at_ms, n.id) < (?2, ?3)
+             ORDER BY n.created_at_ms DESC, n.id DESC LIMIT ?4"
+        ),
+        [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
+    )
+}
+
+/// The nodes of a page of the user's workspaces.
+pub fn of_workspace_page(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE n.id IN (SELECT node_id FROM workspaces w WHERE w.user_id = ?1 AND w.state <> 'gone'
+               AND (w.created_at_ms, w.id) < (?2, ?3) ORDER BY w.created_at_ms DESC, w.id DESC LIMIT ?4)"
+        ),
+        [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
+    )
+}
+
+/// The node of a workspace.
+pub fn of_workspace(workspace: ringfence_protocol::ids::WorkspaceId) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE n.id = (SELECT node_id FROM workspaces WHERE id = ?1)"
+        ),
+        [workspace.into()],
+    )
+}
+
+/// How many nodes of a credential are not gone.
+pub fn count_of_credential(credential: CredentialId) -> Statement {
+    Statement::new(
+        "SELECT COUNT(*) AS count FROM nodes WHERE credential_id = ?1 AND state <> 'gone'",
+        [credential.into()],
+    )
+}
+
+/// The agent has said hello.
+pub fn observe_hello(id: NodeId, agent_epoch: i64, hello: &Hello, now: UnixMillis) -> Statement {
+    Statement::new(
+        "UPDATE nodes SET connected_at_ms = COALESCE(connected_at_ms, ?3), last_hello_at_ms = ?3, engine = ?4, agent_version = ?5
+         WHERE id = ?1 AND agent_epoch = ?2",
+        [
+            id.into(),
+            agent_epoch.into(),
+            now.into(),
+            hello.engine.as_str().into(),
+            hello.agent_version.chars().take(64).collect::<String>().into(),
+        ],
+    )
+}
+
+/// The link is down.
+pub fn observe_disconnect(id: NodeId) -> Statement {
+    Statement::new("UPDATE nodes SET connected_at_ms = NULL WHERE id = ?1 AND connected_at_ms IS NOT NULL", [id.into()])
+}
+
+/// The agent has measured its machine.
+pub fn observe_facts(id: NodeId, agent_epoch: i64, facts: &Facts, json: String, now: UnixMillis) -> Statement {
+    Statement::new(
+        "UPDATE nodes SET cpu_percent = ?3, memory_percent = ?4, facts_json = ?5, facts_at_ms = ?6
+         WHERE id = ?1 AND agent_epoch = ?2",
+        [
+            id.into(),
+            agent_epoch.into(),
+            f64::from(facts.cpu_percent).into(),
+            f64::from(facts.memory_percent).into(),
+            json.into(),
+            now.into(),
+        ],
+    )
+}

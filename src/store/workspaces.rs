@@ -1,0 +1,246 @@
+//! Workspaces and the places they hold on nodes.
+
+use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
+use ringfence_protocol::state::WorkspaceState;
+use ringfence_protocol::time::UnixMillis;
+use serde::Deserialize;
+
+use crate::domain::lifecycle::FailureCode;
+use crate::domain::workspace::{State, Workspace};
+use crate::ports::Statement;
+
+/// The columns of a [`WorkspaceRow`], of a workspace `w`.
+macro_rules! columns {
+    () => {
+        "w.id, w.user_id, w.node_id, w.row_version, w.created_at_ms, w.name, w.placement_explanation, w.running,
+         w.spec_generation, w.state, w.state_since_ms, w.deadline_at_ms, w.failure,
+         EXISTS (SELECT 1 FROM node_slots s WHERE s.workspace_id = w.id) AS holds_place"
+    };
+}
+
+/// A workspace, as its row holds it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WorkspaceRow {
+    /// Names it.
+    pub id: WorkspaceId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// Where it has, or had, its place.
+    pub node_id: NodeId,
+    /// Counter of changes.
+    pub row_version: i64,
+    /// When it was asked for.
+    pub created_at_ms: i64,
+    /// For people.
+    pub name: String,
+    /// Why it is on that node.
+    pub placement_explanation: String,
+    running: i64,
+    spec_generation: i64,
+    state: WorkspaceState,
+    state_since_ms: i64,
+    deadline_at_ms: Option<i64>,
+    failure: Option<String>,
+    holds_place: i64,
+}
+
+impl WorkspaceRow {
+    /// The machine of this row.
+    pub fn workspace(&self) -> Workspace {
+        let code = self.failure.as_deref().and_then(FailureCode::parse).unwrap_or(FailureCode::Invalid);
+        Workspace {
+            state: match self.state {
+                WorkspaceState::Requested => State::Requested,
+                WorkspaceState::Placing => State::Placing,
+                WorkspaceState::Creating => State::Creating,
+                WorkspaceState::Running => State::Running,
+                WorkspaceState::Stopped => State::Stopped,
+                WorkspaceState::Deleting => State::Deleting,
+                WorkspaceState::Gone => State::Gone,
+                WorkspaceState::Failed => State::Failed { code },
+            },
+            state_since: UnixMillis::new(self.state_since_ms),
+            deadline: self.deadline_at_ms.map(UnixMillis::new),
+            running: self.running != 0,
+            spec_generation: self.spec_generation,
+            holds_place: self.holds_place != 0,
+        }
+    }
+}
+
+/// What a new workspace is.
+#[derive(Debug, Clone)]
+pub struct NewWorkspace {
+    /// Names it.
+    pub id: WorkspaceId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// For people.
+    pub name: String,
+    /// Why it is on that node.
+    pub placement_explanation: String,
+}
+
+/// Takes the lowest free place of the user's ready node for a workspace: one statement, so that of any number of claims of
+/// one place one wins (I3). The node must be the user's (I1).
+pub fn claim(node: NodeId, user: UserId, workspace: WorkspaceId, now: UnixMillis) -> Statement {
+    Statement::new(
+        "INSERT INTO node_slots (node_id, slot, user_id, workspace_id, claimed_at_ms)
+         WITH RECURSIVE places (slot) AS (
+           SELECT 0 UNION ALL SELECT slot + 1 FROM places WHERE slot + 1 < (SELECT slots FROM nodes WHERE id = ?1)
+         )
+         SELECT n.id, p.slot, n.user_id, ?3, ?4
+         FROM nodes n JOIN places p
+         WHERE n.id = ?1 AND n.user_id = ?2 AND n.state = 'ready' AND n.policy = 'schedulable'
+           AND n.isolation <> 'ephemeral' AND n.hard_deadline_at_ms > ?4
+           AND NOT EXISTS (SELECT 1 FROM node_slots t WHERE t.node_id = n.id AND t.slot = p.slot)
+         ORDER BY p.slot LIMIT 1",
+        [node.into(), user.into(), workspace.into(), now.into()],
+    )
+}
+
+/// Takes the first place of a node that the same batch makes.
+pub fn claim_new(node: NodeId, user: UserId, workspace: WorkspaceId, now: UnixMillis) -> Statement {
+    Statement::new(
+        "INSERT INTO node_slots (node_id, slot, user_id, workspace_id, claimed_at_ms)
+         SELECT n.id, 0, n.user_id, ?3, ?4 FROM nodes n WHERE n.id = ?1 AND n.user_id = ?2",
+        [node.into(), user.into(), workspace.into(), now.into()],
+    )
+}
+
+/// Lets the batch fail unless the workspace has got its place.
+pub fn require_claimed(workspace: WorkspaceId) -> Statement {
+    Statement::new(
+        "INSERT INTO preconditions (broken)
+         SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM node_slots WHERE workspace_id = ?1)",
+        [workspace.into()],
+    )
+}
+
+/// A node with a workspace is not warm: whoever was about to destroy it for being so finds another row version.
+pub fn end_warmth(workspace: WorkspaceId) -> Statement {
+    Statement::new(
+        "UPDATE nodes SET row_version = row_version + 1, warm_since_ms = NULL, deadline_at_ms = hard_deadline_at_ms
+         WHERE id = (SELECT node_id FROM node_slots WHERE workspace_id = ?1)",
+        [workspace.into()],
+    )
+}
+
+/// The row of a workspace that has got its place.
+pub fn insert(new: &NewWorkspace, workspace: &Workspace, now: UnixMillis) -> Statement {
+    Statement::new(
+        "INSERT INTO workspaces (id, user_id, node_id, row_version, created_at_ms, name, placement_explanation, running,
+           spec_generation, state, state_since_ms, deadline_at_ms)
+         SELECT s.workspace_id, s.user_id, s.node_id, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+         FROM node_slots s WHERE s.workspace_id = ?1 AND s.user_id = ?2",
+        [
+            new.id.into(),
+            new.user_id.into(),
+            now.into(),
+            new.name.as_str().into(),
+            new.placement_explanation.as_str().into(),
+            workspace.running.into(),
+            workspace.spec_generation.into(),
+            workspace.word().as_str().into(),
+            workspace.state_since.into(),
+            workspace.deadline.into(),
+        ],
+    )
+}
+
+/// Stores what the machine has become: changes the row only if nobody else has since it was read (I9).
+pub fn update(id: WorkspaceId, row_version: i64, workspace: &Workspace) -> Statement {
+    Statement::new(
+        "UPDATE workspaces SET row_version = row_version + 1, running = ?3, spec_generation = ?4, state = ?5,
+           state_since_ms = ?6, deadline_at_ms = ?7, failure = ?8
+         WHERE id = ?1 AND row_version = ?2",
+        [
+            id.into(),
+            row_version.into(),
+            workspace.running.into(),
+            workspace.spec_generation.into(),
+            workspace.word().as_str().into(),
+            workspace.state_since.into(),
+            workspace.deadline.into(),
+            workspace.code().map(FailureCode::as_str).into(),
+        ],
+    )
+}
+
+/// Lets the batch fail unless the workspace's row is the one that was read.
+pub fn require_version(id: WorkspaceId, row_version: i64) -> Statement {
+    Statement::new(
+        "INSERT INTO preconditions (broken)
+         SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND row_version = ?2)",
+        [id.into(), row_version.into()],
+    )
+}
+
+/// Gives a place back.
+pub fn release(workspace: WorkspaceId) -> Statement {
+    Statement::new("DELETE FROM node_slots WHERE workspace_id = ?1", [workspace.into()])
+}
+
+/// One workspace.
+pub fn load(id: WorkspaceId) -> Statement {
+    Statement::new(concat!("SELECT ", columns!(), " FROM workspaces w WHERE w.id = ?1"), [id.into()])
+}
+
+/// The workspaces of a node that are not gone.
+pub fn of_node(node: NodeId) -> Statement {
+    Statement::new(
+        concat!("SELECT ", columns!(), " FROM workspaces w WHERE w.node_id = ?1 AND w.state <> 'gone' ORDER BY w.id"),
+        [node.into()],
+    )
+}
+
+/// The workspaces that share a node with this one, it included, that are not gone.
+pub fn beside(workspace: WorkspaceId) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM workspaces w WHERE w.node_id = (SELECT node_id FROM workspaces WHERE id = ?1)
+             AND w.state <> 'gone' ORDER BY w.id"
+        ),
+        [workspace.into()],
+    )
+}
+
+/// A page of the user's workspaces that are not gone, newest first.
+pub fn page(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM workspaces w WHERE w.user_id = ?1 AND w.state <> 'gone' AND (w.created_at_ms, w.id) < (?2, ?3)
+             ORDER BY w.created_at_ms DESC, w.id DESC LIMIT ?4"
+        ),
+        [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
+    )
+}
+
+/// A place that is taken.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PlaceRow {
+    /// On which node.
+    pub node_id: NodeId,
+    /// By which workspace.
+    pub workspace_id: WorkspaceId,
+}
+
+/// The places of a node that are taken.
+pub fn places(node: NodeId) -> Statement {
+    Statement::new("SELECT node_id, workspace_id FROM node_slots WHERE node_id = ?1 ORDER BY slot", [node.into()])
+}
+
+/// The places that are taken on a page of the user's nodes.
+pub fn places_of_page(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT node_id, workspace_id FROM node_slots WHERE node_id IN (
+           SELECT n.id FROM nodes n WHERE n.user_id = ?1 AND n.state <> 'gone' AND (n.created_at_ms, n.id) < (?2, ?3)
+           ORDER BY n.created_at_ms DESC, n.id DESC LIMIT ?4)
+         ORDER BY node_id, slot",
+        [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
+    )
+}

@@ -175,7 +175,7 @@ fn header_parameters(endpoint: &Endpoint, exchange: &Exchange) -> Vec<Parameter>
         parameters.push(header(
             "Idempotency-Key",
             false,
-            "A text of your own, 1 to 64 characters. The same key with the same body within 24 hours gets the first answer again; with \
+            "A text of your own, 1 to 128 visible ASCII characters. The same key with the same body within 24 hours gets the first answer again; with \
              another body, 409 `idempotency_mismatch`."
                 .into(),
         ));
@@ -214,7 +214,6 @@ fn security(principal: Principal) -> Vec<BTreeMap<&'static str, [&'static str; 0
 }
 
 fn security_schemes() -> BTreeMap<&'static str, SecurityScheme> {
-    let dpop = |description| SecurityScheme::Http { scheme: "DPoP", bearer_format: None, description };
     BTreeMap::from([
         (
             "session",
@@ -240,8 +239,22 @@ fn security_schemes() -> BTreeMap<&'static str, SecurityScheme> {
                 description: "A workspace token, offered as the second subprotocol.",
             },
         ),
-        ("bootstrap_token", dpop("The one-use token of a node's user-data, with a proof of the node's own key.")),
-        ("callback_token", dpop("The token of a node's agent, with a proof of the key it is bound to.")),
+        (
+            "bootstrap_token",
+            SecurityScheme::Http {
+                scheme: "bearer",
+                bearer_format: Some("JWT"),
+                description: "The one-use token of a node's user-data; no key is bound to it yet. The `DPoP` header shows which one it will be.",
+            },
+        ),
+        (
+            "callback_token",
+            SecurityScheme::Http {
+                scheme: "DPoP",
+                bearer_format: None,
+                description: "The token of a node's agent, with a proof of the key it is bound to.",
+            },
+        ),
     ])
 }
 

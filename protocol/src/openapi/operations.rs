@@ -22,8 +22,8 @@ type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 pub(super) struct Exchange {
     /// The query's type.
     pub(super) query: Option<MakeSchema>,
-    /// The body's type.
-    pub(super) body: Option<MakeSchema>,
+    /// The body's type, as a reference and written out.
+    pub(super) body: Option<(MakeSchema, MakeSchema)>,
     /// Whether it takes an `Idempotency-Key`.
     pub(super) idempotent: bool,
     pub(super) success: Success,
@@ -89,7 +89,7 @@ impl Exchange {
         Self { query: Some(inline_schema_of::<T>), ..self }
     }
     fn takes<T: JsonSchema>(self) -> Self {
-        Self { body: Some(schema_of::<T>), ..self }
+        Self { body: Some((schema_of::<T>, inline_schema_of::<T>)), ..self }
     }
     fn idempotent(self) -> Self {
         Self { idempotent: true, ..self }
@@ -122,16 +122,16 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::SIGN_OUT => no_content(),
 
         routes::ME => ok::<MeView>(),
-        routes::SESSIONS_LIST => page::<SessionView>(),
+        routes::SESSIONS_LIST => ok::<Page<SessionView>>(),
         routes::SESSION_REVOKE => no_content(),
-        routes::TOKENS_LIST => page::<ApiTokenView>(),
+        routes::TOKENS_LIST => ok::<Page<ApiTokenView>>(),
         routes::TOKEN_CREATE => {
             created::<CreatedApiTokenView>().takes::<CreateApiTokenParams>().idempotent().or(&[ErrorCode::LimitReached])
         }
         routes::TOKEN_REVOKE => no_content(),
 
         routes::PROVIDERS_LIST => ok::<Page<ProviderView>>(),
-        routes::CREDENTIALS_LIST => page::<CredentialView>(),
+        routes::CREDENTIALS_LIST => ok::<Page<CredentialView>>(),
         routes::CREDENTIAL_CREATE => {
             created::<CredentialView>().takes::<CreateCredentialParams>().idempotent().or(TRYING_A_KEY)
         }

@@ -93,9 +93,11 @@ fn operation(endpoint: &Endpoint, exchange: &Exchange, generator: &mut SchemaGen
         parameters.extend(query_parameters(&query(generator)));
     }
     parameters.extend(header_parameters(endpoint, exchange));
-    let request_body = exchange
-        .body
-        .map(|body| RequestBody { required: true, content: Content::of("application/json", body(generator)) });
+    let request_body = exchange.body.map(|(body, written_out)| RequestBody {
+        // No body at all stands for an empty object.
+        required: written_out(generator).get("required").is_some(),
+        content: Content::of("application/json", body(generator)),
+    });
     let mut responses: BTreeMap<String, ResponseOrRef> = BTreeMap::new();
     responses.insert(exchange.success.status.to_string(), success(&exchange.success, generator));
     for status in error_statuses(endpoint, exchange) {

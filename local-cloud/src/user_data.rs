@@ -3,12 +3,11 @@
 //! The other drivers hand user-data to a real cloud-init; here the file that it would write is picked out by its path.
 
 use base64::Engine as _;
+use ringfence_protocol::agent_config::AGENT_CONFIG_PATH;
 use serde::Deserialize;
 
 /// Hetzner's limit.
 pub(crate) const USER_DATA_MAX_BYTES: usize = 32 * 1024;
-/// Where the control plane's cloud-config puts the agent's configuration.
-const AGENT_CONFIG_PATH: &str = "/etc/ringfence/agent.json";
 
 #[derive(Deserialize)]
 struct CloudConfig {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { EventView, NodeView, WorkspaceView } from '../src/lib/api/types';
+import type { EventView, NodeView, WorkspaceView } from '../src/lib/api/schema';
 import { timeline, totalMs } from '../src/lib/timeline';
 
 const T0 = Date.parse('2026-11-22T10:00:00Z');

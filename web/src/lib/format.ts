@@ -1,5 +1,5 @@
 // How amounts, instants and sizes are written. Amounts arrive as decimal strings and are only ever displayed.
-import type { Money } from './api/types';
+import type { Money } from './api/schema';
 
 /** `€0.0066`: as many digits as it takes to see a difference, two at least. */
 export function money({ amount, currency }: Money): string {

@@ -1,6 +1,6 @@
 // WebSockets to a workspace: which token opens them, when they are thought dead, and what their closing means.
 import * as api from './api/client';
-import type { WorkspaceTokenView } from './api/types';
+import type { WorkspaceTokenView } from './api/schema';
 
 export const SUBPROTOCOL = 'ringfence.v1';
 /** Idle connections are cut on the way after 100 s; the platform answers pings without waking anything. */

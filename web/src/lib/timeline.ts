@@ -1,6 +1,6 @@
 // The way of a workspace from the request to its prompt, made from events: what was done, how long it took, what is
 // under way. Pure: the same events and the same now give the same steps.
-import type { EventView, NodeState, NodeView, WorkspaceView } from './api/types';
+import type { EventView, NodeState, NodeView, WorkspaceView } from './api/schema';
 import { providerName } from './words';
 
 export interface Step {

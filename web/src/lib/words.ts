@@ -1,5 +1,5 @@
 // Plain words for the API's words.
-import type { Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind, WorkspaceState } from './api/types';
+import type { Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind, WorkspaceState } from './api/schema';
 
 export type Tone = 'good' | 'busy' | 'idle' | 'bad' | 'warn';
 type AnyState = NodeState | WorkspaceState;

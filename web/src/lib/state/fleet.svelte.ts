@@ -1,7 +1,7 @@
 // The user's workspaces, nodes and clouds, and the one loop that keeps them in step: it asks for events, often while
 // something is on its way, seldom when all is quiet, never when nobody looks, and fetches again what they name.
 import * as api from '../api/client';
-import type { CredentialView, EventView, NodeView, ProviderView, WorkspaceView } from '../api/types';
+import type { CredentialView, EventView, NodeView, ProviderView, WorkspaceView } from '../api/schema';
 import { inTransition } from '../words';
 import { Collection } from './collection.svelte';
 import { connection } from './connection.svelte';

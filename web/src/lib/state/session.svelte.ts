@@ -1,6 +1,6 @@
 // Who is signed in.
 import * as api from '../api/client';
-import type { MeView } from '../api/types';
+import type { MeView } from '../api/schema';
 
 type Status = 'asking' | 'in' | 'out' | 'unknown';
 

@@ -2,7 +2,7 @@
 // where it cannot, the lists' polling keeps the page true, only later.
 import { events as eventsSince, node as nodeById } from '../api/client';
 import { ApiError } from '../api/client';
-import type { EventView, NodeView, SocketMessage, WorkspaceView } from '../api/types';
+import type { EventView, NodeView, SocketMessage, WorkspaceView } from '../api/schema';
 import { backoffMs } from '../backoff';
 import { CLOSE, open, socketToken, watch } from '../socket';
 import { fleet } from './fleet.svelte';

@@ -3,6 +3,7 @@
 //! The binary (`cargo xtask …`) is a thin command line over this library; the end-to-end tests use the same [`stack`]
 //! that `cargo xtask dev` serves, so that what is tested is what a developer sees.
 
+pub mod bench;
 pub mod build;
 pub mod check;
 pub mod client;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use xtask::build::{self, Profile};
 use xtask::suites::{self, Suite};
 use xtask::toolchain::{self, Toolchain};
-use xtask::{check, demo, dev, keys, progress};
+use xtask::{bench, check, demo, dev, keys, progress};
 
 /// Build, run, test and measure Ringfence on this machine.
 ///
@@ -59,6 +59,14 @@ enum Command {
     },
     /// Format, lint, layout rules and documentation, without running anything.
     Check,
+    /// Measure what the budgets of DESIGN.md section 11 limit, and print one table.
+    ///
+    /// Builds what is deployed. Exit code 0 only if every budget is kept; figures of a busy machine tell little.
+    Bench {
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a keyring secret, or rotate one: a new signing key in front of those of a file.
     Keys {
         /// The keyring to rotate; without it, everything is new.
@@ -90,6 +98,7 @@ fn run(command: Command) -> Result<()> {
         Command::Dev(options) => dev::run(&options),
         Command::Demo { dev } => demo::run(profile(dev)),
         Command::Test { only, quick, filter } => suites::run(only, quick, filter.as_deref()),
+        Command::Bench { json } => bench::run(json),
         Command::Check => progress::step("Checking", check::run),
         Command::Keys { rotate, kid } => keys::print(rotate.as_deref(), kid),
     }

@@ -17,7 +17,7 @@ use ringfence_protocol::routes::{self, Endpoint};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::terminal::{Closed, Screen, Terminal};
+pub use self::terminal::{Closed, Screen, Terminal, Traffic};
 pub use self::wait::{until, until_some};
 
 const SESSION_COOKIE: &str = "__Host-session";

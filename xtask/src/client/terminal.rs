@@ -37,6 +37,15 @@ impl Default for Screen {
     }
 }
 
+/// WebSocket messages of a viewer: each is one that the node's Durable Object receives, from one side or the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the viewer.
+    pub sent: u64,
+    /// From the agent.
+    pub received: u64,
+}
+
 /// The server closed the socket, with this code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed(pub u16);
@@ -72,6 +81,7 @@ pub struct Terminal {
     /// How far the input has been sent on this socket.
     input_sent: u64,
     resets: u64,
+    traffic: Traffic,
     exit: Option<Exit>,
     size: Option<(u16, u16)>,
 }
@@ -94,6 +104,7 @@ impl Terminal {
             unconfirmed: VecDeque::new(),
             input_sent: 0,
             resets: 0,
+            traffic: Traffic::default(),
             exit: None,
             size: None,
         };
@@ -187,6 +198,11 @@ impl Terminal {
         Ok(true)
     }
 
+    /// Drops the output that has been read so far, where only its amount counts.
+    pub fn forget_output(&mut self) {
+        self.output.clear();
+    }
+
     /// Waits for the server to close the socket, and returns the code.
     pub async fn wait_for_close(&mut self, limit: Duration) -> Result<Closed> {
         let deadline = Instant::now() + limit;
@@ -212,6 +228,11 @@ impl Terminal {
     /// How often the agent has told us to start the screen anew.
     pub fn resets(&self) -> u64 {
         self.resets
+    }
+
+    /// How many messages have crossed, since the terminal was opened first.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// How the terminal's process ended, once it has.
@@ -285,6 +306,7 @@ impl Terminal {
 
     async fn send(&mut self, frame: ViewerFrame<'_>) -> Result<()> {
         let socket = self.socket.as_mut().context("the terminal has no socket")?;
+        self.traffic.sent += 1;
         socket.send(Message::binary(frame.encode())).await.map_err(|_| Closed(ABNORMAL).into())
     }
 
@@ -294,7 +316,10 @@ impl Terminal {
         loop {
             let Ok(next) = timeout_at(deadline.into(), socket.next()).await else { return Ok(None) };
             match next {
-                Some(Ok(Message::Binary(bytes))) => return Ok(Some(bytes.into())),
+                Some(Ok(Message::Binary(bytes))) => {
+                    self.traffic.received += 1;
+                    return Ok(Some(bytes.into()));
+                }
                 Some(Ok(Message::Text(text))) => bail!("a text message: {text}"),
                 Some(Ok(Message::Close(frame))) => {
                     return Err(Closed(frame.map_or(ABNORMAL, |frame| frame.code.into())).into());

@@ -1,0 +1,71 @@
+//! `cargo xtask bench`: the budgets of DESIGN.md section 11, measured and printed as one table.
+//!
+//! Everything runs on this machine against what is deployed: release Worker in workerd, static agent, real PTY.
+
+mod agent;
+mod claim;
+mod statistics;
+mod table;
+mod terminal;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::state::WorkspaceState;
+
+use self::table::{Row, Unit};
+use crate::build::{self, Artifacts, Profile, worker};
+use crate::client::Client;
+use crate::progress::say;
+use crate::stack::{Stack, StackOptions};
+use crate::toolchain::Toolchain;
+
+const KIB: f64 = 1024.0;
+const MIB: f64 = KIB * KIB;
+
+/// Longest wait for anything that a measurement waits for.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Builds, measures and prints.
+pub fn run(json: bool) -> Result<()> {
+    let artifacts = build::all(&Toolchain::ensure()?, Profile::Release)?;
+    let mut rows = sizes(&artifacts)?;
+    let state_dir = std::env::temp_dir().join(format!("ringfence-bench-{}", std::process::id()));
+    let options = StackOptions::new(artifacts, &state_dir);
+    rows.extend(tokio::runtime::Runtime::new()?.block_on(live(options))?);
+    let _ = std::fs::remove_dir_all(&state_dir);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else {
+        print!("{}", table::render(&rows));
+    }
+    match rows.iter().filter(|row| row.kept() == Some(false)).count() {
+        0 => Ok(()),
+        count => bail!("{count} budgets are not kept"),
+    }
+}
+
+fn sizes(artifacts: &Artifacts) -> Result<Vec<Row>> {
+    let agent_bytes = std::fs::metadata(&artifacts.agent)?.len();
+    Ok(vec![
+        Row::at_most("Worker bundle, gzipped", worker::gzipped_bytes()? as f64 / KIB, 1024.0, Unit::Kib),
+        Row::at_most("agent binary", agent_bytes as f64 / MIB, 12.0, Unit::Mib),
+    ])
+}
+
+/// What needs a running workspace.
+async fn live(options: StackOptions) -> Result<Vec<Row>> {
+    let agent = options.artifacts.agent.clone();
+    let stack = Stack::start(options).await?;
+    let client = Client::sign_in(stack.origin(), &stack.admin_sign_in_link().await?).await?;
+    client.create_credential(&stack.secrets().cloud_tokens[0]).await?;
+    say("starting a workspace");
+    let workspace = client.create_workspace(&CreateWorkspaceParams::default()).await?;
+    client.workspace_in(workspace.id, WorkspaceState::Running).await?;
+    let mut rows = claim::measure(&client).await?;
+    rows.extend(terminal::measure(&client, workspace.id).await?);
+    rows.push(agent::measure(&client, workspace.id, &agent).await?);
+    stack.stop().await?;
+    Ok(rows)
+}

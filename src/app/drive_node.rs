@@ -4,7 +4,13 @@
 //! effect), and only then makes the calls that follow. The last turn is one in which nothing follows: it has just read the
 //! rows, and the next wake-up is computed from them. A crash anywhere loses an answer at most, and the machine looks again.
 
+use std::time::Duration;
+
+use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::views::EventView;
+
 use super::outcome::{Bootstrap, Cloud, Driven, Provisioner};
+use super::read;
 use super::settings::Settings;
 use super::turn::{Commit, Turn};
 use crate::domain::node::{Call, CallError, Event, State};
@@ -13,10 +19,14 @@ use crate::error::{Error, Result};
 use crate::ports::Platform;
 use crate::provider::{self, CreateInstance, Mark, ProviderError};
 use crate::store::nodes::NodeRow;
-use ringfence_protocol::ids::NodeId;
 
 /// Turns of one drive, at most: with about eight statements each, well within the 50 an invocation may make.
 const MAX_TURNS: usize = 5;
+
+/// How far back an event is shown that a request has recorded: longer than from its alarm's arming to the alarm.
+const RECENT: Duration = Duration::from_secs(30);
+/// Events shown after one drive, at most.
+const MAX_RECENT_EVENTS: u32 = 40;
 
 /// Drives a node as far as it goes now. Call it from the node's alarm alone: the platform runs one at a time.
 pub async fn drive_node<P: Provisioner>(
@@ -53,6 +63,7 @@ pub async fn drive_node<P: Provisioner>(
         driven.gone = matches!(turn.node.state, State::Gone { .. });
         driven.ticket = ticket(&turn.row, &turn);
         if finished {
+            driven.events = recent_events(p, &turn).await?;
             return Ok(driven);
         }
         answers.clear();
@@ -126,13 +137,20 @@ fn failed(call: Call, error: &ProviderError) -> Event {
     }
 }
 
+/// What happened since the request that woke this node, or in this drive: requests record events, but hold no sockets to show
+/// them on. Who has seen one already knows it by its id.
+async fn recent_events(p: &impl Platform, turn: &Turn<'_>) -> Result<Vec<EventView>> {
+    let mut recent = read::node_events(p, turn.row.user_id, turn.row.id, MAX_RECENT_EVENTS).await?;
+    recent.retain(|event| event.at + RECENT >= turn.now());
+    Ok(recent)
+}
+
 /// Later turns know better what the agent is owed and when to wake; events and closures add up.
 fn merge(driven: &mut Driven, told: Driven) {
     driven.next_wake = told.next_wake;
     driven.to_agent = told.to_agent;
     driven.close_all |= told.close_all;
     driven.close_viewers.extend(told.close_viewers);
-    driven.events.extend(told.events);
 }
 
 /// A request may have ended the node: its sockets are closed here, in the object that holds them.

@@ -79,11 +79,12 @@ const COLOURS: [&str; 16] = [
     "russet", "scarlet", "silver", "violet",
 ];
 const TREES: [&str; 16] = [
-    "alder", "ash", "aspen", "beech", "birch", "cedar", "elm", "fir", "hazel", "larch", "linden", "maple", "oak", "pine",
-    "rowan", "willow",
+    "alder", "ash", "aspen", "beech", "birch", "cedar", "elm", "fir", "hazel", "larch", "linden", "maple", "oak",
+    "pine", "rowan", "willow",
 ];
 
 fn made_up([colour, tree, number]: [u8; 3]) -> String {
-    let pick = |words: &'static [&'static str; 16], byte: u8| words.get(usize::from(byte % 16)).copied().unwrap_or("tree");
+    let pick =
+        |words: &'static [&'static str; 16], byte: u8| words.get(usize::from(byte % 16)).copied().unwrap_or("tree");
     format!("{}-{}-{}", pick(&COLOURS, colour), pick(&TREES, tree), number % 100)
 }

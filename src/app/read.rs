@@ -106,9 +106,9 @@ pub async fn events(p: &impl Platform, actor: &Actor, params: &EventsParams) -> 
     Ok(EventsView { items, last_id })
 }
 
-/// The events of a node after one: for the object that shows them.
-pub async fn node_events(p: &impl Platform, user: UserId, node: NodeId, after: i64) -> Result<Vec<EventView>> {
-    read_events(p, events::of_node_after(node, user, after, MAX_LIMIT), false).await
+/// The newest events of a node, oldest first: for the object that shows them.
+pub async fn node_events(p: &impl Platform, user: UserId, node: NodeId, limit: u32) -> Result<Vec<EventView>> {
+    read_events(p, events::newest_of_node(node, user, limit), true).await
 }
 
 async fn read_events(p: &impl Platform, statement: Statement, newest_first: bool) -> Result<Vec<EventView>> {

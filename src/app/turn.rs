@@ -86,15 +86,7 @@ impl<'a> Turn<'a> {
             .collect();
         let moment = Moment { now: p.now(), jitter: u32::from_be_bytes(p.bytes()), timing };
         let node = row.node();
-        Ok(Some(Self {
-            row,
-            node,
-            tenancies,
-            calls: Vec::new(),
-            moment,
-            records: Vec::new(),
-            told: Driven::default(),
-        }))
+        Ok(Some(Self { row, node, tenancies, calls: Vec::new(), moment, records: Vec::new(), told: Driven::default() }))
     }
 
     /// When this turn takes place.
@@ -235,8 +227,7 @@ impl<'a> Turn<'a> {
             }
         }
         let now = self.moment.now;
-        let records =
-            self.records.iter().map(|(workspace, event)| events::record(self.row.id, *workspace, event, now));
+        let records = self.records.iter().map(|(workspace, event)| events::record(self.row.id, *workspace, event, now));
         required.into_iter().chain(changes).chain(records).chain(extra).collect()
     }
 
@@ -265,11 +256,7 @@ pub(super) fn is_precondition(reason: &str) -> bool {
 
 /// The events that a batch recorded.
 pub(super) fn event_views(outcomes: Vec<Outcome>) -> Vec<ringfence_protocol::views::EventView> {
-    outcomes
-        .into_iter()
-        .flat_map(|outcome| all::<EventRow>(Some(outcome)))
-        .filter_map(|row| row.view())
-        .collect()
+    outcomes.into_iter().flat_map(|outcome| all::<EventRow>(Some(outcome))).filter_map(|row| row.view()).collect()
 }
 
 fn owed(tenancy: &Tenancy) -> Option<ControlMessage> {
@@ -289,8 +276,5 @@ fn ensure(tenancy: &Tenancy) -> ControlMessage {
 }
 
 fn remove(tenancy: &Tenancy) -> ControlMessage {
-    ControlMessage::RemoveWorkspace {
-        workspace_id: tenancy.row.id,
-        spec_generation: tenancy.workspace.spec_generation,
-    }
+    ControlMessage::RemoveWorkspace { workspace_id: tenancy.row.id, spec_generation: tenancy.workspace.spec_generation }
 }

@@ -120,7 +120,7 @@ fn in_browser(quick: bool, filter: Option<&str>) -> Result<Count> {
     if let Some(filter) = filter {
         command.arg(format!("--test-name-pattern={filter}"));
     }
-    command.current_dir(&dir).env("RINGFENCE_CHROMIUM", chromium);
+    command.current_dir(&dir).env("CHROMIUM_PATH", chromium);
     // The tests start `xtask dev` themselves; this very program spares them a wait for cargo.
     command.env("RINGFENCE_XTASK", std::env::current_exe()?);
     runner::run(quick_var(&mut command, quick), Format::Node)

@@ -1,11 +1,13 @@
 //! The agent as one static file that runs on any Linux of its architecture.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use crate::toolchain::wasm::host_triple;
-use crate::{project, run};
+use crate::{project, run, stamp};
 
 /// A folder of its own: other compiler flags in the shared one would rebuild every dependency at each change of mind.
 fn target_dir() -> PathBuf {
@@ -26,4 +28,13 @@ pub fn build_static() -> Result<()> {
     command.args(["--target", &host]).arg("--target-dir").arg(target_dir());
     command.env("RUSTFLAGS", "-C target-feature=+crt-static");
     run::show(&mut command)
+}
+
+/// Puts the agent among the static assets, under its digest: VMs fetch it from there and refuse any other.
+pub fn publish(agent: &Path) -> Result<()> {
+    let digest = stamp::hex(&Sha256::digest(fs::read(agent)?));
+    let dir = project::root().join("web/dist/agent-bin").join(digest);
+    fs::create_dir_all(&dir)?;
+    fs::copy(agent, dir.join("vm-agent")).context("copying the agent to the assets")?;
+    Ok(())
 }

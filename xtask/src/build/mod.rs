@@ -71,6 +71,9 @@ pub fn all(toolchain: &Toolchain, profile: Profile) -> Result<Artifacts> {
         }
     }
     web::build()?;
+    if profile == Profile::Release {
+        agent::publish(&artifacts.agent)?;
+    }
     worker::build(toolchain, profile)?;
     Ok(artifacts)
 }

@@ -40,7 +40,8 @@ pub fn install_packages(dir: &Path) -> Result<()> {
 }
 
 fn sources(web: &Path) -> Result<String> {
-    Ok(Inputs::new().path(web)?.digest())
+    // The types of the API are made from its description.
+    Ok(Inputs::new().path(web)?.path(&project::root().join("docs/openapi.json"))?.digest())
 }
 
 /// A page that says what is missing, so that the Worker has assets to serve.

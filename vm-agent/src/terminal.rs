@@ -3,6 +3,8 @@
 //! [`core`] decides everything and does nothing; [`task`] owns one PTY and does what the core says.
 
 pub mod core;
+#[cfg(test)]
+mod core_tests;
 mod flight;
 mod input;
 mod pace;

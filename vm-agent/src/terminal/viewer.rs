@@ -53,7 +53,8 @@ impl Viewer {
         have: Option<u64>,
         ring: &Ring,
     ) -> Self {
-        let from = have.unwrap_or_else(|| ring.clean_start());
+        // One that has nothing is as far behind as can be: it must not pass for the fastest.
+        let from = have.unwrap_or_else(|| ring.start());
         Self {
             id,
             read_only,

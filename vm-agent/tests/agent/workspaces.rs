@@ -90,7 +90,7 @@ async fn a_stopped_workspace_keeps_its_files_and_takes_no_viewers() {
     let mut back = Screen::new(workspace);
     back.open(&control_plane, &mut link, 3).await;
     back.type_text(&link, "cat ~/file\n");
-    back.shows(&mut link, "\nkept").await;
+    back.shows(&mut link, "kept\r\n").await;
     agent.stop().await;
 }
 

@@ -136,7 +136,8 @@ impl Screen {
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.drawn).into_owned()
+        // Without the marks by which bash turns bracketed paste on and off.
+        String::from_utf8_lossy(&self.drawn).replace("\x1b[?2004l\r", "").replace("\x1b[?2004h", "")
     }
 
     /// Draws until a text is on the screen.

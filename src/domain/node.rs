@@ -91,7 +91,7 @@ pub enum Destroy {
 }
 
 /// The provider's name for a machine.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub String);
 
 /// A machine at the provider, as far as we need to know it.

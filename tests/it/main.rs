@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod machines;
+mod node_faults;
+mod node_lifecycle;
+mod placement;
 mod provider_fixtures;
 mod provider_hetzner;
 mod provider_local_cloud;
 mod scripted;
+mod store_sql;
+mod support;
+mod tokens;

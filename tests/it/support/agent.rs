@@ -1,0 +1,69 @@
+//! An agent that does what it is told, at once.
+
+use std::collections::BTreeMap;
+
+use ringfence_protocol::ids::WorkspaceId;
+use ringfence_protocol::link::{AgentMessage, ControlMessage, Hello, WorkspacePhase, WorkspaceReport};
+use ringfence_protocol::state::EngineKind;
+
+/// What an agent keeps: the newest it accepted of each workspace.
+#[derive(Default)]
+pub struct FakeAgent {
+    pub workspaces: BTreeMap<WorkspaceId, (i64, WorkspacePhase)>,
+    /// It takes commands and answers nothing.
+    pub mute: bool,
+    /// It fails to make workspaces.
+    pub clumsy: bool,
+}
+
+impl FakeAgent {
+    pub fn hello(&self) -> AgentMessage {
+        AgentMessage::Hello(Hello {
+            protocol_version: ringfence_protocol::PROTOCOL_VERSION,
+            agent_version: "0.0.0-test".into(),
+            agent_sha256: "0".repeat(64),
+            terminal_epoch: 1,
+            engine: EngineKind::Unconfined,
+            workspaces: self
+                .workspaces
+                .iter()
+                .map(|(id, (generation, phase))| report(*id, *generation, *phase))
+                .collect(),
+        })
+    }
+
+    /// Does what a message asks, and answers.
+    pub fn obey(&mut self, message: &ControlMessage) -> Option<AgentMessage> {
+        let (id, generation, phase) = match message {
+            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec } => {
+                let phase = match (self.clumsy, spec.running) {
+                    (true, _) => WorkspacePhase::Failed,
+                    (false, true) => WorkspacePhase::Running,
+                    (false, false) => WorkspacePhase::Stopped,
+                };
+                (*workspace_id, *spec_generation, phase)
+            }
+            ControlMessage::RemoveWorkspace { workspace_id, spec_generation } => {
+                (*workspace_id, *spec_generation, WorkspacePhase::Absent)
+            }
+            ControlMessage::Welcome { .. }
+            | ControlMessage::OpenChannel(_)
+            | ControlMessage::CloseChannel { .. }
+            | ControlMessage::Revoke { .. } => return None,
+        };
+        let known = self.workspaces.get(&id).map_or(0, |known| known.0);
+        if self.mute || generation < known {
+            return None;
+        }
+        if phase == WorkspacePhase::Absent {
+            self.workspaces.remove(&id);
+        } else {
+            self.workspaces.insert(id, (generation, phase));
+        }
+        Some(AgentMessage::Workspace(report(id, generation, phase)))
+    }
+}
+
+fn report(workspace_id: WorkspaceId, spec_generation: i64, phase: WorkspacePhase) -> WorkspaceReport {
+    WorkspaceReport { workspace_id, spec_generation, phase, detail: None }
+}

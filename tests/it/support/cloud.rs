@@ -1,0 +1,121 @@
+//! A cloud in memory: machines with unique names, and faults before and after the effect.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use ringfence::app::outcome::Cloud;
+use ringfence::domain::node::{Deletion, InstanceId};
+use ringfence::provider::{CreateInstance, ErrorClass, Instance, InstanceStatus, ProviderError, Result, machine_name};
+use ringfence_protocol::ids::NodeId;
+
+/// What goes wrong with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: the call passes.
+    None,
+    /// The call has its effect, the answer is lost.
+    LostAfter,
+    /// The call never arrives, and nobody can tell.
+    LostBefore,
+    /// The provider answers with this class instead.
+    Refused(ErrorClass),
+    /// A list leaves everything out.
+    EmptyList,
+}
+
+/// A cloud.
+#[derive(Default)]
+pub struct FakeCloud {
+    pub machines: RefCell<BTreeMap<InstanceId, Instance>>,
+    /// Faults of the next calls, in order.
+    pub faults: RefCell<VecDeque<Fault>>,
+    /// Create calls that arrived.
+    pub creates: Cell<u32>,
+    /// Calls of any kind.
+    pub calls: Cell<u32>,
+    next_id: Cell<u64>,
+}
+
+impl FakeCloud {
+    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.faults.borrow_mut().extend(faults);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.machines.borrow().is_empty()
+    }
+
+    pub fn has_machine_of(&self, node: NodeId) -> bool {
+        self.machines.borrow().values().any(|machine| machine.name == machine_name(node))
+    }
+
+    async fn call<T>(&self, effect: impl FnOnce() -> Result<T>, empty: Option<T>) -> Result<T> {
+        // Others run while a call is on its way.
+        tokio::task::yield_now().await;
+        self.calls.set(self.calls.get() + 1);
+        let fault = self.faults.borrow_mut().pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::None => effect(),
+            Fault::LostAfter => {
+                let _ = effect();
+                Err(error(ErrorClass::Unknown))
+            }
+            Fault::LostBefore => Err(error(ErrorClass::Unknown)),
+            Fault::Refused(class) => Err(error(class)),
+            Fault::EmptyList => empty.map_or_else(|| Err(error(ErrorClass::Unknown)), Ok),
+        }
+    }
+}
+
+pub fn error(class: ErrorClass) -> ProviderError {
+    ProviderError {
+        class,
+        code: "test".into(),
+        message: "as the test ordered".into(),
+        retry_after: (class == ErrorClass::RateLimited).then_some(Duration::from_secs(7)),
+    }
+}
+
+impl Cloud for &FakeCloud {
+    async fn create(&self, order: &CreateInstance<'_>) -> Result<Instance> {
+        let effect = || {
+            self.creates.set(self.creates.get() + 1);
+            let name = machine_name(order.mark.node);
+            if self.machines.borrow().values().any(|machine| machine.name == name) {
+                return Err(error(ErrorClass::NameTaken));
+            }
+            self.next_id.set(self.next_id.get() + 1);
+            let instance = Instance {
+                id: InstanceId(self.next_id.get().to_string()),
+                name,
+                labels: order.mark.labels(),
+                status: InstanceStatus::Starting,
+                ipv4: Some([192, 0, 2, 7].into()),
+                ipv6: None,
+                created_at: None,
+            };
+            self.machines.borrow_mut().insert(instance.id.clone(), instance.clone());
+            Ok(instance)
+        };
+        self.call(effect, None).await
+    }
+
+    async fn get(&self, id: &InstanceId) -> Result<Option<Instance>> {
+        self.call(|| Ok(self.machines.borrow().get(id).cloned()), None).await
+    }
+
+    async fn find(&self, node: NodeId) -> Result<Vec<Instance>> {
+        let name = machine_name(node);
+        let effect = || Ok(self.machines.borrow().values().filter(|machine| machine.name == name).cloned().collect());
+        self.call(effect, Some(Vec::new())).await
+    }
+
+    async fn delete(&self, id: &InstanceId) -> Result<Deletion> {
+        let effect = || match self.machines.borrow_mut().remove(id) {
+            Some(_) => Ok(Deletion::Accepted),
+            None => Ok(Deletion::NotFound),
+        };
+        self.call(effect, None).await
+    }
+}

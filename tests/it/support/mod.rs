@@ -1,0 +1,7 @@
+//! The core's surroundings, natively: the real migrations on SQLite, a clock that tests move, a cloud in memory, an agent.
+
+pub mod agent;
+pub mod cloud;
+pub mod platform;
+pub mod sqlite;
+pub mod world;

@@ -1,0 +1,68 @@
+//! All seams at once: the database, a clock that tests move, numbers that look random and are not, alarms.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use ringfence::ports::{Clock, Db, DbError, Entropy, Nodes, Outcome, Statement, Unreachable};
+use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
+use ringfence_protocol::time::UnixMillis;
+
+use super::sqlite::SqliteDb;
+
+/// When tests begin.
+pub const START: UnixMillis = UnixMillis::from_secs(1_800_000_000);
+
+/// What the core runs on in a test.
+pub struct TestPlatform {
+    pub db: SqliteDb,
+    pub now: Cell<UnixMillis>,
+    random: Cell<u64>,
+    /// The alarm of each node's object. Never moved later but by the object itself.
+    pub alarms: RefCell<BTreeMap<NodeId, UnixMillis>>,
+}
+
+impl TestPlatform {
+    pub fn new(seed: u64) -> Self {
+        Self { db: SqliteDb::migrated(), now: Cell::new(START), random: Cell::new(seed), alarms: RefCell::default() }
+    }
+}
+
+impl Clock for TestPlatform {
+    fn now(&self) -> UnixMillis {
+        self.now.get()
+    }
+}
+
+impl Entropy for TestPlatform {
+    fn fill(&self, bytes: &mut [u8]) {
+        for byte in bytes {
+            // SplitMix64 (Steele, Lea and Flood 2014).
+            let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+            self.random.set(state);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            *byte = (mixed >> 56) as u8;
+        }
+    }
+}
+
+impl Db for TestPlatform {
+    async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Outcome>, DbError> {
+        self.db.batch(statements).await
+    }
+}
+
+impl Nodes for TestPlatform {
+    async fn wake(&self, node: NodeId, at: UnixMillis) -> Result<(), Unreachable> {
+        let mut alarms = self.alarms.borrow_mut();
+        let alarm = alarms.entry(node).or_insert(at);
+        *alarm = at.min(*alarm);
+        Ok(())
+    }
+    async fn revoke(&self, _node: NodeId, _grants: &[GrantId]) -> Result<(), Unreachable> {
+        Ok(())
+    }
+    async fn close_viewers(&self, _node: NodeId, _workspace: WorkspaceId) -> Result<(), Unreachable> {
+        Ok(())
+    }
+}

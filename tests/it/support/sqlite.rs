@@ -1,0 +1,169 @@
+//! The database seam over SQLite, with the real migrations, foreign keys on and faults on command.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ringfence::ports::{Db, DbError, Outcome, Statement, Value};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, params_from_iter};
+use serde_json::Value as Json;
+
+/// When a database that is to die does so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// The batch is not written.
+    BeforeCommit,
+    /// The batch is written, its answer is lost.
+    AfterCommit,
+}
+
+/// A database in memory.
+pub struct SqliteDb {
+    connection: RefCell<Connection>,
+    dies_after: Cell<Option<(u32, Death)>>,
+    /// Batches that were asked for.
+    pub batches: Cell<u32>,
+    /// Statements that were run.
+    pub statements: Cell<u32>,
+    /// Rows that were changed.
+    pub rows_written: Cell<u64>,
+}
+
+impl SqliteDb {
+    /// An empty database with every migration.
+    pub fn migrated() -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        for path in migrations() {
+            let sql = std::fs::read_to_string(&path).unwrap();
+            connection.execute_batch(&sql).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+        Self {
+            connection: RefCell::new(connection),
+            dies_after: Cell::new(None),
+            batches: Cell::new(0),
+            statements: Cell::new(0),
+            rows_written: Cell::new(0),
+        }
+    }
+
+    /// Lets that many more batches succeed; from then on the database cannot be reached.
+    pub fn die_after(&self, batches: u32, death: Death) {
+        self.dies_after.set(Some((batches, death)));
+    }
+
+    /// Ends every fault. Says whether the database had died.
+    pub fn heal(&self) -> bool {
+        matches!(self.dies_after.take(), Some((0, _)))
+    }
+
+    /// Runs SQL of a test.
+    pub fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.borrow().execute_batch(sql)
+    }
+
+    /// One number.
+    pub fn count(&self, sql: &str) -> i64 {
+        self.connection.borrow().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    /// The first column of every row, as text.
+    pub fn texts(&self, sql: &str) -> Vec<String> {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Whether SQLite accepts the text.
+    pub fn prepare(&self, sql: &str) -> Result<(), String> {
+        self.connection.borrow().prepare(sql).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn run(&self, statements: &[Statement], death: Option<Death>) -> Result<Vec<Outcome>, DbError> {
+        let mut connection = self.connection.borrow_mut();
+        let transaction = connection.transaction().unwrap();
+        let mut outcomes = Vec::new();
+        for statement in statements {
+            let outcome = run_one(&transaction, statement).map_err(|error| classify(error, statement.sql))?;
+            self.statements.set(self.statements.get() + 1);
+            self.rows_written.set(self.rows_written.get() + outcome.changes);
+            outcomes.push(outcome);
+        }
+        if death == Some(Death::BeforeCommit) {
+            return Err(DbError::Unavailable("died before the commit".into()));
+        }
+        transaction.commit().map_err(|error| classify(error, "COMMIT"))?;
+        match death {
+            Some(_) => Err(DbError::Unavailable("died after the commit".into())),
+            None => Ok(outcomes),
+        }
+    }
+}
+
+impl Db for SqliteDb {
+    async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Outcome>, DbError> {
+        // Others run between any two batches, as they do in a Worker.
+        tokio::task::yield_now().await;
+        self.batches.set(self.batches.get() + 1);
+        let death = match self.dies_after.get() {
+            None => None,
+            Some((0, _)) => return Err(DbError::Unavailable("dead".into())),
+            Some((left, death)) => {
+                self.dies_after.set(Some((left - 1, death)));
+                (left == 1).then_some(death)
+            }
+        };
+        self.run(&statements, death)
+    }
+}
+
+fn run_one(connection: &Connection, statement: &Statement) -> rusqlite::Result<Outcome> {
+    let mut prepared = connection.prepare(statement.sql).unwrap_or_else(|error| panic!("{error}: {}", statement.sql));
+    assert_eq!(prepared.parameter_count(), statement.params.len(), "parameters of {}", statement.sql);
+    let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let params = statement.params.iter().map(|value| match value {
+        Value::Null => rusqlite::types::Value::Null,
+        Value::Int(int) => rusqlite::types::Value::Integer(*int),
+        Value::Real(real) => rusqlite::types::Value::Real(*real),
+        Value::Text(text) => rusqlite::types::Value::Text(text.clone()),
+    });
+    let mut rows = prepared.query(params_from_iter(params))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut columns = BTreeMap::new();
+        for (index, name) in names.iter().enumerate() {
+            columns.insert(name.clone(), json(row.get_ref(index)?));
+        }
+        found.push(columns);
+    }
+    drop(rows);
+    let changes = if prepared.readonly() { 0 } else { connection.changes() };
+    Ok(Outcome { rows: found, changes })
+}
+
+fn json(value: ValueRef<'_>) -> Json {
+    match value {
+        ValueRef::Null => Json::Null,
+        ValueRef::Integer(int) => int.into(),
+        ValueRef::Real(real) => real.into(),
+        ValueRef::Text(text) => std::str::from_utf8(text).unwrap().into(),
+        ValueRef::Blob(_) => panic!("no column holds bytes"),
+    }
+}
+
+/// A constraint is an answer; anything else is a mistake in the SQL.
+fn classify(error: rusqlite::Error, sql: &str) -> DbError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => DbError::Constraint(error.to_string()),
+        _ => panic!("{error}: {sql}"),
+    }
+}
+
+/// The migrations, in order.
+pub fn migrations() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("d1-migrations");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}

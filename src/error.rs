@@ -21,11 +21,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error the caller can do something about.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            log: None,
-        }
+        Self { code, detail: detail.into(), log: None }
     }
 
     /// There is no such thing, or it is somebody else's: the answer is the same.
@@ -46,9 +42,7 @@ impl Error {
     pub fn unavailable(log: impl Into<String>) -> Self {
         Self {
             code: ErrorCode::Unavailable,
-            detail:
-                "A part of the control plane cannot be reached for the moment. Try again shortly."
-                    .into(),
+            detail: "A part of the control plane cannot be reached for the moment. Try again shortly.".into(),
             log: Some(log.into()),
         }
     }

@@ -1,35 +1,35 @@
 //! Ringfence's control plane: entry points only.
+//!
+//! Dependencies go one way: `protocol ← domain ← (ports, store, provider) ← app ← (http, durable) ← lib.rs`. Only `http`,
+//! `durable`, `cloudflare` and this file name the `worker` crate; a test keeps it so.
 
 pub mod app;
 pub mod cloudflare;
 pub mod config;
 pub mod domain;
+pub mod durable;
 pub mod error;
+pub mod http;
 pub mod ports;
 pub mod provider;
 pub mod store;
 
-#[cfg(target_arch = "wasm32")]
-mod entry {
-    use worker::{Context, DurableObject, Env, HttpRequest, Request, Response, Result, State, durable_object, event};
+use worker::{Context, Env, HttpRequest, ScheduleContext, ScheduledEvent, event};
 
-    #[event(fetch)]
-    async fn fetch(_request: HttpRequest, _env: Env, _ctx: Context) -> Result<Response> {
-        Response::ok("ok")
-    }
+/// Runs once per isolate.
+#[event(start)]
+fn start() {
+    console_error_panic_hook::set_once();
+}
 
-    /// One per node.
-    #[durable_object]
-    pub struct NodeObject {
-        _state: State,
-    }
+/// Answers a request.
+#[event(fetch)]
+async fn fetch(request: HttpRequest, env: Env, _: Context) -> worker::Result<::http::Response<axum::body::Body>> {
+    Ok(http::answer(env, request).await)
+}
 
-    impl DurableObject for NodeObject {
-        fn new(state: State, _env: Env) -> Self {
-            Self { _state: state }
-        }
-        async fn fetch(&self, _req: Request) -> Result<Response> {
-            Response::ok("node")
-        }
-    }
+/// The cron, once a minute: each duty by itself, so that one that fails keeps no other from running.
+#[event(scheduled)]
+async fn scheduled(_: ScheduledEvent, env: Env, _: ScheduleContext) {
+    durable::cron(env).await;
 }

@@ -17,6 +17,7 @@ use crate::domain::proof::{self, ProofContext, ProvenKey, Unproven};
 use crate::domain::token::{self, Refused, Verified};
 use crate::error::{Error, Result};
 use crate::ports::Platform;
+use crate::provider::is_own_address;
 use crate::store::audit::{self, Act};
 use crate::store::bootstrap::{self, NodeAgentRow, RedemptionRow};
 use crate::store::{first, one};
@@ -167,13 +168,9 @@ fn require_live(row: &NodeAgentRow) -> Result<()> {
 
 /// Where the provider has reported addresses, a bootstrap comes from one of them.
 fn require_own_address(row: &NodeAgentRow, source: &Source) -> Result<()> {
-    let known = row.ipv4.is_some() || row.ipv6.is_some();
-    let address = source.address.as_str();
-    // The provider names an IPv6 network; the machine may use any address of its /64.
-    let within = |network: &str| network.split_once("::").is_some_and(|(prefix, _)| address.starts_with(prefix));
-    let own =
-        row.ipv4.as_deref() == Some(address) || row.ipv6.as_deref().is_some_and(|net| net == address || within(net));
-    if !known || address.is_empty() || own { Ok(()) } else { Err(invalid_token()) }
+    // Without an address there is no network between us and the caller: only local development has that.
+    let Ok(address) = source.address.parse() else { return Ok(()) };
+    if is_own_address(row.ipv4.as_deref(), row.ipv6.as_deref(), address) { Ok(()) } else { Err(invalid_token()) }
 }
 
 fn invalid_token() -> Error {

@@ -93,7 +93,12 @@ async fn candidates(p: &impl Platform, wish: &Wish) -> Result<Vec<Candidate>> {
     Ok(rows.iter().map(NodeRow::candidate).collect())
 }
 
-fn new_workspace(actor: &Actor, asked: &CreateWorkspace<'_>, name: &str, placement_explanation: String) -> NewWorkspace {
+fn new_workspace(
+    actor: &Actor,
+    asked: &CreateWorkspace<'_>,
+    name: &str,
+    placement_explanation: String,
+) -> NewWorkspace {
     NewWorkspace { id: asked.id, user_id: actor.user_id, name: name.to_owned(), placement_explanation }
 }
 

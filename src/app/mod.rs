@@ -17,8 +17,10 @@ mod intent;
 pub mod node_policy;
 mod order;
 pub mod outcome;
+pub mod provisioner;
 pub mod read;
 pub mod ready;
+pub mod request_workspace;
 pub mod revoke;
 pub mod sessions;
 pub mod set_running;
@@ -28,6 +30,7 @@ pub mod text;
 mod turn;
 pub mod users;
 pub mod views;
+pub mod watch;
 pub mod workspace_token;
 
 pub use settings::Settings;

@@ -15,7 +15,7 @@ use crate::domain::ticket::DestroyTicket;
 use crate::domain::{token, user_data};
 use crate::error::{Error, Result};
 use crate::ports::Platform;
-use crate::provider::{self, ErrorClass, Mark, Provider, ProviderError};
+use crate::provider::{self, ErrorClass, Provider, ProviderError};
 use crate::store::bootstrap;
 use crate::store::nodes::NodeRow;
 
@@ -36,13 +36,8 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
     type Cloud = Provider;
 
     async fn cloud(&self, node: &NodeRow) -> provider::Result<Provider> {
-        let row = credentials::load(self.platform, node.user_id, node.credential_id).await.map_err(|error| ProviderError {
-            class: ErrorClass::Transient,
-            code: error.code.to_string(),
-            message: "the credential cannot be read for the moment".into(),
-            retry_after: None,
-        })?;
-        open_account(self.config, row.provider, row.user_id, row.id, &row.sealed())
+        let sealed = node.sealed().ok_or_else(cannot_open)?;
+        open_account(self.config, node.provider, node.user_id, node.credential_id, &sealed)
     }
 
     async fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> Result<Bootstrap> {
@@ -61,7 +56,8 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
             bootstrap_token: Some(token),
             engine,
         };
-        let user_data = user_data::cloud_config(&agent).map_err(|error| Error::internal(format!("user-data: {error:?}")))?;
+        let user_data =
+            user_data::cloud_config(&agent).map_err(|error| Error::internal(format!("user-data: {error:?}")))?;
         Ok(Bootstrap { user_data, statements: vec![bootstrap::insert(jti, node.id, expires_at)] })
     }
 }
@@ -70,9 +66,8 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
 pub async fn destroy_by_ticket(config: &Config, ticket: &DestroyTicket) -> provider::Result<()> {
     let sealed = Sealed { version: ticket.seal_version, text: ticket.sealed_secret.clone() };
     let account = open_account(config, ticket.provider, ticket.user_id, ticket.credential_id, &sealed)?;
-    let mark = Mark { installation: config.installation_id.clone(), node: ticket.node_id };
     // By what carries our label, whatever id was recorded: a ticket may be older than an adoption.
-    for instance in account.find(&mark).await? {
+    for instance in account.find(ticket.node_id).await? {
         account.delete(&instance.id).await?;
     }
     Ok(())
@@ -85,11 +80,15 @@ fn open_account(
     credential: CredentialId,
     sealed: &Sealed,
 ) -> provider::Result<Provider> {
-    let secret = seal::open(&config.keyring, user, credential, sealed).map_err(|_| ProviderError {
+    let secret = seal::open(&config.keyring, user, credential, sealed).map_err(|_| cannot_open())?;
+    Ok(credentials::account(config, kind, &secret))
+}
+
+fn cannot_open() -> ProviderError {
+    ProviderError {
         class: ErrorClass::Auth,
         code: "cannot_open".into(),
-        message: "the credential does not open: was its seal key removed?".into(),
+        message: "the credential does not open: was it deleted, or its seal key removed?".into(),
         retry_after: None,
-    })?;
-    Ok(credentials::account(config, kind, &secret))
+    }
 }

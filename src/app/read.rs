@@ -44,10 +44,14 @@ pub async fn workspaces(p: &impl Platform, actor: &Actor, params: &ListParams) -
     let rows = all::<WorkspaceRow>(outcomes.next());
     let nodes: BTreeMap<NodeId, NodeRow> =
         all::<NodeRow>(outcomes.next()).into_iter().map(|row| (row.id, row)).collect();
-    Ok(page.of(rows, |row| (row.created_at_ms, row.id.to_string()), |row| {
-        let node = nodes.get(&row.node_id)?;
-        Some(workspace_view(row, &row.workspace(), node, &node.node()))
-    }))
+    Ok(page.of(
+        rows,
+        |row| (row.created_at_ms, row.id.to_string()),
+        |row| {
+            let node = nodes.get(&row.node_id)?;
+            Some(workspace_view(row, &row.workspace(), node, &node.node()))
+        },
+    ))
 }
 
 /// One of the actor's nodes. Also when it is gone.
@@ -71,10 +75,14 @@ pub async fn nodes(p: &impl Platform, actor: &Actor, params: &ListParams) -> Res
     let rows = all::<NodeRow>(outcomes.next());
     let places = all::<PlaceRow>(outcomes.next());
     let now = p.now();
-    Ok(page.of(rows, |row| (row.created_at_ms, row.id.to_string()), |row| {
-        let taken = places.iter().filter(|place| place.node_id == row.id).map(|place| place.workspace_id);
-        Some(node_view(row, &row.node(), taken.collect(), now))
-    }))
+    Ok(page.of(
+        rows,
+        |row| (row.created_at_ms, row.id.to_string()),
+        |row| {
+            let taken = places.iter().filter(|place| place.node_id == row.id).map(|place| place.workspace_id);
+            Some(node_view(row, &row.node(), taken.collect(), now))
+        },
+    ))
 }
 
 /// A workspace, its node and the node's newest events, whoever asks: for the object that has admitted the asker.

@@ -129,14 +129,11 @@ impl Unfit {
 /// Chooses: warm in the same region, then busy with room, then warm elsewhere, then a new node. Ties: the same region, the
 /// cheaper, the fuller (so that others can empty), the id.
 pub fn choose(wish: &Wish, candidates: &[Candidate], limits: Thresholds) -> Placement {
-    let best = candidates
-        .iter()
-        .filter(|candidate| unfit(wish, candidate, limits).is_none())
-        .min_by_key(|candidate| {
-            let elsewhere = candidate.region != wish.region;
-            let free = candidate.slots.saturating_sub(candidate.places_taken);
-            (rank(wish, candidate), elsewhere, candidate.price_micros_per_hour, free, candidate.id)
-        });
+    let best = candidates.iter().filter(|candidate| unfit(wish, candidate, limits).is_none()).min_by_key(|candidate| {
+        let elsewhere = candidate.region != wish.region;
+        let free = candidate.slots.saturating_sub(candidate.places_taken);
+        (rank(wish, candidate), elsewhere, candidate.price_micros_per_hour, free, candidate.id)
+    });
     match best {
         Some(candidate) => Placement { node: Some(candidate.id), explanation: chosen(wish, candidate) },
         None => Placement { node: None, explanation: none_fits(wish, candidates, limits) },

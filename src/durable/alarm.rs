@@ -126,7 +126,8 @@ impl NodeObject {
 
     async fn set_alarm(&self, at: UnixMillis) -> worker::Result<()> {
         // An instant in the past is now.
-        self.state.storage().set_alarm(js_sys::Date::new(&(at.get() as f64).into())).await
+        let date = js_sys::Date::new(&(at.get() as f64).into());
+        self.state.storage().set_alarm(worker::ScheduledTime::new(date)).await
     }
 
     async fn keep_ticket(&self, driven: &Driven) {
@@ -156,8 +157,7 @@ impl NodeObject {
 
     /// Shows a new viewer of events what there is and what has happened so far.
     pub(super) async fn show_history(&self, socket: &WebSocket, viewer: &Viewer) {
-        let Some(config) = self.config() else { return };
-        match watch::history(&self.host(), &config.settings, viewer.user, viewer.workspace).await {
+        match watch::history(&self.host(), viewer.user, viewer.workspace).await {
             Ok(messages) => messages.iter().for_each(|message| send(socket, message)),
             Err(error) => {
                 relay::close(socket, close_code::AGENT_AWAY, "try again");
@@ -168,16 +168,15 @@ impl NodeObject {
 
     /// Shows every viewer of events the new ones that concern its workspace, and how things stand now.
     async fn show_events(&self, events: &[EventView]) {
-        let Some(config) = self.config() else { return };
         for socket in self.state.get_websockets() {
             let Some(Attached::Events { viewer, .. }) = sockets::attached(&socket) else { continue };
-            let concerns = |event: &&EventView| event.workspace_id.is_none_or(|id| id == viewer.workspace);
-            let items: Vec<EventView> = events.iter().filter(concerns).cloned().collect();
+            let items: Vec<EventView> =
+                events.iter().filter(|event| watch::concerns(event, viewer.workspace)).cloned().collect();
             if items.is_empty() {
                 continue;
             }
             send(&socket, &SocketMessage::Events { items });
-            if let Ok(snapshot) = watch::snapshot(&self.host(), &config.settings, viewer.user, viewer.workspace).await {
+            if let Ok(snapshot) = watch::snapshot(&self.host(), viewer.workspace).await {
                 send(&socket, &snapshot);
             }
         }

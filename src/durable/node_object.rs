@@ -22,12 +22,13 @@ use super::sockets::{self, Attached, Sockets};
 use crate::app::{agent_report, workspace_token};
 use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Viewer};
 use crate::config::Config;
-use crate::ports::{Clock, Entropy};
+use crate::ports::Entropy;
 
 /// Where the object keeps which node it is.
 const NODE_KEY: &str = "node_id";
 
 /// The Durable Object of one node.
+#[allow(missing_docs)] // the macro adds undocumented glue
 #[durable_object]
 pub struct NodeObject {
     pub(super) state: State,
@@ -52,19 +53,15 @@ impl DurableObject for NodeObject {
             return Response::error("no node", 400);
         };
         self.remember(node).await?;
-        match request.method() {
-            Method::Post => {
-                let call: NodeCall = request.json().await?;
-                self.answer(call).await?;
-                Ok(Response::empty()?.with_status(204))
-            }
-            _ => {
-                let ticket = request.headers().get(TICKET_HEADER)?;
-                match ticket.and_then(|text| serde_json::from_str(&text).ok()) {
-                    Some(ticket) => self.accept(node, ticket).await,
-                    None => Response::error("no ticket", 400),
-                }
-            }
+        if request.method() == Method::Post {
+            let call: NodeCall = request.json().await?;
+            self.answer(call).await?;
+            return Ok(Response::empty()?.with_status(204));
+        }
+        let ticket = request.headers().get(TICKET_HEADER)?;
+        match ticket.and_then(|text| serde_json::from_str(&text).ok()) {
+            Some(ticket) => self.accept(node, ticket).await,
+            None => Response::error("no ticket", 400),
         }
     }
 
@@ -74,7 +71,7 @@ impl DurableObject for NodeObject {
                 relay::to_viewer(&self.state, &self.sockets, &frame);
             }
             (Some(Attached::Agent { agent_epoch }), WebSocketIncomingMessage::String(text)) => {
-                self.from_agent(&socket, agent_epoch, &text).await;
+                self.on_agent_message(&socket, agent_epoch, &text).await;
             }
             (Some(Attached::Terminal { channel, .. }), WebSocketIncomingMessage::Binary(frame)) => {
                 relay::to_agent(&self.state, &socket, channel, &frame);
@@ -187,7 +184,13 @@ impl NodeObject {
                 if opened {
                     self.wake(ends_at).await?;
                 } else {
-                    relay::end_viewer(&self.state, &self.sockets, &server, close_code::AGENT_AWAY, "agent not connected");
+                    relay::end_viewer(
+                        &self.state,
+                        &self.sockets,
+                        &server,
+                        close_code::AGENT_AWAY,
+                        "agent not connected",
+                    );
                 }
             }
             Ticket::Events { viewer } => {
@@ -218,7 +221,7 @@ impl NodeObject {
         workspace_token::still_stands(&host, &claims).await.ok().flatten()
     }
 
-    async fn from_agent(&self, socket: &WebSocket, agent_epoch: i64, text: &str) {
+    async fn on_agent_message(&self, socket: &WebSocket, agent_epoch: i64, text: &str) {
         let Ok(message) = serde_json::from_str::<AgentMessage>(text) else {
             relay::close(socket, close_code::INVALID, "not a message of this protocol");
             return;
@@ -244,23 +247,22 @@ impl NodeObject {
                 self.sockets.forget(&self.state, channel);
                 relay::tell_agent(&self.state, &ControlMessage::CloseChannel { channel });
             }
-            Some(Attached::Agent { agent_epoch }) => {
+            Some(Attached::Agent { .. }) => {
                 // A link that was replaced leaves a newer one behind: only the last one's end matters.
                 let last = sockets::agents(&self.state).iter().all(|other| other == socket);
                 if last {
                     self.end_terminals();
-                    self.link_lost(agent_epoch).await;
+                    self.link_lost().await;
                 }
             }
             Some(Attached::Events { .. } | Attached::Opening { .. }) | None => {}
         }
     }
 
-    async fn link_lost(&self, agent_epoch: i64) {
-        let (Some(node), Some(config)) = (self.node_id().await, self.config()) else { return };
-        match agent_report::link_lost(&self.host(), &config.settings, node, agent_epoch).await {
-            Ok(driven) => self.apply(driven, None).await,
-            Err(error) => super::alarm::log_error("link lost", node, &error),
+    async fn link_lost(&self) {
+        let Some(node) = self.node_id().await else { return };
+        if let Err(error) = agent_report::link_closed(&self.host(), node).await {
+            super::alarm::log_error("link closed", node, &error);
         }
     }
 

@@ -53,12 +53,20 @@ async fn get_user(State(app): State<App>, Admin(caller): Admin, PathId(id): Path
 }
 
 #[worker::send]
-async fn suspend_user(State(app): State<App>, Admin(caller): Admin, PathId(id): PathId<UserId>) -> Answer<Json<UserView>> {
+async fn suspend_user(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    PathId(id): PathId<UserId>,
+) -> Answer<Json<UserView>> {
     Ok(Json(users::suspend(&app.host, &caller, id).await?))
 }
 
 #[worker::send]
-async fn resume_user(State(app): State<App>, Admin(caller): Admin, PathId(id): PathId<UserId>) -> Answer<Json<UserView>> {
+async fn resume_user(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    PathId(id): PathId<UserId>,
+) -> Answer<Json<UserView>> {
     Ok(Json(users::resume(&app.host, &caller, id).await?))
 }
 

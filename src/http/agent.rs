@@ -15,13 +15,13 @@ use super::extract::{JsonBody, source};
 use super::problem::Failure;
 use super::table::Table;
 use super::viewer::require_upgrade;
+use crate::app::agent_report;
 use crate::app::bootstrap::{self, AgentCaller, Presented, Redeemed};
 use crate::app::caller::Source;
-use crate::app::quarantine;
 use crate::cloudflare::{Ticket, forward};
 use crate::domain::mac;
 use crate::error::{Error, Result};
-use crate::ports::Clock;
+use crate::ports::{Clock, Nodes};
 
 /// The router.
 pub fn routes() -> Router<App> {
@@ -69,7 +69,13 @@ impl Credentials {
     }
 
     fn presented(&self) -> Presented<'_> {
-        Presented { method: &self.method, path: &self.path, token: &self.token, proof: &self.proof, source: &self.source }
+        Presented {
+            method: &self.method,
+            path: &self.path,
+            token: &self.token,
+            proof: &self.proof,
+            source: &self.source,
+        }
     }
 }
 
@@ -107,7 +113,9 @@ async fn redeem(
     match bootstrap::redeem(&app.host, &app.config, &credentials.presented()).await? {
         Redeemed::Granted(grant) => Ok(Json(grant)),
         Redeemed::KeyConflict(node) => {
-            quarantine::key_conflict(&app.host, &app.config.settings, node).await?;
+            agent_report::key_conflict(&app.host, &app.config.settings, node).await?;
+            // Its object closes the link and every viewer.
+            app.host.wake(node, app.host.now()).await.map_err(Error::from)?;
             Err(Failure(bootstrap::key_conflict()))
         }
     }
@@ -118,7 +126,11 @@ async fn renew(State(app): State<App>, Agent(agent): Agent) -> std::result::Resu
 }
 
 #[worker::send]
-async fn open_link(State(app): State<App>, Agent(agent): Agent, headers: HeaderMap) -> std::result::Result<Response, Failure> {
+async fn open_link(
+    State(app): State<App>,
+    Agent(agent): Agent,
+    headers: HeaderMap,
+) -> std::result::Result<Response, Failure> {
     require_upgrade(&headers)?;
     let ticket = Ticket::Agent { agent_epoch: agent.agent_epoch };
     let answer = forward(app.host.env(), agent.node, &ticket).await.map_err(Error::from)?;

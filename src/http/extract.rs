@@ -28,6 +28,17 @@ pub fn source(parts: &Parts) -> Source {
     }
 }
 
+/// Anybody: only where they are is known.
+pub struct Anyone(pub Source);
+
+impl FromRequestParts<App> for Anyone {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> std::result::Result<Self, Failure> {
+        Ok(Self(source(parts)))
+    }
+}
+
 /// A signed-in user: session cookie or API token.
 pub struct User(pub Caller);
 
@@ -71,7 +82,8 @@ async fn authenticate(parts: &Parts, app: &App) -> Result<Caller> {
     match parts.headers.get(header::AUTHORIZATION) {
         // A bearer token is never sent by a browser on its own: no Origin is needed, a foreign one is refused all the same.
         Some(value) => {
-            let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(unauthenticated)?;
+            let token =
+                value.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(unauthenticated)?;
             if changes {
                 origin::refuse_foreign(&parts.headers, &app.config.origins)?;
             }
@@ -127,10 +139,11 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &App) -> std::result::Result<Self, Failure> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
-        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES).await.map_err(|_| {
-            Error::new(ErrorCode::BodyTooLarge, "The body is larger than 64 KiB. Nothing was changed.")
-        })?;
+        let content_type =
+            request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES)
+            .await
+            .map_err(|_| Error::new(ErrorCode::BodyTooLarge, "The body is larger than 64 KiB. Nothing was changed."))?;
         // A cross-site form cannot send this content type without asking first.
         if !bytes.is_empty() && !content_type.is_some_and(|kind| kind.starts_with(b"application/json")) {
             return Err(Failure(Error::new(ErrorCode::UnsupportedMediaType, "Send the body as application/json.")));

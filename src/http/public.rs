@@ -2,17 +2,17 @@
 
 use std::cell::RefCell;
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use ringfence_protocol::claims::Jwks;
 use ringfence_protocol::params::RedeemLinkParams;
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{MeView, ReadyView};
 
-use super::extract::{JsonBody, source};
+use super::extract::{Anyone, JsonBody};
 use super::problem::Failure;
 use super::table::Table;
 use super::{App, cookie, origin};
@@ -65,13 +65,14 @@ async fn jwks(State(app): State<App>) -> impl IntoResponse {
 }
 
 #[worker::send]
-async fn redeem_link(State(app): State<App>, request: Request) -> Result<Response, Failure> {
+async fn redeem_link(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Anyone(source): Anyone,
+    body: JsonBody<RedeemLinkParams>,
+) -> Result<Response, Failure> {
     // Needs our Origin although there is no cookie yet: else another site could sign a visitor in as somebody else.
-    origin::require(request.headers(), &app.config.origins)?;
-    let (parts, body) = request.into_parts();
-    let source = source(&parts);
-    let body: JsonBody<RedeemLinkParams> =
-        axum::extract::FromRequest::from_request(Request::from_parts(parts, body), &app).await?;
+    origin::require(&headers, &app.config.origins)?;
     let signed_in = sign_in::redeem_link(&app.host, &app.config, &body.params.token, source).await?;
     let cookie = cookie::set(&signed_in.cookie, app.host.now(), signed_in.caller.expires_at)?;
     let me: MeView = sessions::me(&app.config, &signed_in.caller);

@@ -1,8 +1,8 @@
 //! WebSockets of browsers: an exact Origin and a workspace token offered as a subprotocol. A cookie alone opens none.
 
+use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::Router;
 use http::{HeaderMap, header};
 use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::claims::WorkspaceClaims;
@@ -73,9 +73,8 @@ async fn admit(app: &App, workspace: WorkspaceId, headers: &HeaderMap) -> Result
 
 /// The one subprotocol that is offered beside ours: the token.
 fn offered_token(headers: &HeaderMap) -> Result<String> {
-    let refused = || {
-        Error::new(ErrorCode::TokenInvalid, "Offer two subprotocols: `ringfence.v1` and a workspace token.")
-    };
+    let refused =
+        || Error::new(ErrorCode::TokenInvalid, "Offer two subprotocols: `ringfence.v1` and a workspace token.");
     let offered: Vec<&str> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .iter()
@@ -95,10 +94,5 @@ async fn open(app: &App, claims: &WorkspaceClaims, ticket: &Ticket) -> std::resu
 }
 
 fn viewer(claims: &WorkspaceClaims) -> Viewer {
-    Viewer {
-        user: claims.user,
-        sid: claims.sid,
-        workspace: claims.workspace,
-        permissions: claims.permissions.clone(),
-    }
+    Viewer { user: claims.user, sid: claims.sid, workspace: claims.workspace, permissions: claims.permissions.clone() }
 }

@@ -17,8 +17,8 @@ const require = createRequire(join(order.tools, "package.json"));
 const wrangler = require("wrangler");
 const { Miniflare } = require("miniflare");
 
-const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
-const log = (text) => process.stderr.write(`${text}\n`);
+const say = (message) => void process.stdout.write(`${JSON.stringify(message)}\n`);
+const log = (text) => void process.stderr.write(`${text}\n`);
 
 const root = dirname(resolve(order.config));
 const config = wrangler.unstable_readConfig({ config: order.config }, { hideWarnings: true });

@@ -33,6 +33,8 @@ use crate::workspaces::table::Table;
 const REDIAL_FLOOR: Duration = Duration::from_millis(250);
 /// Longest wait before dialing again.
 const REDIAL_CEILING: Duration = Duration::from_secs(30);
+/// A link that lived this long was of use, welcome or not.
+const USEFUL_LIFE: Duration = Duration::from_secs(60);
 /// A ping without an answer for this long: the link is dead.
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 /// Longest wait for the link to close when the agent ends.
@@ -107,7 +109,6 @@ async fn boot(options: &Options) -> Result<Booted, AgentError> {
     let hashed = hashed.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     let agent_sha256 = boot.ended("hash the agent's binary", started, hashed).map_err(AgentError::Binary)?;
 
-    let issuer = origin.as_str().to_owned();
     let control_plane = Arc::new(ControlPlane::new(origin, identity)?);
     let params = BootstrapParams { protocol_version: PROTOCOL_VERSION, agent_sha256: agent_sha256.clone() };
     let files = bootstrap::Files {
@@ -117,7 +118,12 @@ async fn boot(options: &Options) -> Result<Booted, AgentError> {
     };
     let grant = bootstrap::obtain(&control_plane, &mut config, &files, &params, &mut boot).await?;
     let (grants, newest_grant) = watch::channel(grant);
-    let constants = Constants { node_id: config.node_id, issuer, agent_sha256, terminal_epoch: new_epoch() };
+    let constants = Constants {
+        node_id: config.node_id,
+        control_plane: Arc::clone(&control_plane),
+        agent_sha256,
+        terminal_epoch: new_epoch(),
+    };
     let engine = Engine::new(config.engine, &options.state_dir);
     let table = Table::load(options.state_dir.join(TABLE_FILE))?;
     Ok(Booted {
@@ -153,7 +159,7 @@ enum LinkEnd {
     /// The agent is told to end.
     Shutdown,
     /// The link is gone; whether it was of use.
-    Lost { was_welcome: bool },
+    Lost { was_of_use: bool },
 }
 
 /// What the loop over a live link wakes up for.
@@ -187,8 +193,8 @@ impl LinkTask {
                     self.has_dialed = true;
                     match self.serve(link, &mut shutdown).await {
                         LinkEnd::Shutdown => return,
-                        LinkEnd::Lost { was_welcome: true } => backoff.reset(),
-                        LinkEnd::Lost { was_welcome: false } => {}
+                        LinkEnd::Lost { was_of_use: true } => backoff.reset(),
+                        LinkEnd::Lost { was_of_use: false } => {}
                     }
                     self.node.link_lost().await;
                 }
@@ -223,6 +229,7 @@ impl LinkTask {
         tracing::info!("link open");
         self.node.link_up(outbox.clone()).await;
         self.reporter.link_is_new();
+        let opened = Instant::now();
         let mut was_welcome = false;
         let mut pong_by: Option<Instant> = None;
         let mut ping = tokio::time::interval(Duration::from_secs(PING_INTERVAL_SECS));
@@ -271,7 +278,7 @@ impl LinkTask {
         };
         sending.abort();
         tracing::warn!(reason = lost, "link lost");
-        LinkEnd::Lost { was_welcome }
+        LinkEnd::Lost { was_of_use: was_welcome || opened.elapsed() >= USEFUL_LIFE }
     }
 
     /// Does what a text message says; whether it was a welcome.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode};
+use ringfence_protocol::claims::Jwks;
 use ringfence_protocol::link::{BootstrapParams, CallbackGrant};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::routes::{self, Endpoint, Method};
@@ -125,6 +126,17 @@ impl ControlPlane {
         grant_of(response).await
     }
 
+    /// Asks for the public keys, which anybody may.
+    pub async fn public_keys(&self) -> Result<Jwks, CallError> {
+        let url = self.origin.url(&routes::JWKS);
+        let answer = tokio::time::timeout(Duration::from_secs(ANSWER_SECS), self.http.get(&url).send());
+        let response = answered(answer.await)?;
+        if !response.status().is_success() {
+            return Err(refusal_of(response).await);
+        }
+        serde_json::from_slice(&body_of(response).await?).map_err(|_| CallError::Malformed("not a set of keys".into()))
+    }
+
     /// Asks for the link; the answer is yet to be checked and upgraded.
     pub async fn open_link(&self, token: &Secret, handshake: HeaderMap) -> Result<Response, CallError> {
         self.call(&routes::AGENT_LINK, Scheme::Dpop, token, |request| request.headers(handshake.clone())).await
@@ -147,10 +159,8 @@ impl ControlPlane {
                 Method::Delete => self.http.delete(&url),
             };
             let request = fill(self.authorize(request, endpoint, &url, scheme, token)?);
-            let answer = tokio::time::timeout(Duration::from_secs(ANSWER_SECS), request.send()).await;
-            let response = answer
-                .map_err(|_| CallError::Unreachable(format!("none within {ANSWER_SECS} s")))?
-                .map_err(|error| CallError::Unreachable(chain(&error)))?;
+            let answer = tokio::time::timeout(Duration::from_secs(ANSWER_SECS), request.send());
+            let response = answered(answer.await)?;
             let fresh_nonce = self.take_nonce(&response);
             if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(response);
@@ -196,6 +206,12 @@ impl ControlPlane {
     fn nonce(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.nonce.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn answered(answer: Result<reqwest::Result<Response>, tokio::time::error::Elapsed>) -> Result<Response, CallError> {
+    answer
+        .map_err(|_| CallError::Unreachable(format!("none within {ANSWER_SECS} s")))?
+        .map_err(|error| CallError::Unreachable(chain(&error)))
 }
 
 async fn grant_of(response: Response) -> Result<CallbackGrant, CallError> {

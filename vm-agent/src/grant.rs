@@ -17,8 +17,10 @@ use crate::secret::Secret;
 pub struct Grant {
     /// The token.
     pub token: Secret,
-    /// The control plane's public keys.
+    /// The control plane's public keys, as they were then.
     pub keys: Jwks,
+    /// When it came.
+    pub received_at: Instant,
     /// When the token ends, by the control plane's clock.
     pub expires_at: UnixMillis,
     /// The control plane's clock.
@@ -43,6 +45,7 @@ impl Grant {
         Self {
             token: Secret::new(grant.token),
             keys: grant.keys,
+            received_at: at,
             expires_at: grant.expires_at,
             clock,
             renew_at: at + life / 2,

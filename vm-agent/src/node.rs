@@ -1,6 +1,7 @@
 //! What the link task owns: the node's workspaces, terminals and channels. It outlives every link.
 
 mod channels;
+mod keys;
 mod operations;
 
 use std::collections::{HashMap, VecDeque};
@@ -12,12 +13,14 @@ use ringfence_protocol::link::{AgentMessage, ChannelId, ControlMessage, Hello};
 use tokio::sync::{mpsc, watch};
 
 use crate::boot::BootLog;
+use crate::control_plane::ControlPlane;
 use crate::grant::Grant;
 use crate::link::{Outbox, Outgoing};
 use crate::terminal::{self, Ended};
 use crate::workspaces::Engine;
 use crate::workspaces::table::Table;
 use channels::Channel;
+use keys::{Fetched, KeyFetches};
 use operations::Done;
 
 /// Ended grants that are remembered. A token made from an older one has expired long since.
@@ -27,8 +30,8 @@ const MAX_REVOKED: usize = 4096;
 pub struct Constants {
     /// This node.
     pub node_id: NodeId,
-    /// The control plane's origin, which issues tokens.
-    pub issuer: String,
+    /// The control plane: its origin issues tokens, and gives its keys.
+    pub control_plane: Arc<ControlPlane>,
     /// Of the agent's binary, lower-case hex.
     pub agent_sha256: String,
     /// Unlike that of every other start; terminals' epochs are counted from it.
@@ -52,6 +55,7 @@ pub struct Node {
     terminals_started: u64,
     channels: HashMap<ChannelId, Channel>,
     revoked: VecDeque<GrantId>,
+    key_fetches: KeyFetches,
     /// Workspaces an operation works on, and for which generation.
     busy: HashMap<WorkspaceId, i64>,
     outbox: Option<Outbox>,
@@ -59,6 +63,8 @@ pub struct Node {
     ended: mpsc::UnboundedReceiver<Ended>,
     done_sender: mpsc::UnboundedSender<Done>,
     done: mpsc::UnboundedReceiver<Done>,
+    fetched_sender: mpsc::UnboundedSender<Fetched>,
+    fetched: mpsc::UnboundedReceiver<Fetched>,
 }
 
 /// Something happened on the node itself. As many wait as there are terminals, viewers and operations.
@@ -67,6 +73,8 @@ pub enum NodeEvent {
     Ended(Ended),
     /// An operation on a workspace has ended.
     Done(Done),
+    /// The control plane's keys were asked for.
+    Fetched(Fetched),
 }
 
 impl Node {
@@ -81,6 +89,7 @@ impl Node {
         // Unbounded, so that nothing on the node waits for the link task; bounded by what there is to end.
         let (ended_sender, ended) = mpsc::unbounded_channel();
         let (done_sender, done) = mpsc::unbounded_channel();
+        let (fetched_sender, fetched) = mpsc::unbounded_channel();
         Self {
             constants,
             engine: Arc::new(engine),
@@ -91,21 +100,25 @@ impl Node {
             terminals_started: 0,
             channels: HashMap::new(),
             revoked: VecDeque::new(),
+            key_fetches: KeyFetches::default(),
             busy: HashMap::new(),
             outbox: None,
             ended_sender,
             ended,
             done_sender,
             done,
+            fetched_sender,
+            fetched,
         }
     }
 
     /// The next thing that happens on the node.
     pub async fn event(&mut self) -> NodeEvent {
-        // Both senders are kept by the node itself, so neither queue ever ends.
+        // The node itself keeps the senders, so the queues never end.
         tokio::select! {
             Some(ended) = self.ended.recv() => NodeEvent::Ended(ended),
             Some(done) = self.done.recv() => NodeEvent::Done(done),
+            Some(fetched) = self.fetched.recv() => NodeEvent::Fetched(fetched),
             else => std::future::pending().await,
         }
     }
@@ -123,6 +136,7 @@ impl Node {
                 }
             }
             NodeEvent::Done(done) => self.operation_done(done).await,
+            NodeEvent::Fetched(fetched) => self.keys_fetched(fetched).await,
         }
     }
 
@@ -151,6 +165,7 @@ impl Node {
     pub async fn link_lost(&mut self) {
         self.outbox = None;
         self.channels.clear();
+        self.key_fetches.forget_waiting();
         for terminal in self.terminals.values() {
             terminal.handle.tell(terminal::Command::LinkLost).await;
         }

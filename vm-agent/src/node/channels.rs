@@ -11,10 +11,24 @@ use super::{MAX_REVOKED, Node, RunningTerminal};
 use crate::link::{Outbox, Outgoing};
 use crate::terminal::core::{Attachment, Core};
 use crate::terminal::{self, Command};
-use crate::workspace_token::{self, Admission, Expected};
+use crate::workspace_token::{self, Admission, Expected, Refusal};
 
 /// Most terminals of one workspace.
 const MAX_TERMINALS: usize = 16;
+
+/// Why a viewer does not get in.
+enum Denied {
+    /// The key that signed its token is not among those known: there may be newer ones.
+    KeyUnknown,
+    /// For this reason.
+    Because(CloseReason),
+}
+
+impl From<CloseReason> for Denied {
+    fn from(reason: CloseReason) -> Self {
+        Self::Because(reason)
+    }
+}
 
 /// A viewer's stream on the link.
 pub(super) struct Channel {
@@ -26,19 +40,28 @@ impl Node {
     /// A viewer wants in. Whatever speaks against it ends the channel with its reason.
     pub(super) async fn open_channel(&mut self, open: OpenChannel) {
         let channel = open.channel;
-        if let Err(reason) = self.try_open(open).await {
-            self.say(AgentMessage::ChannelClosed { channel, reason }).await;
+        // A number that is given again: its last viewer is gone.
+        self.close_channel(channel).await;
+        match self.try_open(&open).await {
+            Ok(()) => {}
+            Err(Denied::KeyUnknown) if self.fetch_keys_for(&open) => {}
+            Err(Denied::KeyUnknown) => self.refuse(channel, CloseReason::TokenRefused).await,
+            Err(Denied::Because(reason)) => self.refuse(channel, reason).await,
         }
     }
 
-    async fn try_open(&mut self, open: OpenChannel) -> Result<(), CloseReason> {
+    async fn refuse(&self, channel: ChannelId, reason: CloseReason) {
+        self.say(AgentMessage::ChannelClosed { channel, reason }).await;
+    }
+
+    async fn try_open(&mut self, open: &OpenChannel) -> Result<(), Denied> {
         let Some(outbox) = self.outbox.clone() else {
             return Ok(()); // the link has gone, and the viewer with it
         };
         open.attach.validate().map_err(|_| CloseReason::Invalid)?;
-        let admission = self.admit(&open)?;
+        let admission = self.admit(open)?;
         let spec = self.running(open.workspace_id).ok_or(CloseReason::WorkspaceNotRunning)?;
-        let attach = open.attach;
+        let attach = &open.attach;
         let attachment = Attachment {
             channel: open.channel,
             viewer: attach.viewer,
@@ -47,7 +70,7 @@ impl Node {
             epoch: attach.epoch,
             offset: attach.offset,
         };
-        let key = (open.workspace_id, attach.terminal);
+        let key = (open.workspace_id, attach.terminal.clone());
         if !self.terminals.contains_key(&key) {
             let terminal = self.start_terminal(&key, &spec, attachment.cells)?;
             self.terminals.insert(key.clone(), terminal);
@@ -62,20 +85,26 @@ impl Node {
     }
 
     /// Checks the viewer's token, which the relay has only passed on.
-    fn admit(&self, open: &OpenChannel) -> Result<Admission, CloseReason> {
+    fn admit(&self, open: &OpenChannel) -> Result<Admission, Denied> {
         let grant = self.grants.borrow();
         let expected = Expected {
-            issuer: &self.constants.issuer,
+            issuer: self.constants.control_plane.origin().as_str(),
             node: self.constants.node_id,
             workspace: open.workspace_id,
             now: grant.clock.at(Instant::now()),
         };
-        let admission = workspace_token::verify(&open.token, &grant.keys, expected).map_err(|refusal| {
+        let keys = self.key_fetches.newest(&grant);
+        let admission = workspace_token::verify(&open.token, keys, expected).map_err(|refusal| {
             tracing::warn!(workspace.id = %open.workspace_id, %refusal, "a viewer's token is refused");
-            CloseReason::TokenRefused
+            match refusal {
+                Refusal::UnknownKey => Denied::KeyUnknown,
+                Refusal::NotOne | Refusal::Forged | Refusal::NotForThis | Refusal::Expired | Refusal::NotPermitted => {
+                    CloseReason::TokenRefused.into()
+                }
+            }
         })?;
         if self.revoked.contains(&admission.sid) {
-            return Err(CloseReason::Revoked);
+            return Err(CloseReason::Revoked.into());
         }
         Ok(admission)
     }
@@ -135,8 +164,7 @@ impl Node {
         let theirs: Vec<ChannelId> = theirs.map(|(channel, _)| *channel).collect();
         for channel in theirs {
             self.close_channel(channel).await;
-            let reason = CloseReason::Revoked;
-            self.say(AgentMessage::ChannelClosed { channel, reason }).await;
+            self.refuse(channel, CloseReason::Revoked).await;
         }
     }
 

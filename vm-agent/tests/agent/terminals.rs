@@ -1,7 +1,7 @@
 //! Terminals over the link (DESIGN.md section 8).
 
 use ringfence_protocol::ids::{GrantId, SessionId, WorkspaceId};
-use ringfence_protocol::link::{CloseReason, ControlMessage};
+use ringfence_protocol::link::{ChannelId, CloseReason, ControlMessage};
 use ringfence_protocol::state::Permission;
 use ringfence_protocol::terminal::{Exit, ViewerFrame};
 
@@ -237,6 +237,28 @@ async fn revocation_closes_channels_and_opens_no_more() {
 }
 
 #[tokio::test]
+async fn a_new_signing_key_locks_nobody_out_and_forged_ones_ask_for_keys_once() {
+    let mut s = stage().await;
+    s.control_plane.rotate_keys();
+    let mut screen = Screen::new(s.workspace);
+    screen.open(&s.control_plane, &mut s.link, 1).await;
+    assert_eq!(s.control_plane.ledger().key_fetches, 1);
+
+    let stranger = ControlPlane::start().await;
+    for _ in 0..5 {
+        stranger.rotate_keys();
+    }
+    for channel in 2..10 {
+        let token = stranger.workspace_token(s.workspace, screen.sid, &screen.permissions);
+        s.link.open_with(&screen, channel, token);
+        let closed = s.link.closed(ChannelId(channel)).await;
+        assert_eq!(closed, CloseReason::TokenRefused);
+    }
+    assert_eq!(s.control_plane.ledger().key_fetches, 1);
+    s.agent.stop().await;
+}
+
+#[tokio::test]
 async fn tokens_that_are_not_for_this_open_nothing() {
     let mut s = stage().await;
     let good = s.control_plane.workspace_token(
@@ -262,7 +284,7 @@ async fn tokens_that_are_not_for_this_open_nothing() {
     for token in tokens {
         channel += 1;
         s.link.open_with(&screen, channel, token);
-        let closed = s.link.closed(ringfence_protocol::link::ChannelId(channel)).await;
+        let closed = s.link.closed(ChannelId(channel)).await;
         assert_eq!(closed, CloseReason::TokenRefused, "token {channel}");
     }
     s.agent.stop().await;

@@ -37,6 +37,8 @@ pub(crate) struct Ledger {
     pub(crate) bound_key: Option<String>,
     /// Trades that were answered or meant to be.
     pub(crate) trades: u32,
+    /// Times the public keys were asked for.
+    pub(crate) key_fetches: u32,
     /// Renewals.
     pub(crate) renewals: u32,
     /// Requests sent back for a nonce.
@@ -51,7 +53,8 @@ pub(crate) struct Ledger {
 
 struct Shared {
     origin: String,
-    signing_key: SigningKey,
+    /// All keys, the newest last, which signs. The names are `key-1` and so on.
+    signing_keys: Mutex<Vec<SigningKey>>,
     ledger: Mutex<Ledger>,
     links: mpsc::UnboundedSender<Link>,
 }
@@ -86,8 +89,6 @@ struct Addressed<T> {
     claims: T,
 }
 
-const KEY_ID: &str = "key-1";
-
 impl ControlPlane {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -95,7 +96,7 @@ impl ControlPlane {
         let (link_sender, links) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             origin,
-            signing_key: SigningKey::from_bytes(&rand::random()),
+            signing_keys: Mutex::new(vec![SigningKey::from_bytes(&rand::random())]),
             ledger: Mutex::default(),
             links: link_sender,
         });
@@ -103,6 +104,7 @@ impl ControlPlane {
             .route("/agent/bootstrap", post(bootstrap))
             .route("/agent/token", post(renew))
             .route("/agent/link", get(open_link))
+            .route("/.well-known/jwks.json", get(jwks))
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.unwrap();
@@ -128,6 +130,12 @@ impl ControlPlane {
         self.shared.keys()
     }
 
+    /// A new key signs from now on.
+    pub(crate) fn rotate_keys(&self) {
+        let mut keys = self.shared.signing_keys.lock().unwrap();
+        keys.push(SigningKey::from_bytes(&rand::random()));
+    }
+
     /// The next link the agent opens.
     pub(crate) async fn link(&mut self) -> Link {
         soon("a link", self.links.recv()).await.unwrap()
@@ -148,19 +156,24 @@ impl ControlPlane {
 
     /// Signs a token of any kind.
     pub(crate) fn sign<T: TokenKind>(&self, claims: T, expires_at_secs: i64) -> String {
-        let header = Header::empty().with_key_id(KEY_ID).with_token_type(T::TYPE);
+        let keys = self.shared.signing_keys.lock().unwrap();
+        let header = Header::empty().with_key_id(format!("key-{}", keys.len())).with_token_type(T::TYPE);
         let mut claims =
             Claims::new(Addressed { iss: self.shared.origin.clone(), aud: T::AUDIENCE.to_owned(), claims });
         claims.issued_at = chrono::DateTime::from_timestamp(now().as_secs(), 0);
         claims.expiration = chrono::DateTime::from_timestamp(expires_at_secs, 0);
-        Ed25519.token(&header, &claims, &self.shared.signing_key).unwrap()
+        Ed25519.token(&header, &claims, keys.last().unwrap()).unwrap()
     }
 }
 
 impl Shared {
     fn keys(&self) -> Jwks {
-        let x = URL_SAFE_NO_PAD.encode(self.signing_key.verifying_key().as_bytes());
-        Jwks { keys: vec![Jwk::ed25519(x, Some(KEY_ID.into()))] }
+        let keys = self.signing_keys.lock().unwrap();
+        let public = keys.iter().enumerate().map(|(place, key)| {
+            let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+            Jwk::ed25519(x, Some(format!("key-{}", place + 1)))
+        });
+        Jwks { keys: public.rev().collect() }
     }
 
     /// The `x` of the key that signed the proof, or the answer to give instead.
@@ -269,6 +282,11 @@ async fn bootstrap(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
         return StatusCode::BAD_GATEWAY.into_response();
     }
     shared.grant(&x)
+}
+
+async fn jwks(State(shared): State<Arc<Shared>>) -> String {
+    shared.ledger.lock().unwrap().key_fetches += 1;
+    serde_json::to_string(&shared.keys()).unwrap()
 }
 
 async fn renew(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {

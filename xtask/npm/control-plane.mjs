@@ -31,8 +31,9 @@ const runtime = new Miniflare({
   cf: false,
   telemetry: { enabled: false },
   defaultPersistRoot: order.state,
-  handleStructuredLogs: ({ timestamp, level, message }) =>
-    log(`${new Date(timestamp).toISOString()} ${level} ${message}`),
+  handleStructuredLogs: ({ timestamp, level, message }) => {
+    log(`${new Date(timestamp).toISOString()} ${level} ${message}`);
+  },
   name: config.name,
   ...workerOptions,
   bindings: { ...workerOptions.bindings, ...order.vars },

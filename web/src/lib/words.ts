@@ -6,7 +6,7 @@ type AnyState = NodeState | WorkspaceState;
 
 const STATES: Record<AnyState, { word: string; tone: Tone }> = {
   requested: { word: 'Requested', tone: 'busy' },
-  placing: { word: 'Waiting for its node', tone: 'busy' },
+  placing: { word: 'Starting', tone: 'busy' },
   creating: { word: 'Creating', tone: 'busy' },
   running: { word: 'Running', tone: 'good' },
   stopped: { word: 'Stopped', tone: 'idle' },

@@ -27,14 +27,14 @@ export const redeemLink = (token: string) => request('post', '/api/auth/link', {
 export const signOut = () => request('post', '/api/auth/sign-out', {});
 export const me = () => request('get', '/api/me', {});
 
-export const sessions = () => everything((query) => request('get', '/api/sessions', { query }));
+export const sessions = async () => (await request('get', '/api/sessions', {})).items;
 export const revokeSession = (id: string) => request('delete', '/api/sessions/{id}', { path: { id } });
-export const apiTokens = () => everything((query) => request('get', '/api/tokens', { query }));
+export const apiTokens = async () => (await request('get', '/api/tokens', {})).items;
 export const createApiToken = (name: string, expires_in_secs: number) => request('post', '/api/tokens', { body: { name, expires_in_secs }, creates: true });
 export const revokeApiToken = (id: string) => request('delete', '/api/tokens/{id}', { path: { id } });
 
 export const providers = async () => (await request('get', '/api/providers', {})).items;
-export const credentials = () => everything((query) => request('get', '/api/credentials', { query }));
+export const credentials = async () => (await request('get', '/api/credentials', {})).items;
 export const createCredential = (body: CreateCredentialParams) => request('post', '/api/credentials', { body, creates: true });
 export const deleteCredential = (id: string) => request('delete', '/api/credentials/{id}', { path: { id } });
 export const validateCredential = (id: string) => request('post', '/api/credentials/{id}/validate', { path: { id } });

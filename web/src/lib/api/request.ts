@@ -21,7 +21,13 @@ export type Answer<O> = { [S in keyof Responses<O> & (200 | 201 | 202 | 204)]: B
 
 type PathParameters<O> = O extends { parameters: { path: infer T } } ? { path: T } : { path?: undefined };
 type QueryParameters<O> = O extends { parameters: { query?: infer T } } ? { query?: T } : { query?: undefined };
-type RequestBody<O> = O extends { requestBody: { content: { 'application/json': infer B } } } ? { body: B } : { body?: undefined };
+type RequestBody<O> = O extends { requestBody: { content: { 'application/json': infer B } } }
+  ? { body: B }
+  : O extends { requestBody?: undefined }
+    ? { body?: undefined }
+    : O extends { requestBody?: { content: { 'application/json': infer B } } }
+      ? { body?: B }
+      : { body?: undefined };
 /** A POST that creates something carries a key, so that a lost answer can be asked for again without creating two. */
 type Creation<O> = O extends { parameters: { header?: { 'Idempotency-Key'?: string } } } ? { creates?: boolean } : { creates?: undefined };
 export type Options<O> = PathParameters<O> & QueryParameters<O> & RequestBody<O> & Creation<O>;

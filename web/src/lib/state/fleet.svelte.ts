@@ -87,9 +87,11 @@ class Fleet {
   async #ask(): Promise<void> {
     if (this.#after === null || this.workspaces.items === null || this.nodes.items === null) {
       // Where to start is asked before the lists, so that nothing between the two answers is missed.
-      const start = await api.events();
-      await Promise.all([this.workspaces.load(), this.nodes.load()]);
-      this.#after = start.last_id;
+      try {
+        this.#after = (await api.events()).last_id;
+      } finally {
+        await Promise.all([this.workspaces.load(), this.nodes.load()]);
+      }
       return;
     }
     for (let rounds = 0; rounds < 5; rounds += 1) {

@@ -10,7 +10,7 @@ import { toCells } from './frames';
 import { askBeforeClipboardWrites } from './osc52';
 import { DARK, LIGHT } from './palette';
 import { guardQueries } from './query_guard';
-import { strictDocument } from './strict_document';
+import { strictDocument, strictly } from './strict_document';
 
 /** What a terminal tells the page. */
 export interface Listener {
@@ -62,7 +62,7 @@ export class Screen {
     this.#terminal.onData((data) => this.#data(data));
     this.#terminal.onBinary((data) => listener.typed(Uint8Array.from(data, (character) => character.charCodeAt(0))));
     this.#terminal.onTitleChange((title) => listener.titled(title));
-    this.#terminal.open(element);
+    strictly(() => this.#terminal.open(element));
     this.#useWebgl();
   }
 

@@ -13,6 +13,18 @@ export function strictDocument(): Document {
   });
 }
 
+/** Runs `build` with the page's own document strict too: a part of xterm.js does not ask the one it was given. */
+export function strictly(build: () => void): void {
+  const lax = document.createElement;
+  document.createElement = ((name: string, options?: ElementCreationOptions) =>
+    name === 'style' ? sheetElement() : lax.call(document, name, options)) as typeof document.createElement;
+  try {
+    build();
+  } finally {
+    Reflect.deleteProperty(document, 'createElement');
+  }
+}
+
 function createElement(name: string): HTMLElement {
   if (name.toLowerCase() === 'style') return sheetElement();
   const element = document.createElement(name);

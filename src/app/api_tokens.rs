@@ -9,6 +9,7 @@ use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{ApiTokenView, CreatedApiTokenView, Page};
 
 use super::caller::Caller;
+use super::idempotency::Repeatable;
 use super::revoke;
 use super::text::display_name;
 use crate::config::Config;
@@ -29,8 +30,10 @@ pub async fn create(
     config: &Config,
     caller: &Caller,
     params: CreateApiTokenParams,
+    repeatable: &Repeatable,
 ) -> Result<CreatedApiTokenView> {
     caller.session()?;
+    repeatable.refuse_repeat(p).await?;
     let name = display_name("name", &params.name)?;
     let lifetime = match params.expires_in_secs {
         None => DEFAULT_LIFETIME,
@@ -47,11 +50,12 @@ pub async fn create(
     let (secret, opaque) = mac::issue::<kind::ApiToken>(&config.keyring, id, p.bytes());
     let expires_at = now + lifetime;
     let act = caller.act("api_token.create", id, name.as_str());
-    p.batch(vec![
+    let mut batch = vec![
         identity::insert_api_token(id, caller.user.id, &name, &opaque.secret_sha256_hex(), now, expires_at),
         audit::record(&act, now),
-    ])
-    .await?;
+    ];
+    batch.extend(repeatable.statements(&id.to_string(), now));
+    p.batch(batch).await?;
     Ok(CreatedApiTokenView { token: ApiTokenView { id, name, created_at: now, expires_at }, secret })
 }
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use ringfence_protocol::ids::UserId;
 use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::routes::Endpoint;
 use ringfence_protocol::time::UnixMillis;
 
+use super::caller::Caller;
 use crate::error::{Error, Result};
 use crate::ports::{Platform, Statement};
 use crate::store::idempotency::{self, KeyRow};
@@ -28,6 +30,11 @@ pub struct Repeatable {
 }
 
 impl Repeatable {
+    /// The identity of a caller's request to an endpoint.
+    pub fn new(caller: &Caller, endpoint: &Endpoint, key: Option<String>, body_sha256: String) -> Self {
+        Self { user: caller.user.id, key, operation: endpoint.operation, body_sha256 }
+    }
+
     /// What an earlier request with this key made, as its id.
     pub async fn made_before(&self, p: &impl Platform) -> Result<Option<String>> {
         let Some(key) = &self.key else { return Ok(None) };
@@ -40,6 +47,19 @@ impl Repeatable {
             Some(_) => Err(Error::new(
                 ErrorCode::IdempotencyMismatch,
                 "This Idempotency-Key was used with another request in the last 24 hours. Nothing was changed; use a new key.",
+            )),
+        }
+    }
+
+    /// Refuses a repeat of what is answered with a secret: the first answer cannot be given again, since the secret is not kept.
+    pub async fn refuse_repeat(&self, p: &impl Platform) -> Result<()> {
+        match self.made_before(p).await? {
+            None => Ok(()),
+            Some(id) => Err(Error::new(
+                ErrorCode::Conflict,
+                format!(
+                    "A request with this Idempotency-Key made {id} already, and its secret is shown once. Nothing more was made; use a new key."
+                ),
             )),
         }
     }

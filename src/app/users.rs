@@ -8,6 +8,7 @@ use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{AuditView, Page, SignInLinkView, UserView};
 
 use super::caller::Caller;
+use super::idempotency::Repeatable;
 use super::sessions::user_view;
 use super::text::display_name;
 use super::{revoke, sign_in};
@@ -32,15 +33,25 @@ pub fn page_limit(limit: Option<u32>) -> Result<u32> {
 }
 
 /// Creates a user, in a tenant of their own. They sign in with a link made afterwards.
-pub async fn create(p: &impl Platform, caller: &Caller, params: CreateUserParams) -> Result<UserView> {
+pub async fn create(
+    p: &impl Platform,
+    caller: &Caller,
+    params: CreateUserParams,
+    repeatable: &Repeatable,
+) -> Result<UserView> {
     caller.require_admin()?;
+    if let Some(id) = repeatable.made_before(p).await? {
+        return get(p, caller, id.parse().map_err(|_| Error::internal("an idempotency row holds no user"))?).await;
+    }
     let name = display_name("name", &params.name)?;
     let role = params.role.unwrap_or(Role::Member);
     let now = p.now();
     let (id, tenant): (UserId, TenantId) = (p.id(), p.id());
     let [insert_tenant, insert_user] = identity::insert_user(id, tenant, &name, role, now);
     let act = caller.act("user.create", id, format!("{name} ({role})"));
-    match p.batch(vec![insert_tenant, insert_user, audit::record(&act, now)]).await {
+    let mut batch = vec![insert_tenant, insert_user, audit::record(&act, now)];
+    batch.extend(repeatable.statements(&id.to_string(), now));
+    match p.batch(batch).await {
         Ok(_) => {}
         Err(DbError::Constraint(_)) => {
             return Err(Error::new(
@@ -107,7 +118,15 @@ pub async fn resume(p: &impl Platform, caller: &Caller, id: UserId) -> Result<Us
 }
 
 /// Makes a one-time sign-in link for an active user.
-pub async fn sign_in_link(p: &impl Platform, config: &Config, caller: &Caller, id: UserId) -> Result<SignInLinkView> {
+pub async fn sign_in_link(
+    p: &impl Platform,
+    config: &Config,
+    caller: &Caller,
+    id: UserId,
+    repeatable: &Repeatable,
+) -> Result<SignInLinkView> {
+    caller.require_admin()?;
+    repeatable.refuse_repeat(p).await?;
     let user = get(p, caller, id).await?;
     if user.state != UserState::Active {
         return Err(Error::new(ErrorCode::Conflict, "The user is suspended. Resume them first."));
@@ -115,7 +134,9 @@ pub async fn sign_in_link(p: &impl Platform, config: &Config, caller: &Caller, i
     let now = p.now();
     let link = sign_in::new_link(&config.keyring, config.origin(), p.id(), p.bytes(), id, now);
     let act = caller.act("sign_in_link.create", link.id, id.to_string());
-    let outcomes = p.batch(vec![link.statement, audit::record(&act, now)]).await?;
+    let mut batch = vec![link.statement, audit::record(&act, now)];
+    batch.extend(repeatable.statements(&link.id.to_string(), now));
+    let outcomes = p.batch(batch).await?;
     if !changed(&outcomes, 0) {
         return Err(Error::internal("the sign-in link was not written"));
     }

@@ -28,7 +28,6 @@ use crate::ports::Entropy;
 const NODE_KEY: &str = "node_id";
 
 /// The Durable Object of one node.
-#[allow(missing_docs)] // the macro adds undocumented glue
 #[durable_object]
 pub struct NodeObject {
     pub(super) state: State,

@@ -9,9 +9,10 @@ use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::views::{AuditView, Page, SignInLinkView, UserView};
 
 use super::App;
-use super::extract::{Admin, JsonBody, PathId, QueryParams};
+use super::extract::{Admin, IdempotencyKey, JsonBody, PathId, QueryParams};
 use super::problem::Failure;
 use super::table::Table;
+use crate::app::idempotency::Repeatable;
 use crate::app::users;
 
 type Answer<T> = Result<T, Failure>;
@@ -42,9 +43,11 @@ async fn list_users(
 async fn create_user(
     State(app): State<App>,
     Admin(caller): Admin,
+    IdempotencyKey(key): IdempotencyKey,
     body: JsonBody<CreateUserParams>,
 ) -> Answer<(StatusCode, Json<UserView>)> {
-    Ok((StatusCode::CREATED, Json(users::create(&app.host, &caller, body.params).await?)))
+    let repeatable = Repeatable::new(&caller, &routes::ADMIN_USER_CREATE, key, body.sha256);
+    Ok((StatusCode::CREATED, Json(users::create(&app.host, &caller, body.params, &repeatable).await?)))
 }
 
 #[worker::send]
@@ -75,8 +78,11 @@ async fn create_sign_in_link(
     State(app): State<App>,
     Admin(caller): Admin,
     PathId(id): PathId<UserId>,
+    IdempotencyKey(key): IdempotencyKey,
 ) -> Answer<(StatusCode, Json<SignInLinkView>)> {
-    Ok((StatusCode::CREATED, Json(users::sign_in_link(&app.host, &app.config, &caller, id).await?)))
+    // The body is empty: whose link it is stands in its place.
+    let repeatable = Repeatable::new(&caller, &routes::ADMIN_USER_LINK, key, id.to_string());
+    Ok((StatusCode::CREATED, Json(users::sign_in_link(&app.host, &app.config, &caller, id, &repeatable).await?)))
 }
 
 #[worker::send]

@@ -9,7 +9,7 @@ use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateWorkspaceParams, CreateWorkspaceTokenParams, EventsParams,
     ListParams, ReplaceCredentialParams,
 };
-use ringfence_protocol::routes::{self, Endpoint, Principal};
+use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::state::NodePolicy;
 use ringfence_protocol::views::{
     ApiTokenView, CatalogView, CreatedApiTokenView, CredentialView, EventsView, MeView, NodeView, Page, ProviderView,
@@ -100,9 +100,14 @@ async fn list_tokens(State(app): State<App>, Browser(caller): Browser) -> Answer
 async fn create_token(
     State(app): State<App>,
     Browser(caller): Browser,
+    IdempotencyKey(key): IdempotencyKey,
     body: JsonBody<CreateApiTokenParams>,
 ) -> Answer<(StatusCode, Json<CreatedApiTokenView>)> {
-    Ok((StatusCode::CREATED, Json(api_tokens::create(&app.host, &app.config, &caller, body.params).await?)))
+    let repeatable = Repeatable::new(&caller, &routes::TOKEN_CREATE, key, body.sha256);
+    Ok((
+        StatusCode::CREATED,
+        Json(api_tokens::create(&app.host, &app.config, &caller, body.params, &repeatable).await?),
+    ))
 }
 
 #[worker::send]
@@ -131,7 +136,7 @@ async fn create_credential(
     IdempotencyKey(key): IdempotencyKey,
     body: JsonBody<CreateCredentialParams>,
 ) -> Answer<(StatusCode, Json<CredentialView>)> {
-    let repeatable = repeatable(&caller, &routes::CREDENTIAL_CREATE, key, body.sha256);
+    let repeatable = Repeatable::new(&caller, &routes::CREDENTIAL_CREATE, key, body.sha256);
     let view = credentials::create(&app.host, &app.config, &caller, body.params, &repeatable).await?;
     Ok((StatusCode::CREATED, Json(view)))
 }
@@ -199,7 +204,7 @@ async fn create_workspace(
     IdempotencyKey(key): IdempotencyKey,
     body: JsonBody<CreateWorkspaceParams>,
 ) -> Answer<(StatusCode, Json<WorkspaceView>)> {
-    let repeatable = repeatable(&caller, &routes::WORKSPACE_CREATE, key, body.sha256);
+    let repeatable = Repeatable::new(&caller, &routes::WORKSPACE_CREATE, key, body.sha256);
     let view = request_workspace(&app.host, &app.config, &caller, body.params, &repeatable).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
@@ -351,8 +356,4 @@ async fn list_events(
 /// The row of the audit log that goes into the batch of an act.
 fn audited(app: &App, caller: &Caller, action: &'static str, subject: impl ToString) -> Vec<Statement> {
     vec![audit::record(&caller.act(action, subject, ""), app.host.now())]
-}
-
-fn repeatable(caller: &Caller, endpoint: &Endpoint, key: Option<String>, body_sha256: String) -> Repeatable {
-    Repeatable { user: caller.user.id, key, operation: endpoint.operation, body_sha256 }
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod claim;
+mod requests;
 mod statistics;
 mod table;
 mod terminal;
@@ -66,6 +67,8 @@ async fn live(options: StackOptions) -> Result<Vec<Row>> {
     let mut rows = claim::measure(&client).await?;
     rows.extend(terminal::measure(&client, workspace.id).await?);
     rows.push(agent::measure(&client, workspace.id, &agent).await?);
+    let log = stack.log("control-plane");
     stack.stop().await?;
+    rows.extend(requests::measure(&log)?);
     Ok(rows)
 }

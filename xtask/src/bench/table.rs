@@ -13,6 +13,8 @@ pub(super) enum Unit {
     MibPerSecond,
     Milliseconds,
     Messages,
+    Statements,
+    Rows,
     Hours,
 }
 
@@ -24,6 +26,8 @@ impl Unit {
             Self::MibPerSecond => "MiB/s",
             Self::Milliseconds => "ms",
             Self::Messages => "messages",
+            Self::Statements => "statements",
+            Self::Rows => "rows",
             Self::Hours => "hours",
         }
     }
@@ -69,7 +73,7 @@ pub(super) fn render(rows: &[Row]) -> String {
         let budget = row.at_most.map_or(String::new(), |budget| format!("≤ {}", number(budget)));
         let measured = number(row.measured);
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:width$}  {measured:>10} {:<8}  {budget:<10}  {verdict}", row.what, row.unit.word());
+        let _ = writeln!(text, "{:width$}  {measured:>10} {:<10}  {budget:<10}  {verdict}", row.what, row.unit.word());
     }
     text
 }

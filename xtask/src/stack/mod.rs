@@ -237,7 +237,8 @@ impl Stack {
         }
     }
 
-    fn log(&self, name: &str) -> PathBuf {
+    /// Where a child's log is: `control-plane` or `local-cloud`.
+    pub fn log(&self, name: &str) -> PathBuf {
         self.state_dir.join("logs").join(format!("{name}.log"))
     }
 

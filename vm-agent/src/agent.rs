@@ -232,6 +232,7 @@ impl LinkTask {
         let opened = Instant::now();
         let mut was_welcome = false;
         let mut pong_by: Option<Instant> = None;
+        let mut closed = None;
         let mut ping = tokio::time::interval(Duration::from_secs(PING_INTERVAL_SECS));
         let mut measure = tokio::time::interval(facts::MEASURE_EVERY);
         for timer in [&mut ping, &mut measure] {
@@ -257,17 +258,22 @@ impl LinkTask {
                 Event::Incoming(Some(Ok(Message::Text(text)))) => {
                     was_welcome |= self.handle_text(&text).await;
                 }
-                Event::Incoming(Some(Ok(Message::Close(_))) | None) => break "closed".to_owned(),
+                Event::Incoming(Some(Ok(Message::Close(close)))) => {
+                    // Read on to the end of the stream: that sends the answer to the closing handshake.
+                    closed = close.map(|close| format!("closed with {} {}", close.code, close.reason));
+                    pong_by = Some(Instant::now() + CLOSE_WITHIN);
+                }
+                Event::Incoming(None) => break closed.unwrap_or_else(|| "closed".into()),
                 Event::Incoming(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {}
-                Event::Incoming(Some(Err(error))) => break error.to_string(),
+                Event::Incoming(Some(Err(error))) => break closed.unwrap_or_else(|| error.to_string()),
                 Event::Node(event) => self.node.handle_event(event).await,
                 Event::Ping => {
                     pong_by.get_or_insert(Instant::now() + PONG_WITHIN);
                     outbox.send(Outgoing::Ping).await;
                 }
-                Event::PongOverdue => break "no answer to a ping".to_owned(),
+                Event::PongOverdue => break closed.unwrap_or_else(|| "no answer to a ping".into()),
                 Event::Measure => self.measure(&outbox).await,
-                Event::SendingEnded(reason) => break reason,
+                Event::SendingEnded(reason) => break closed.unwrap_or(reason),
                 Event::Shutdown => {
                     self.node.shut_down().await;
                     self.node.close_link().await;

@@ -6,11 +6,10 @@ use chrono::{DateTime, Utc};
 use ed25519_dalek::VerifyingKey;
 use jwt_compact::alg::Ed25519;
 use jwt_compact::{AlgorithmExt as _, TimeOptions, UntrustedToken};
-use ringfence_protocol::claims::{Jwk, Jwks, TokenKind, WorkspaceClaims};
+use ringfence_protocol::claims::{Issued, Jwk, Jwks, TokenKind, WorkspaceClaims};
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::state::Permission;
 use ringfence_protocol::time::UnixMillis;
-use serde::Deserialize;
 
 /// How far the agent's idea of the control plane's clock may be off.
 const LEEWAY_SECS: i64 = 60;
@@ -60,14 +59,6 @@ pub struct Expected<'a> {
     pub now: UnixMillis,
 }
 
-#[derive(Deserialize)]
-struct Addressed {
-    iss: String,
-    aud: String,
-    #[serde(flatten)]
-    claims: WorkspaceClaims,
-}
-
 /// Checks a token.
 pub fn verify(token: &str, keys: &Jwks, expected: Expected<'_>) -> Result<Admission, Refusal> {
     let untrusted = UntrustedToken::new(token).map_err(|_| Refusal::NotOne)?;
@@ -82,7 +73,8 @@ pub fn verify(token: &str, keys: &Jwks, expected: Expected<'_>) -> Result<Admiss
         .find(|key| key.kid.as_deref() == Some(kid))
         .and_then(verifying_key)
         .ok_or(Refusal::UnknownKey)?;
-    let verified = Ed25519.validator::<Addressed>(&key).validate(&untrusted).map_err(|_| Refusal::Forged)?;
+    let verified =
+        Ed25519.validator::<Issued<WorkspaceClaims>>(&key).validate(&untrusted).map_err(|_| Refusal::Forged)?;
     let now = instant(expected.now).ok_or(Refusal::Expired)?;
     let time = TimeOptions::new(chrono::Duration::seconds(LEEWAY_SECS), || now);
     let claims = verified.claims();
@@ -90,10 +82,10 @@ pub fn verify(token: &str, keys: &Jwks, expected: Expected<'_>) -> Result<Admiss
     if claims.not_before.is_some() && claims.validate_maturity(&time).is_err() {
         return Err(Refusal::Expired);
     }
-    let addressed = &claims.custom;
-    let token = &addressed.claims;
-    if addressed.iss != expected.issuer
-        || addressed.aud != WorkspaceClaims::AUDIENCE
+    let issued = &claims.custom;
+    let token = &issued.claims;
+    if issued.iss != expected.issuer
+        || issued.aud != WorkspaceClaims::AUDIENCE
         || token.node != expected.node
         || token.workspace != expected.workspace
     {

@@ -1,6 +1,7 @@
 //! Terminals over the link (DESIGN.md section 8).
 
-use ringfence_protocol::ids::{GrantId, SessionId, WorkspaceId};
+use ringfence_protocol::claims::{SessionClaims, WorkspaceClaims};
+use ringfence_protocol::ids::{GrantId, JwtId, NodeId, SessionId, TenantId, UserId, WorkspaceId};
 use ringfence_protocol::link::{ChannelId, CloseReason, ControlMessage};
 use ringfence_protocol::state::Permission;
 use ringfence_protocol::terminal::{Exit, ViewerFrame};
@@ -271,7 +272,25 @@ async fn tokens_that_are_not_for_this_open_nothing() {
     let stranger = ControlPlane::start().await;
     let mut forged = good.clone();
     forged.replace_range(good.len() - 4.., if good.ends_with("AAAA") { "BBBB" } else { "AAAA" });
+    let session = SessionClaims {
+        sid: SessionId::from_entropy([1; 13]),
+        user: UserId::from_entropy([1; 13]),
+        tenant: TenantId::from_entropy([1; 13]),
+    };
+    let expired = WorkspaceClaims {
+        jti: JwtId::from_entropy([1; 13]),
+        user: UserId::from_entropy([1; 13]),
+        workspace: s.workspace,
+        node: s.control_plane.node_id,
+        permissions: vec![Permission::TerminalRead],
+        sid,
+    };
+    let other_node = WorkspaceClaims { node: NodeId::from_entropy([9; 13]), ..expired.clone() };
+    let now = vm_agent::clock::machine_now().as_secs();
     let tokens = [
+        s.control_plane.sign(session, now + 3600),
+        s.control_plane.sign(expired, now - 61),
+        s.control_plane.sign(other_node, now + 3600),
         String::new(),
         "garbage".into(),
         forged,

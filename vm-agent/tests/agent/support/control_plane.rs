@@ -16,12 +16,12 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use jwt_compact::alg::Ed25519;
 use jwt_compact::{AlgorithmExt as _, Claims, Header, UntrustedToken};
 use ringfence_protocol::SUBPROTOCOL;
-use ringfence_protocol::claims::{Jwk, Jwks, ProofClaims, TokenKind, WorkspaceClaims};
+use ringfence_protocol::claims::{Issued, Jwk, Jwks, ProofClaims, TokenKind, WorkspaceClaims};
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::link::CallbackGrant;
 use ringfence_protocol::state::Permission;
 use ringfence_protocol::time::UnixMillis;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -79,14 +79,6 @@ impl Drop for ControlPlane {
 #[derive(Clone, Deserialize)]
 struct ProofHeader {
     jwk: Jwk,
-}
-
-#[derive(Serialize)]
-struct Addressed<T> {
-    iss: String,
-    aud: String,
-    #[serde(flatten)]
-    claims: T,
 }
 
 impl ControlPlane {
@@ -158,8 +150,7 @@ impl ControlPlane {
     pub(crate) fn sign<T: TokenKind>(&self, claims: T, expires_at_secs: i64) -> String {
         let keys = self.shared.signing_keys.lock().unwrap();
         let header = Header::empty().with_key_id(format!("key-{}", keys.len())).with_token_type(T::TYPE);
-        let mut claims =
-            Claims::new(Addressed { iss: self.shared.origin.clone(), aud: T::AUDIENCE.to_owned(), claims });
+        let mut claims = Claims::new(Issued { iss: self.shared.origin.clone(), aud: T::AUDIENCE.to_owned(), claims });
         claims.issued_at = chrono::DateTime::from_timestamp(now().as_secs(), 0);
         claims.expiration = chrono::DateTime::from_timestamp(expires_at_secs, 0);
         Ed25519.token(&header, &claims, keys.last().unwrap()).unwrap()

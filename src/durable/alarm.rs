@@ -45,6 +45,7 @@ impl NodeObject {
         if let Err(error) = self.set_alarm(safety).await {
             worker::console_error!("safety alarm: {error}");
         }
+        self.faults.strike(self.state.storage(), "alarm").await;
         let (Some(node), Some(config)) = (self.node_id().await, self.config()) else { return };
         let host = self.host();
         let provisioner = provisioner::NodeProvisioner::new(&host, &config);

@@ -17,6 +17,7 @@ use worker::{
     WebSocketRequestResponsePair, durable_object,
 };
 
+use super::fault::Faults;
 use super::relay;
 use super::sockets::{self, Attached, Sockets};
 use crate::app::{agent_report, workspace_token};
@@ -33,6 +34,7 @@ pub struct NodeObject {
     pub(super) state: State,
     pub(super) env: Env,
     pub(super) sockets: Sockets,
+    pub(super) faults: Faults,
     node: OnceCell<NodeId>,
     /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
     pub(super) wanted: Cell<Option<UnixMillis>>,
@@ -44,7 +46,8 @@ impl DurableObject for NodeObject {
         if let Ok(pair) = WebSocketRequestResponsePair::new(PING, PONG) {
             state.set_websocket_auto_response(&pair);
         }
-        Self { state, env, sockets: Sockets::default(), node: OnceCell::new(), wanted: Cell::new(None) }
+        let faults = Faults::read(&env);
+        Self { state, env, faults, sockets: Sockets::default(), node: OnceCell::new(), wanted: Cell::new(None) }
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
@@ -52,6 +55,7 @@ impl DurableObject for NodeObject {
             return Response::error("no node", 400);
         };
         self.remember(node).await?;
+        self.faults.strike(self.state.storage(), "fetch").await;
         if request.method() == Method::Post {
             let call: NodeCall = request.json().await?;
             self.answer(call).await?;
@@ -65,6 +69,7 @@ impl DurableObject for NodeObject {
     }
 
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> worker::Result<()> {
+        self.faults.strike(self.state.storage(), "message").await;
         match (sockets::attached(&socket), message) {
             (Some(Attached::Agent { .. }), WebSocketIncomingMessage::Binary(frame)) => {
                 relay::to_viewer(&self.state, &self.sockets, &frame);

@@ -1,0 +1,437 @@
+//! What goes wrong between intent and effect: lost answers, refusals, crashes, DELETE at any moment. At the end there is no
+//! machine that nobody knows (I2), and everything has come to its end (I4, I7).
+
+use ringfence::app::agent_report::key_conflict;
+use ringfence::app::delete_node::delete_node;
+use ringfence::app::delete_workspace::delete_workspace;
+use ringfence::app::drive_node::drive_node;
+use ringfence::app::node_policy::set_policy;
+use ringfence::ports::Clock;
+use ringfence::provider::ErrorClass;
+use ringfence_protocol::link::AgentMessage;
+use ringfence_protocol::state::{Isolation, NodePolicy, NodeState, WorkspaceState};
+use ringfence_protocol::time::UnixMillis;
+
+use crate::support::cloud::Fault;
+use crate::support::sqlite::Death;
+use crate::support::world::{Someone, World, run};
+
+async fn delete_all(world: &World, who: &Someone) {
+    for node in world.node_ids() {
+        delete_node(&world.p, &world.settings, &who.actor, node, vec![]).await.unwrap();
+    }
+}
+
+/// Everything was deleted and has come to its end, at the provider too.
+async fn assert_nothing_left(world: &World, context: &str) {
+    world.until_quiet().await;
+    assert!(world.cloud.is_empty(), "{context}: machines left: {:?}", world.cloud.machines.borrow());
+    let left = world.p.db.texts("SELECT id || ' ' || state FROM nodes WHERE state <> 'gone'");
+    assert!(left.is_empty(), "{context}: {left:?}");
+    let workspaces =
+        world.p.db.texts("SELECT id || ' ' || state FROM workspaces WHERE state NOT IN ('gone', 'failed')");
+    assert!(workspaces.is_empty(), "{context}: {workspaces:?}");
+    assert_eq!(world.p.db.count("SELECT COUNT(*) FROM node_slots"), 0, "{context}: places are still taken");
+    world.assert_rules();
+}
+
+#[test]
+fn a_machine_whose_answer_was_lost_is_adopted_and_never_made_twice() {
+    let faults: [&[Fault]; 5] = [
+        &[Fault::LostAfter],
+        &[Fault::LostBefore],
+        // The machine exists, but is not listed yet: the second create call is refused by its name.
+        &[Fault::LostAfter, Fault::EmptyList],
+        &[Fault::LostBefore, Fault::LostBefore, Fault::LostAfter],
+        &[Fault::Refused(ErrorClass::RateLimited), Fault::Refused(ErrorClass::Transient)],
+    ];
+    for fault in faults {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            world.cloud.fail_next(fault.iter().copied());
+            let created = world.create(&who).await.unwrap();
+            world.until_running(&who, created.id).await;
+            assert_eq!(world.cloud.machines.borrow().len(), 1, "{fault:?}");
+            delete_all(&world, &who).await;
+            assert_nothing_left(&world, &format!("{fault:?}")).await;
+        });
+    }
+}
+
+#[test]
+fn a_rate_limit_is_honoured() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        world.cloud.fail_next([Fault::Refused(ErrorClass::RateLimited)]);
+        world.create(&who).await.unwrap();
+        world.alarm().await;
+        let asked_at = world.p.now();
+        world.until("it is asked again", async || world.cloud.calls.get() > 1).await;
+        assert!(world.p.now().since(asked_at).as_secs() >= 7);
+    });
+}
+
+#[test]
+fn a_refused_machine_fails_its_workspace_and_the_node_goes_once_the_lists_have_settled() {
+    for (class, word) in [
+        (ErrorClass::Capacity, "capacity"),
+        (ErrorClass::Quota, "quota"),
+        (ErrorClass::Auth, "auth"),
+        (ErrorClass::Invalid, "invalid"),
+    ] {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            world.cloud.fail_next([Fault::Refused(class)]);
+            let created = world.create(&who).await.unwrap();
+            let begin = world.p.now();
+            world.alarm().await;
+            let workspace = world.workspace(&who, created.id).await;
+            assert_eq!((workspace.state, workspace.failure.as_deref()), (WorkspaceState::Failed, Some(word)));
+            world.until_node_gone(&who, created.node.id).await;
+            assert!(world.p.now().since(begin) >= world.settings.timing.settle);
+        });
+    }
+}
+
+#[test]
+fn a_node_that_was_never_asked_for_is_gone_at_once() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        world.create(&who).await.unwrap();
+        let begin = world.p.now();
+        delete_all(&world, &who).await;
+        assert_nothing_left(&world, "never asked for").await;
+        assert_eq!(world.p.now(), begin);
+        assert_eq!(world.cloud.calls.get(), 0);
+    });
+}
+
+#[test]
+fn a_key_that_works_no_more_leaves_the_node_destroying_and_a_new_one_ends_it() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        world.cloud.fail_next([Fault::Refused(ErrorClass::Auth); 400]);
+        delete_all(&world, &who).await;
+        world.run_until_time(world.p.now() + std::time::Duration::from_secs(4 * 3600)).await;
+        let node = world.node(&who, created.node.id).await;
+        assert_eq!(node.state, NodeState::Destroying);
+        assert!(node.reason.contains("not confirmed"), "{}", node.reason);
+        let alerts =
+            world.p.db.count("SELECT COUNT(*) FROM events WHERE event_json LIKE '%could not be deleted in time%'");
+        assert!((3..=8).contains(&alerts), "{alerts} alerts in four hours");
+        world.cloud.faults.borrow_mut().clear();
+        assert_nothing_left(&world, "after the key was replaced").await;
+    });
+}
+
+#[test]
+fn lost_answers_of_deletions_end_all_the_same() {
+    for faults in [
+        vec![Fault::LostAfter],
+        vec![Fault::LostBefore],
+        vec![Fault::None, Fault::LostBefore],
+        vec![Fault::LostBefore, Fault::LostAfter, Fault::Refused(ErrorClass::RateLimited)],
+    ] {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            let created = world.create(&who).await.unwrap();
+            world.until_running(&who, created.id).await;
+            world.cloud.fail_next(faults.clone());
+            delete_all(&world, &who).await;
+            assert_nothing_left(&world, &format!("{faults:?}")).await;
+        });
+    }
+}
+
+/// Brings a node into a state in which it rests, with a workspace.
+async fn node_in(state: NodeState, world: &World, who: &Someone) {
+    let created = world.create(who).await.unwrap();
+    let node = created.node.id;
+    match state {
+        NodeState::Requested => {}
+        NodeState::Provisioning => {
+            world.cloud.fail_next([Fault::LostAfter]);
+            world.alarm().await;
+        }
+        NodeState::Booting => {
+            world.machines_boot.set(false);
+            world.alarm().await;
+        }
+        NodeState::Ready => world.until_running(who, created.id).await,
+        NodeState::Quarantined => {
+            world.until_running(who, created.id).await;
+            key_conflict(&world.p, &world.settings, node).await.unwrap();
+        }
+        NodeState::Failed => {
+            // It rests here only if the process dies in between.
+            world.until_running(who, created.id).await;
+            let sql = "UPDATE nodes SET state = 'failed', failure = 'boot_timeout', row_version = row_version + 1";
+            world.p.db.execute(sql).unwrap();
+        }
+        NodeState::Destroying | NodeState::Gone => {
+            world.until_running(who, created.id).await;
+            delete_node(&world.p, &world.settings, &who.actor, node, vec![]).await.unwrap();
+            if state == NodeState::Gone {
+                world.until_node_gone(who, node).await;
+            }
+        }
+    }
+    assert_eq!(world.node(who, node).await.state, state);
+}
+
+#[test]
+fn delete_of_a_node_works_in_every_state_and_again() {
+    for state in NodeState::ALL {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            node_in(*state, &world, &who).await;
+            delete_all(&world, &who).await;
+            delete_all(&world, &who).await;
+            assert_nothing_left(&world, state.as_str()).await;
+        });
+    }
+}
+
+#[test]
+fn delete_of_a_workspace_works_in_every_state_of_its_node_and_again() {
+    for state in NodeState::ALL {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            node_in(*state, &world, &who).await;
+            let id = world.p.db.texts("SELECT id FROM workspaces")[0].parse().unwrap();
+            for _ in 0..2 {
+                delete_workspace(&world.p, &world.settings, &who.actor, id, vec![]).await.unwrap();
+            }
+            world.until("it is gone", async || world.workspace(&who, id).await.state == WorkspaceState::Gone).await;
+            world.machines_boot.set(true);
+            assert_nothing_left(&world, state.as_str()).await;
+        });
+    }
+}
+
+#[test]
+fn delete_while_the_create_call_is_in_flight_leaves_no_machine() {
+    for yields in 0..20 {
+        for fault in [Fault::None, Fault::LostAfter, Fault::LostBefore] {
+            run(async {
+                let world = World::new();
+                let who = world.someone();
+                world.cloud.fail_next([fault]);
+                let node = world.create(&who).await.unwrap().node.id;
+                let driving = async {
+                    let driven = drive_node(&world.p, &world.settings, &&world, node).await.unwrap();
+                    world.apply(node, driven).await;
+                };
+                let deleting = async {
+                    for _ in 0..yields {
+                        tokio::task::yield_now().await;
+                    }
+                    delete_node(&world.p, &world.settings, &who.actor, node, vec![]).await.unwrap();
+                };
+                tokio::join!(driving, deleting);
+                assert_nothing_left(&world, &format!("{fault:?} after {yields} steps")).await;
+            });
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_batch_loses_no_machine_and_no_timer() {
+    for death in [Death::BeforeCommit, Death::AfterCommit] {
+        // Until the whole story is told without the database dying.
+        let reached_the_end = (1..80).any(|batches| {
+            run(async {
+                let context = format!("{death:?} at batch {batches}");
+                let world = World::seeded(u64::from(batches));
+                let who = world.someone();
+                world.die_after(batches, death);
+                let created = world.create(&who).await;
+                for _ in 0..12 {
+                    world.alarm().await;
+                }
+                if let Ok(created) = &created {
+                    let _ = delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await;
+                }
+                for _ in 0..4 {
+                    world.alarm().await;
+                }
+                let died = world.p.db.heal();
+                // Whatever was written has an alarm: nobody has to come back for it to end.
+                for node in world.p.db.texts("SELECT id FROM nodes WHERE state <> 'gone'") {
+                    let set = world.p.alarms.borrow().contains_key(&node.parse().unwrap());
+                    assert!(set, "{context}: {node} has no alarm");
+                }
+                delete_all(&world, &who).await;
+                assert_nothing_left(&world, &context).await;
+                !died
+            })
+        });
+        assert!(reached_the_end, "{death:?}: more batches than were tried");
+    }
+}
+
+#[test]
+fn fifty_claims_of_one_place_have_one_winner() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let first = world.create(&who).await.unwrap();
+        world.until_running(&who, first.id).await;
+        world.create(&who).await.unwrap();
+        let before = world.node_ids();
+        let claims = (0..50).map(|_| world.create(&who));
+        let made = join_all(claims).await;
+        let on_the_first = made.iter().filter(|made| made.as_ref().unwrap().node.id == first.node.id).count();
+        assert_eq!(on_the_first, 1);
+        assert_eq!(world.node_ids().len(), before.len() + 49);
+        world.assert_rules();
+    });
+}
+
+#[test]
+fn two_users_never_share_a_node_in_any_interleaving() {
+    for seed in 0..8 {
+        run(async {
+            let world = World::seeded(seed);
+            let users = [world.someone(), world.someone()];
+            for round in 0..5 {
+                let creations = (0..10).map(|number| world.create(&users[(number + round) % 2]));
+                for created in join_all(creations).await {
+                    created.unwrap();
+                }
+                for _ in 0..20 {
+                    world.alarm().await;
+                }
+                world.assert_rules();
+            }
+            assert_eq!(world.p.db.count("SELECT COUNT(*) FROM workspaces"), 50);
+        });
+    }
+}
+
+#[test]
+fn the_schema_itself_refuses_to_mix_users() {
+    run(async {
+        let world = World::new();
+        let (one, other) = (world.someone(), world.someone());
+        let (mine, theirs) = (world.create(&one).await.unwrap(), world.create(&other).await.unwrap());
+        for sql in [
+            format!("UPDATE nodes SET user_id = '{}' WHERE id = '{}'", other.actor.user_id, mine.node.id),
+            format!("UPDATE workspaces SET node_id = '{}' WHERE id = '{}'", theirs.node.id, mine.id),
+            format!(
+                "INSERT INTO node_slots VALUES ('{}', 1, '{}', '{}', 0)",
+                mine.node.id, other.actor.user_id, theirs.id
+            ),
+            format!("UPDATE node_slots SET node_id = '{}' WHERE workspace_id = '{}'", theirs.node.id, mine.id),
+            "INSERT INTO node_slots SELECT node_id, slot, user_id, 'x', 0 FROM node_slots WHERE slot = 0".into(),
+        ] {
+            assert!(world.p.db.execute(&sql).is_err(), "{sql}");
+        }
+    });
+}
+
+#[test]
+fn a_quarantined_nodes_agent_is_refused_and_its_node_ends() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        key_conflict(&world.p, &world.settings, created.node.id).await.unwrap();
+        assert_eq!(world.workspace(&who, created.id).await.state, WorkspaceState::Failed);
+        assert!(world.links.borrow().contains_key(&created.node.id));
+        world.say(created.node.id, AgentMessage::Ready).await;
+        assert!(!world.links.borrow().contains_key(&created.node.id), "its old epoch is refused");
+        let node = world.node(&who, created.node.id).await;
+        assert_eq!((node.state, node.failure.as_deref()), (NodeState::Quarantined, Some("key_conflict")));
+        assert_nothing_left(&world, "quarantined").await;
+    });
+}
+
+#[test]
+fn a_cordoned_node_gets_no_workspace_and_a_drained_one_ends_with_its_last() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        let node = created.node.id;
+        world.until_running(&who, created.id).await;
+        set_policy(&world.p, &world.settings, &who.actor, node, NodePolicy::Cordoned, vec![]).await.unwrap();
+        assert_ne!(world.create(&who).await.unwrap().node.id, node);
+        set_policy(&world.p, &world.settings, &who.actor, node, NodePolicy::Schedulable, vec![]).await.unwrap();
+        let second = world.create(&who).await.unwrap();
+        assert_eq!(second.node.id, node);
+        set_policy(&world.p, &world.settings, &who.actor, node, NodePolicy::Draining, vec![]).await.unwrap();
+        for id in [created.id, second.id] {
+            assert_eq!(world.node(&who, node).await.state, NodeState::Ready);
+            delete_workspace(&world.p, &world.settings, &who.actor, id, vec![]).await.unwrap();
+        }
+        world.until_node_gone(&who, node).await;
+        assert_eq!(world.node(&who, node).await.failure.as_deref(), Some("drained"));
+    });
+}
+
+#[test]
+fn an_idle_node_writes_next_to_nothing_in_a_day() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let (rows, drives) = (world.p.db.rows_written.get(), world.drives.get());
+        world.run_until_time(UnixMillis::new(world.p.now().get() + 24 * 3_600_000)).await;
+        assert_eq!(world.p.db.rows_written.get() - rows, 0);
+        assert!(world.drives.get() - drives <= 2);
+        assert_eq!(world.workspace(&who, created.id).await.state, WorkspaceState::Running);
+    });
+}
+
+#[test]
+fn a_request_and_an_alarm_stay_within_the_budget_of_statements() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let count = || world.p.db.statements.get();
+        let before = count();
+        let created = world.create(&who).await.unwrap();
+        assert!(count() - before <= 10, "create: {} statements", count() - before);
+        let mut most = 0;
+        while world.workspace(&who, created.id).await.state != WorkspaceState::Running {
+            let before = count();
+            world.alarm().await;
+            most = most.max(count() - before);
+        }
+        assert!(most <= 50, "an alarm with its agent's reports: {most} statements");
+        let before = count();
+        delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap();
+        assert!(count() - before <= 10, "delete: {} statements", count() - before);
+    });
+}
+
+/// Polls all of them by turns.
+async fn join_all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, slot) in waiting.iter_mut().zip(&mut done) {
+            if slot.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                *slot = Some(value);
+            }
+        }
+        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}

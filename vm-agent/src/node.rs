@@ -7,9 +7,10 @@ mod operations;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use ringfence_protocol::PROTOCOL_VERSION;
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
-use ringfence_protocol::link::{AgentMessage, ChannelId, ControlMessage, Hello};
+use ringfence_protocol::link::{AgentMessage, ChannelId, CloseReason, ControlMessage, Hello};
 use tokio::sync::{mpsc, watch};
 
 use crate::boot::BootLog;
@@ -196,13 +197,19 @@ impl Node {
 
     /// Ends everything that runs, because the agent does. What was asked stays asked.
     pub async fn shut_down(&mut self) {
-        let ids = self.table.ids();
+        let reason = CloseReason::WorkspaceEnded;
+        for terminal in self.terminals.values() {
+            terminal.handle.tell(terminal::Command::End(reason)).await;
+        }
         for (_, terminal) in self.terminals.drain() {
-            let reason = ringfence_protocol::link::CloseReason::WorkspaceEnded;
             terminal.handle.end(reason).await;
         }
-        for id in ids {
-            if let Err(error) = self.engine.stop(id).await {
+        let stops = self.table.ids_to_work_on().into_iter().map(|id| {
+            let engine = &self.engine;
+            async move { (id, engine.stop(id).await) }
+        });
+        for (id, stopped) in join_all(stops).await {
+            if let Err(error) = stopped {
                 tracing::warn!(workspace.id = %id, %error, "not stopped");
             }
         }

@@ -16,6 +16,8 @@ const RETRY_FLOOR: Duration = Duration::from_secs(1);
 const RETRY_CEILING: Duration = Duration::from_secs(300);
 /// Renewals are spread over this share of the remaining time, so that nodes made together do not ask together.
 const JITTER: f64 = 0.1;
+/// A token is never renewed sooner than this after it came, whatever it says of its life.
+const AT_MOST_EVERY: Duration = Duration::from_millis(500);
 
 /// Keeps the grant fresh. Never returns.
 pub async fn keep_fresh(
@@ -31,7 +33,7 @@ pub async fn keep_fresh(
         };
         let wait = renew_at.saturating_duration_since(Instant::now());
         let early = wait.mul_f64(JITTER * rand::random::<f64>());
-        tokio::time::sleep(wait.saturating_sub(early)).await;
+        tokio::time::sleep(wait.saturating_sub(early).max(AT_MOST_EVERY)).await;
         match control_plane.renew(&token).await {
             Ok(answer) => {
                 if let Err(error) = grant::store(&path, &answer) {

@@ -71,16 +71,19 @@ impl Node {
             offset: attach.offset,
         };
         let key = (open.workspace_id, attach.terminal.clone());
-        if !self.terminals.contains_key(&key) {
-            let terminal = self.start_terminal(&key, &spec, attachment.cells)?;
-            self.terminals.insert(key.clone(), terminal);
-        }
-        if let Some(terminal) = self.terminals.get(&key) {
-            let commands = terminal.handle.commands();
-            let _ = commands.send(Command::Attach(attachment, outbox)).await;
-            let channel = Channel { terminal: commands, sid: admission.sid };
-            self.channels.insert(open.channel, channel);
-        }
+        let terminal = match self.terminals.get(&key).filter(|terminal| !terminal.handle.is_over()) {
+            Some(terminal) => terminal.handle.commands(),
+            None => {
+                let terminal = self.start_terminal(&key, &spec, attachment.cells)?;
+                let commands = terminal.handle.commands();
+                self.terminals.insert(key, terminal);
+                commands
+            }
+        };
+        // It ended in this very moment: the viewer may try again.
+        let attached = terminal.send(Command::Attach(attachment, outbox)).await;
+        attached.map_err(|_| CloseReason::Exited)?;
+        self.channels.insert(open.channel, Channel { terminal, sid: admission.sid });
         Ok(())
     }
 

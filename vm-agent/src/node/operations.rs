@@ -6,6 +6,7 @@ use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{AgentMessage, CloseReason, WorkspacePhase, WorkspaceSpec};
 
 use super::{Node, RunningTerminal};
+use crate::terminal::Command;
 use crate::workspaces::table::{Answer, Wanted};
 use crate::workspaces::{Engine, EngineError};
 
@@ -28,17 +29,11 @@ impl Node {
 
     /// After a start of the agent: ends what an earlier one left running, and makes everything so again.
     pub async fn resume(&mut self) {
-        for workspace_id in self.table.ids() {
+        for workspace_id in self.table.ids_to_work_on() {
             if let Err(error) = self.engine.stop(workspace_id).await {
                 tracing::warn!(workspace.id = %workspace_id, %error, "processes of an earlier start remain");
             }
-            let is_done = self
-                .table
-                .get(workspace_id)
-                .is_some_and(|entry| entry.wanted == Wanted::Removed && entry.phase == WorkspacePhase::Absent);
-            if !is_done {
-                self.operate(workspace_id);
-            }
+            self.operate(workspace_id);
         }
     }
 
@@ -69,7 +64,12 @@ impl Node {
         let spec_generation = entry.spec_generation;
         let wanted = entry.wanted.clone();
         let is_to_run = matches!(&wanted, Wanted::Spec(spec) if spec.running);
-        let terminals = if is_to_run { Vec::new() } else { self.take_terminals(workspace_id) };
+        let mut terminals = Vec::new();
+        if !is_to_run {
+            terminals = self.take_terminals(workspace_id);
+            // From now on nobody gets in, not even if something newer wants it to run before this is done.
+            self.table.set_phase(workspace_id, WorkspacePhase::Stopped, None);
+        }
         self.busy.insert(workspace_id, spec_generation);
         let engine = Arc::clone(&self.engine);
         let done = self.done_sender.clone();
@@ -126,6 +126,9 @@ async fn perform(
     wanted: Wanted,
     terminals: Vec<RunningTerminal>,
 ) -> Result<WorkspacePhase, EngineError> {
+    for terminal in &terminals {
+        terminal.handle.tell(Command::End(CloseReason::WorkspaceEnded)).await;
+    }
     for terminal in terminals {
         terminal.handle.end(CloseReason::WorkspaceEnded).await;
     }

@@ -86,6 +86,11 @@ impl Handle {
         self.commands.clone()
     }
 
+    /// Whether the terminal takes no commands any more.
+    pub fn is_over(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     /// Ends the terminal and waits until it has.
     pub async fn end(self, reason: CloseReason) {
         self.tell(Command::End(reason)).await;
@@ -218,6 +223,21 @@ impl Terminal {
             self.apply_size();
         }
         self.say_ended();
+        self.turn_away_latecomers().await;
+    }
+
+    /// Viewers who came in the very last moment are told, like all others, that it is over.
+    async fn turn_away_latecomers(&mut self) {
+        self.commands.close();
+        let reason = match self.phase {
+            Phase::Ending { .. } => CloseReason::WorkspaceEnded,
+            Phase::Running | Phase::Draining { .. } | Phase::Over => CloseReason::Exited,
+        };
+        while let Some(command) = self.commands.recv().await {
+            if let Command::Attach(Attachment { channel, .. }, outbox) = command {
+                outbox.send(Outgoing::Message(AgentMessage::ChannelClosed { channel, reason })).await;
+            }
+        }
     }
 
     fn obey(&mut self, command: Command, now: Instant) {

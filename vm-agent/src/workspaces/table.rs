@@ -38,6 +38,13 @@ pub struct Entry {
     changed: u64,
 }
 
+impl Entry {
+    /// Whether it is only remembered that the workspace was removed.
+    fn is_tombstone(&self) -> bool {
+        self.wanted == Wanted::Removed && self.phase == WorkspacePhase::Absent
+    }
+}
+
 /// Whether a command was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -115,10 +122,9 @@ impl Table {
     }
 
     fn bury_oldest(&mut self) {
-        let is_tombstone = |entry: &Entry| entry.wanted == Wanted::Removed && entry.phase == WorkspacePhase::Absent;
         let tombstones = self.stored.workspaces.iter();
         let mut tombstones: Vec<_> =
-            tombstones.filter(|(_, entry)| is_tombstone(entry)).map(|(id, entry)| (entry.changed, *id)).collect();
+            tombstones.filter(|(_, entry)| entry.is_tombstone()).map(|(id, entry)| (entry.changed, *id)).collect();
         tombstones.sort_unstable();
         let surplus = tombstones.len().saturating_sub(MAX_TOMBSTONES);
         for (_, id) in tombstones.into_iter().take(surplus) {
@@ -137,6 +143,12 @@ impl Table {
     /// What is known of a workspace.
     pub fn get(&self, workspace_id: WorkspaceId) -> Option<&Entry> {
         self.stored.workspaces.get(&workspace_id)
+    }
+
+    /// Every workspace of which there is, or should be, something on the machine.
+    pub fn ids_to_work_on(&self) -> Vec<WorkspaceId> {
+        let workspaces = self.stored.workspaces.iter();
+        workspaces.filter(|(_, entry)| !entry.is_tombstone()).map(|(id, _)| *id).collect()
     }
 
     /// Every workspace that is known, removed ones too.

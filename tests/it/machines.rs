@@ -1,0 +1,373 @@
+//! The machines of nodes and workspaces, by themselves: total, with an exit from every state (I4, I8), whatever the order of
+//! events (I9).
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use ringfence::domain::lifecycle::{FailureCode, Moment, Timing};
+use ringfence::domain::node::{
+    self, Call, CallError, Deletion, Destroy, Effect, Event, Instance, InstanceId, Node, Provision,
+};
+use ringfence::domain::workspace::{self, Outlook, Report, Workspace};
+use ringfence_protocol::link::WorkspacePhase;
+use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
+use ringfence_protocol::time::UnixMillis;
+
+const START: UnixMillis = UnixMillis::from_secs(1_800_000_000);
+
+fn instance(id: &str) -> Instance {
+    Instance { id: InstanceId(id.into()), ipv4: None, ipv6: None }
+}
+
+fn moment(timing: &Timing, secs: u64) -> Moment<'_> {
+    Moment { now: START + Duration::from_secs(secs), jitter: 0, timing }
+}
+
+fn node_states() -> Vec<node::State> {
+    let code = FailureCode::Deleted;
+    let destroying = |next, overdue| node::State::Destroying { code, next, overdue };
+    vec![
+        node::State::Requested,
+        node::State::Provisioning { next: Provision::Create },
+        node::State::Provisioning { next: Provision::Find },
+        node::State::Booting,
+        node::State::Ready { warm_since: None },
+        node::State::Ready { warm_since: Some(START) },
+        node::State::Failed { code },
+        node::State::Quarantined { code },
+        destroying(Destroy::Find, 0),
+        destroying(Destroy::Delete, 3),
+        destroying(Destroy::Confirm, u32::MAX),
+        node::State::Gone { code },
+    ]
+}
+
+fn call_errors() -> Vec<CallError> {
+    vec![
+        CallError::Capacity,
+        CallError::Quota,
+        CallError::Auth,
+        CallError::RateLimited { retry_after_ms: None },
+        CallError::RateLimited { retry_after_ms: Some(u64::MAX) },
+        CallError::Invalid,
+        CallError::NameTaken,
+        CallError::Transient,
+        CallError::Unknown,
+    ]
+}
+
+fn node_events() -> Vec<Event> {
+    let mut events = vec![
+        Event::Tick,
+        Event::CreateAnswered(Ok(instance("1"))),
+        Event::FindAnswered(Ok(vec![])),
+        Event::FindAnswered(Ok(vec![instance("1")])),
+        Event::FindAnswered(Ok(vec![instance("1"), instance("2")])),
+        Event::GetAnswered(Ok(None)),
+        Event::GetAnswered(Ok(Some(instance("1")))),
+        Event::DeleteAnswered(InstanceId("1".into()), Ok(Deletion::Accepted)),
+        Event::DeleteAnswered(InstanceId("1".into()), Ok(Deletion::NotFound)),
+        Event::DeleteAnswered(InstanceId("2".into()), Ok(Deletion::NotFound)),
+        Event::AgentReady,
+        Event::KeyConflict,
+        Event::DeleteRequested,
+    ];
+    events.extend(NodePolicy::ALL.iter().map(|policy| Event::PolicyRequested(*policy)));
+    for error in call_errors() {
+        events.push(Event::CreateAnswered(Err(error)));
+        events.push(Event::FindAnswered(Err(error)));
+        events.push(Event::GetAnswered(Err(error)));
+        events.push(Event::DeleteAnswered(InstanceId("1".into()), Err(error)));
+    }
+    events
+}
+
+/// Where an event may lead, by the diagram.
+fn allowed(from: NodeState, to: NodeState) -> bool {
+    use NodeState::{Booting, Destroying, Failed, Gone, Provisioning, Quarantined, Ready, Requested};
+    from == to
+        || match from {
+            Requested => matches!(to, Provisioning | Failed | Destroying),
+            Provisioning => matches!(to, Booting | Failed | Quarantined | Destroying),
+            Booting => matches!(to, Ready | Failed | Quarantined | Destroying),
+            Ready => matches!(to, Quarantined | Destroying),
+            Failed | Quarantined => to == Destroying,
+            Destroying => to == Gone,
+            Gone => false,
+        }
+}
+
+fn check_step(before: &Node, event: &Event, after: &Node, effects: &[Effect]) {
+    let context = format!("{:?} × {event:?} → {:?}", before.state, after.state);
+    assert!(allowed(before.word(), after.word()), "{context}");
+    assert_eq!(after.deadline.is_none(), after.word() == NodeState::Gone, "{context}: every state but the last ends");
+    assert!(after.hard_deadline == before.hard_deadline, "{context}: nobody bumps the hard deadline");
+    assert!(after.agent_epoch >= before.agent_epoch, "{context}");
+    let calls = effects.iter().any(|effect| matches!(effect, Effect::Call(_)));
+    let asks = matches!(event, Event::Tick | Event::CreateAnswered(_) | Event::FindAnswered(_));
+    assert!(!calls || asks, "{context}: people and agents never make the provider be called");
+    if effects.contains(&Effect::Call(Call::Create)) {
+        assert_eq!(
+            after.state,
+            node::State::Provisioning { next: Provision::Find },
+            "{context}: look before asking again"
+        );
+        assert!(after.instance.is_none() && after.create_attempts == before.create_attempts + 1, "{context}");
+    }
+    if before.word() != NodeState::Gone && after.word() == NodeState::Gone {
+        let confirmed =
+            matches!(event, Event::GetAnswered(Ok(None)) | Event::DeleteAnswered(_, Ok(Deletion::NotFound)));
+        let settled = matches!(event, Event::FindAnswered(Ok(found)) if found.is_empty()) && before.instance.is_none();
+        let never_asked = before.create_attempts == 0 && before.instance.is_none();
+        assert!(confirmed || settled || never_asked, "{context}: gone without proof");
+    }
+    if matches!(after.word(), NodeState::Quarantined) && before.word() != NodeState::Quarantined {
+        assert!(after.agent_epoch > before.agent_epoch && effects.contains(&Effect::CloseSockets), "{context}");
+    }
+}
+
+#[test]
+fn every_event_in_every_state_of_a_node_follows_the_diagram() {
+    let timing = Timing::default();
+    let mut pairs = 0;
+    for state in node_states() {
+        for (known, attempts, places, isolation) in [
+            (None, 0, 1, Isolation::User),
+            (None, 1, 0, Isolation::Ephemeral),
+            (Some(instance("1")), 1, 0, Isolation::User),
+            (Some(instance("1")), u32::MAX - 1, 3, Isolation::Dedicated),
+        ] {
+            for secs in [0, 61, 700, 100_000_000] {
+                for event in node_events() {
+                    let mut before = Node::requested(isolation, &moment(&timing, 0));
+                    before.state = state;
+                    before.instance = known.clone();
+                    before.create_attempts = attempts;
+                    before.last_create_at = (attempts > 0).then_some(START);
+                    before.places_taken = places;
+                    before.failures = u32::MAX;
+                    if matches!(state, node::State::Gone { .. }) {
+                        before.deadline = None;
+                    }
+                    let mut after = before.clone();
+                    match after.handle(event.clone(), &moment(&timing, secs)) {
+                        Ok(effects) => {
+                            let creating = matches!(state, node::State::Provisioning { .. } | node::State::Requested);
+                            // A machine is known from the moment there is one: the machine never gets into these pairs.
+                            if !(creating && known.is_some()) {
+                                check_step(&before, &event, &after, &effects);
+                            }
+                        }
+                        Err(_) => assert_eq!(before, after, "a denied event changes nothing"),
+                    }
+                    pairs += 1;
+                }
+            }
+        }
+    }
+    assert!(pairs > 5000);
+}
+
+#[test]
+fn delete_is_accepted_in_every_state_of_a_node() {
+    let timing = Timing::default();
+    for state in node_states() {
+        let mut node = Node::requested(Isolation::User, &moment(&timing, 0));
+        node.state = state;
+        node.handle(Event::DeleteRequested, &moment(&timing, 1)).unwrap();
+        assert!(matches!(node.word(), NodeState::Destroying | NodeState::Gone));
+        let before = node.clone();
+        assert!(node.handle(Event::DeleteRequested, &moment(&timing, 2)).unwrap().is_empty());
+        assert_eq!(node, before, "a repeat changes nothing");
+    }
+}
+
+fn workspace_states() -> Vec<workspace::State> {
+    use workspace::State::{Creating, Deleting, Failed, Gone, Placing, Requested, Running, Stopped};
+    vec![Requested, Placing, Creating, Running, Stopped, Deleting, Gone, Failed { code: FailureCode::AgentFailed }]
+}
+
+fn workspace_events() -> Vec<workspace::Event> {
+    let phases = [WorkspacePhase::Running, WorkspacePhase::Stopped, WorkspacePhase::Absent, WorkspacePhase::Failed];
+    let mut events = vec![
+        workspace::Event::Inventory(None),
+        workspace::Event::StopRequested,
+        workspace::Event::StartRequested,
+        workspace::Event::DeleteRequested,
+    ];
+    for outlook in [Outlook::Pending, Outlook::Ready, Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
+        events.push(workspace::Event::Tick(outlook));
+    }
+    for phase in phases {
+        for spec_generation in [i64::MIN, 0, 1, 2, i64::MAX] {
+            let report = Report { phase, spec_generation };
+            events.push(workspace::Event::Inventory(Some(report)));
+            events.push(workspace::Event::Reported(report));
+        }
+    }
+    events
+}
+
+fn check_workspace(before: &Workspace, event: workspace::Event, after: &Workspace) {
+    use workspace::State::{Creating, Deleting, Failed, Gone, Placing, Requested, Running, Stopped};
+    let context = format!("{before:?} × {event:?} → {after:?}");
+    if before.state != after.state {
+        let follows = match before.state {
+            Requested => matches!(after.state, Placing | Creating | Failed { .. } | Gone),
+            Placing => matches!(after.state, Creating | Failed { .. } | Gone),
+            Creating => matches!(after.state, Running | Stopped | Deleting | Failed { .. }),
+            Running => matches!(after.state, Stopped | Deleting | Failed { .. }),
+            Stopped => matches!(after.state, Running | Deleting | Failed { .. }),
+            Deleting => after.state == Gone,
+            Failed { .. } => matches!(after.state, Deleting | Gone),
+            Gone => false,
+        };
+        assert!(follows, "{context}");
+    }
+    match after.state {
+        Requested | Placing | Creating | Deleting => assert!(after.deadline.is_some(), "{context}"),
+        // Bounded by the node's own deadline, and by a deadline of their own while the agent owes an answer.
+        Running => assert!(after.running || after.deadline.is_some(), "{context}"),
+        Stopped => assert!(!after.running || after.deadline.is_some(), "{context}"),
+        Failed { .. } => assert!(!after.holds_place || after.deadline.is_some(), "{context}"),
+        Gone => assert!(!after.holds_place && after.deadline.is_none(), "{context}"),
+    }
+    assert!(after.spec_generation >= before.spec_generation, "{context}");
+}
+
+fn at_rest(state: workspace::State) -> Workspace {
+    let gone = state == workspace::State::Gone;
+    let lasting = matches!(state, workspace::State::Running | workspace::State::Stopped);
+    Workspace {
+        state,
+        state_since: START,
+        deadline: (!gone && !lasting).then_some(START + Duration::from_secs(60)),
+        running: state != workspace::State::Stopped,
+        spec_generation: 1,
+        holds_place: !gone,
+    }
+}
+
+#[test]
+fn every_event_in_every_state_of_a_workspace_follows_the_diagram() {
+    let timing = Timing::default();
+    for state in workspace_states() {
+        for secs in [0, 61, 100_000] {
+            for event in workspace_events() {
+                let before = at_rest(state);
+                let mut after = before.clone();
+                match after.handle(event, &moment(&timing, secs)) {
+                    Ok(_) => check_workspace(&before, event, &after),
+                    Err(_) => assert_eq!(before, after, "a denied event changes nothing"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn delete_is_accepted_in_every_state_of_a_workspace() {
+    let timing = Timing::default();
+    for state in workspace_states() {
+        let mut workspace = at_rest(state);
+        workspace.handle(workspace::Event::DeleteRequested, &moment(&timing, 1)).unwrap();
+        assert!(matches!(workspace.state, workspace::State::Deleting | workspace::State::Gone));
+        workspace.handle(workspace::Event::Tick(Outlook::Ready), &moment(&timing, 1_000)).unwrap();
+        assert_eq!(workspace.state, workspace::State::Gone, "the agent need not answer");
+    }
+}
+
+#[test]
+fn pauses_double_are_spread_and_end_at_the_longest() {
+    let timing = Timing::default();
+    let longest = Duration::from_secs(60);
+    for jitter in [0, 1, 500, 999, u32::MAX] {
+        for failures in [0, 1, 3, 10, u32::MAX] {
+            let at = Moment { now: START, jitter, timing: &timing };
+            let pause = at.backoff(failures, longest).since(START);
+            let full = Duration::from_secs(1).saturating_mul(1 << failures.min(20)).min(longest);
+            assert!(pause <= full && pause >= full / 2, "{failures} failures, {jitter}: {pause:?}");
+        }
+    }
+}
+
+#[test]
+fn every_failure_has_a_word_that_is_read_back() {
+    for code in FailureCode::ALL {
+        assert_eq!(FailureCode::parse(code.as_str()), Some(*code));
+        assert!(code.sentence().ends_with('.'));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever happens in whatever order, each step follows the diagram; and once it is to go, a provider that answers
+    /// brings it to its end in few steps, with every machine deleted that it has ever learnt of.
+    #[test]
+    fn a_node_always_gets_to_its_end(
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 0_u64..2_000), 0..40),
+        exists in any::<bool>(),
+        isolation in prop::sample::select(Isolation::ALL),
+    ) {
+        let timing = Timing::default();
+        let events = node_events();
+        let mut node = Node::requested(isolation, &moment(&timing, 0));
+        let mut secs = 0;
+        for (pick, pause) in picks {
+            secs += pause;
+            let (before, event) = (node.clone(), pick.get(&events).clone());
+            match node.handle(event.clone(), &moment(&timing, secs)) {
+                Ok(effects) => check_step(&before, &event, &node, &effects),
+                Err(_) => prop_assert_eq!(&before, &node),
+            }
+        }
+        node.handle(Event::DeleteRequested, &moment(&timing, secs)).unwrap();
+        // A cloud that answers: the node's machine exists, or it does not.
+        let mut machine = exists.then(|| node.instance.clone().unwrap_or_else(|| instance("1")));
+        let mut now = START + Duration::from_secs(secs);
+        for _ in 0..40 {
+            let Some(wake) = node.poll_timeout() else { break };
+            now = now.max(wake);
+            let at = Moment { now, jitter: 7, timing: &timing };
+            for effect in node.handle(Event::Tick, &at).unwrap() {
+                let Effect::Call(call) = effect else { continue };
+                let answer = match call {
+                    Call::Create => unreachable!("nothing is made for a node that is to go"),
+                    Call::Find => Event::FindAnswered(Ok(machine.iter().cloned().collect())),
+                    Call::Get(id) => Event::GetAnswered(Ok(machine.clone().filter(|machine| machine.id == id))),
+                    Call::Delete(id) => {
+                        let there = machine.take_if(|machine| machine.id == id).is_some();
+                        let answer = if there { Deletion::Accepted } else { Deletion::NotFound };
+                        Event::DeleteAnswered(id, Ok(answer))
+                    }
+                };
+                let _ = node.handle(answer, &at);
+            }
+        }
+        prop_assert_eq!(node.word(), NodeState::Gone);
+        prop_assert!(node.create_attempts == 0 || machine.is_none() || node.instance.is_none_or(|known| Some(known) != machine));
+    }
+
+    /// The same for a workspace: whatever happens, each step follows the diagram, and after a DELETE its deadline ends it.
+    #[test]
+    fn a_workspace_always_gets_to_its_end(
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 0_u64..300), 0..60),
+    ) {
+        let timing = Timing::default();
+        let events = workspace_events();
+        let mut workspace = Workspace::requested(&moment(&timing, 0));
+        let mut secs = 0;
+        for (pick, pause) in picks {
+            secs += pause;
+            let (before, event) = (workspace.clone(), *pick.get(&events));
+            match workspace.handle(event, &moment(&timing, secs)) {
+                Ok(_) => check_workspace(&before, event, &workspace),
+                Err(_) => prop_assert_eq!(&before, &workspace),
+            }
+        }
+        workspace.handle(workspace::Event::DeleteRequested, &moment(&timing, secs)).unwrap();
+        workspace.handle(workspace::Event::Tick(Outlook::Ready), &moment(&timing, secs + 10_000)).unwrap();
+        prop_assert_eq!(workspace.state, workspace::State::Gone);
+    }
+}

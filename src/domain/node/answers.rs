@@ -118,6 +118,12 @@ impl Node {
                 self.retry_later(None, at);
                 Ok(vec![notice("The provider has no machine of this node: asking for it again.")])
             }
+            // A list may be behind: only the machine's own 404 is proof once we know it.
+            State::Destroying { code, next: Destroy::Find, overdue } if self.instance.is_some() => {
+                self.state = State::Destroying { code, next: Destroy::Delete, overdue };
+                self.next_attempt_at = Some(at.now);
+                Ok(Vec::new())
+            }
             State::Destroying { code, next: Destroy::Find, .. } => {
                 let settled = self.last_create_at.unwrap_or_default() + at.timing.settle;
                 if at.now >= settled {

@@ -80,6 +80,16 @@ impl SqliteDb {
         self.connection.borrow().prepare(sql).map(|_| ()).map_err(|error| error.to_string())
     }
 
+    /// How SQLite would run it, one step a line, without its checks of foreign keys.
+    pub fn plan(&self, sql: &str) -> Vec<String> {
+        let connection = self.connection.borrow();
+        connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let nulls = vec![rusqlite::types::Value::Null; statement.parameter_count()];
+        let steps = statement.query_map(params_from_iter(nulls), |row| row.get(3)).unwrap();
+        steps.map(Result::unwrap).collect()
+    }
+
     fn run(&self, statements: &[Statement], death: Option<Death>) -> Result<Vec<Outcome>, DbError> {
         let mut connection = self.connection.borrow_mut();
         let transaction = connection.transaction().unwrap();

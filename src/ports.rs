@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use ringfence_protocol::ids::{GrantId, ID_ENTROPY_BYTES, Id, Kind, NodeId, WorkspaceId};
+use ringfence_protocol::state::ProviderKind;
 use ringfence_protocol::time::UnixMillis;
 use serde::de::DeserializeOwned;
 
@@ -51,6 +52,14 @@ pub trait Db {
 pub trait Nodes {
     /// Makes the node's object run its alarm at `at` at the latest. Never moves an alarm later.
     fn wake(&self, node: NodeId, at: UnixMillis) -> impl Future<Output = Result<(), Unreachable>>;
+    /// Reaches the object of a node that does not exist yet for the first time: it wakes at `at`, and lives near the region.
+    fn found(
+        &self,
+        node: NodeId,
+        provider: ProviderKind,
+        region: &str,
+        at: UnixMillis,
+    ) -> impl Future<Output = Result<(), Unreachable>>;
     /// Closes what was opened with the grants on this node, and tells its agent.
     fn revoke(&self, node: NodeId, grants: &[GrantId]) -> impl Future<Output = Result<(), Unreachable>>;
     /// Closes the viewers of a workspace on this node.

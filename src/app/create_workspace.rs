@@ -7,7 +7,7 @@ use ringfence_protocol::state::{Isolation, ProviderKind};
 use ringfence_protocol::views::{EventKind, WorkspaceView};
 
 use super::actor::Actor;
-use super::intent::armed;
+use super::intent::{armed, founded};
 use super::order::{Order, choose_order, workspace_name};
 use super::read;
 use super::settings::Settings;
@@ -141,7 +141,8 @@ async fn provision(
     extra: Vec<Statement>,
 ) -> Result<()> {
     let id: NodeId = p.id();
-    armed(p, id, async {
+    let place = (wish.provider, wish.region.as_str());
+    founded(p, id, place, async {
         let now = p.now();
         let moment = Moment { now, jitter: 0, timing: &settings.timing };
         let (node, workspace) = (Node::requested(wish.isolation, &moment), Workspace::requested(&moment));

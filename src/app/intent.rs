@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::state::ProviderKind;
 
 use crate::domain::lifecycle::Denied;
 use crate::error::{Error, Result};
@@ -17,6 +18,21 @@ const ARM_DELAY: Duration = Duration::from_secs(15);
 /// Arms the node's alarm, then writes, then has the alarm go off at once. Dying in between loses nothing: the alarm is set.
 pub(super) async fn armed<T>(p: &impl Platform, node: NodeId, write: impl Future<Output = Result<T>>) -> Result<T> {
     p.wake(node, p.now() + ARM_DELAY).await?;
+    written(p, node, write).await
+}
+
+/// The same for a node that does not exist yet: its object is placed near the region.
+pub(super) async fn founded<T>(
+    p: &impl Platform,
+    node: NodeId,
+    (provider, region): (ProviderKind, &str),
+    write: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    p.found(node, provider, region, p.now() + ARM_DELAY).await?;
+    written(p, node, write).await
+}
+
+async fn written<T>(p: &impl Platform, node: NodeId, write: impl Future<Output = Result<T>>) -> Result<T> {
     let written = write.await?;
     // Only sooner than the alarm that is set: an object that cannot be reached for the moment will wake by itself.
     let _ = p.wake(node, p.now()).await;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
+use ringfence_protocol::state::ProviderKind;
 use ringfence_protocol::time::UnixMillis;
 use worker::Env;
 
 use super::d1;
+use super::location;
 use super::stub::{self, NodeCall};
 use crate::ports::{Clock, Db, DbError, Entropy, Nodes, Outcome, Statement, Unreachable};
 
@@ -75,14 +77,24 @@ impl Db for Host {
 
 impl Nodes for Host {
     async fn wake(&self, node: NodeId, at: UnixMillis) -> Result<(), Unreachable> {
-        stub::call(&self.env, node, &NodeCall::Wake { at }).await
+        stub::call(&self.env, node, None, &NodeCall::Wake { at }).await
+    }
+
+    async fn found(
+        &self,
+        node: NodeId,
+        provider: ProviderKind,
+        region: &str,
+        at: UnixMillis,
+    ) -> Result<(), Unreachable> {
+        stub::call(&self.env, node, location::hint(provider, region), &NodeCall::Wake { at }).await
     }
 
     async fn revoke(&self, node: NodeId, grants: &[GrantId]) -> Result<(), Unreachable> {
-        stub::call(&self.env, node, &NodeCall::Revoke { grants: grants.to_vec() }).await
+        stub::call(&self.env, node, None, &NodeCall::Revoke { grants: grants.to_vec() }).await
     }
 
     async fn close_viewers(&self, node: NodeId, workspace: WorkspaceId) -> Result<(), Unreachable> {
-        stub::call(&self.env, node, &NodeCall::CloseViewers { workspace }).await
+        stub::call(&self.env, node, None, &NodeCall::CloseViewers { workspace }).await
     }
 }

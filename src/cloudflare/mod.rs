@@ -3,6 +3,7 @@
 mod d1;
 mod environment;
 mod host;
+mod location;
 mod stub;
 
 pub use environment::shared;

@@ -75,8 +75,8 @@ pub struct Viewer {
     pub permissions: Vec<Permission>,
 }
 
-/// Calls a node's object.
-pub(super) async fn call(env: &Env, node: NodeId, call: &NodeCall) -> Result<(), Unreachable> {
+/// Calls a node's object, which a first call may place near `hint`.
+pub(super) async fn call(env: &Env, node: NodeId, hint: Option<&str>, call: &NodeCall) -> Result<(), Unreachable> {
     let unreachable = |error: worker::Error| Unreachable(error.to_string());
     let body = serde_json::to_string(call).map_err(|error| Unreachable(error.to_string()))?;
     let headers = Headers::new();
@@ -84,7 +84,7 @@ pub(super) async fn call(env: &Env, node: NodeId, call: &NodeCall) -> Result<(),
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_headers(headers).with_body(Some(body.into()));
     let request = Request::new_with_init("https://node.internal/call", &init).map_err(unreachable)?;
-    let response = fetch(env, node, request).await.map_err(unreachable)?;
+    let response = fetch(env, node, hint, request).await.map_err(unreachable)?;
     if response.status_code() == 204 { Ok(()) } else { Err(Unreachable(format!("status {}", response.status_code()))) }
 }
 
@@ -99,9 +99,14 @@ pub async fn forward(env: &Env, node: NodeId, ticket: &Ticket) -> Result<Respons
     let mut init = RequestInit::new();
     init.with_method(Method::Get).with_headers(headers);
     let request = Request::new_with_init("https://node.internal/socket", &init).map_err(unreachable)?;
-    fetch(env, node, request).await.map_err(unreachable)
+    fetch(env, node, None, request).await.map_err(unreachable)
 }
 
-async fn fetch(env: &Env, node: NodeId, request: Request) -> worker::Result<Response> {
-    env.durable_object(NODES_BINDING)?.get_by_name(&node.to_string())?.fetch_with_request(request).await
+async fn fetch(env: &Env, node: NodeId, hint: Option<&str>, request: Request) -> worker::Result<Response> {
+    let (objects, name) = (env.durable_object(NODES_BINDING)?, node.to_string());
+    let stub = match hint {
+        Some(hint) => objects.get_by_name_with_location_hint(&name, hint)?,
+        None => objects.get_by_name(&name)?,
+    };
+    stub.fetch_with_request(request).await
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use ringfence::ports::{Clock, Db, DbError, Entropy, Nodes, Outcome, Statement, Unreachable};
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
+use ringfence_protocol::state::ProviderKind;
 use ringfence_protocol::time::UnixMillis;
 
 use super::sqlite::SqliteDb;
@@ -58,6 +59,9 @@ impl Nodes for TestPlatform {
         let alarm = alarms.entry(node).or_insert(at);
         *alarm = at.min(*alarm);
         Ok(())
+    }
+    async fn found(&self, node: NodeId, _: ProviderKind, _: &str, at: UnixMillis) -> Result<(), Unreachable> {
+        self.wake(node, at).await
     }
     async fn revoke(&self, _node: NodeId, _grants: &[GrantId]) -> Result<(), Unreachable> {
         Ok(())

@@ -47,10 +47,8 @@ impl Config {
             })?),
             None => None,
         };
-        let seconds = |name: &str| match lookup(name).filter(|text| !text.is_empty()) {
-            Some(text) => {
-                text.parse().map(Some).map_err(|_| InvalidConfig(format!("{name}: a whole number of seconds")))
-            }
+        let number = |name: &str| match lookup(name).filter(|text| !text.is_empty()) {
+            Some(text) => text.parse().map(Some).map_err(|_| InvalidConfig(format!("{name}: a whole number"))),
             None => Ok(None),
         };
         Ok(Self {
@@ -62,7 +60,7 @@ impl Config {
                 .filter(|text| !text.is_empty())
                 .unwrap_or_else(|| "https://api.hetzner.cloud".into()),
             agent_sha256: lookup("RINGFENCE_AGENT_SHA256").unwrap_or_default(),
-            settings: crate::app::Settings::read(seconds)?,
+            settings: crate::app::Settings::read(number)?,
         })
     }
 

@@ -49,8 +49,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads what is set; `seconds` gives a variable's whole number of seconds, `None` where it is not set.
-    pub fn read(seconds: impl Fn(&str) -> Result<Option<u64>, InvalidConfig>) -> Result<Self, InvalidConfig> {
+    /// Reads what is set; `number` gives a variable's whole number, `None` where it is not set.
+    pub fn read(number: impl Fn(&str) -> Result<Option<u64>, InvalidConfig>) -> Result<Self, InvalidConfig> {
         let mut settings = Self::default();
         let timing = &mut settings.timing;
         for (name, place) in [
@@ -65,8 +65,16 @@ impl Settings {
             ("RINGFENCE_USER_LIFETIME_SECS", &mut timing.user_lifetime),
             ("RINGFENCE_DEDICATED_LIFETIME_SECS", &mut timing.dedicated_lifetime),
         ] {
-            if let Some(secs) = seconds(name)? {
+            if let Some(secs) = number(name)? {
                 *place = Duration::from_secs(secs);
+            }
+        }
+        for (name, place) in [
+            ("RINGFENCE_MAX_CPU_PERCENT", &mut settings.max_cpu_percent),
+            ("RINGFENCE_MAX_MEMORY_PERCENT", &mut settings.max_memory_percent),
+        ] {
+            if let Some(percent) = number(name)? {
+                *place = f64::from(u32::try_from(percent).unwrap_or(u32::MAX));
             }
         }
         Ok(settings)

@@ -38,7 +38,7 @@ pub async fn agent_report(
         AgentMessage::Workspace(report) => {
             decide(p, settings, id, agent_epoch, Vec::new(), |turn| record_report(turn, &report)).await
         }
-        AgentMessage::BootStep(step) => record_boot_step(p, id, step).await,
+        AgentMessage::BootStep(step) => record_boot_step(p, id, agent_epoch, step).await,
         AgentMessage::Facts(facts) => record_facts(p, id, agent_epoch, &facts).await,
         AgentMessage::ChannelClosed { .. } => Ok(Driven::default()),
     }
@@ -60,7 +60,7 @@ pub async fn key_conflict(p: &impl Platform, settings: &Settings, id: NodeId) ->
         let _ = turn.node_event(node::Event::KeyConflict);
         turn.settle_workspaces();
         if let Commit::Stored(driven) = turn.commit(p, Vec::new()).await? {
-            return Ok(driven);
+            return Ok(*driven);
         }
     }
     Err(too_many_conflicts())
@@ -86,7 +86,7 @@ async fn decide(
         }
         turn.settle_workspaces();
         if let Commit::Stored(driven) = turn.commit(p, seen.clone()).await? {
-            return Ok(driven);
+            return Ok(*driven);
         }
     }
     Err(too_many_conflicts())
@@ -132,7 +132,7 @@ const fn seen(report: &WorkspaceReport) -> Report {
     Report { phase: report.phase, spec_generation: report.spec_generation }
 }
 
-async fn record_boot_step(p: &impl Platform, id: NodeId, step: BootStep) -> Result<Driven> {
+async fn record_boot_step(p: &impl Platform, id: NodeId, agent_epoch: i64, step: BootStep) -> Result<Driven> {
     let ended = step.started_at + std::time::Duration::from_millis(step.duration_ms);
     let event = EventKind::BootStep {
         step: cut(&step.step),
@@ -141,7 +141,7 @@ async fn record_boot_step(p: &impl Platform, id: NodeId, step: BootStep) -> Resu
     };
     // The machine's clock may be ahead: nothing has happened in the future.
     let at: UnixMillis = ended.min(p.now());
-    let outcomes = p.batch(vec![events::record_boot_step(id, &event, at)]).await?;
+    let outcomes = p.batch(vec![events::record_boot_step(id, agent_epoch, &event, at)]).await?;
     Ok(Driven { events: event_views(outcomes), ..Driven::default() })
 }
 

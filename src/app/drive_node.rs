@@ -58,7 +58,7 @@ pub async fn drive_node<P: Provisioner>(
             None => (String::new(), Vec::new()),
         };
         let Commit::Stored(told) = turn.commit(p, statements).await? else { continue };
-        merge(&mut driven, told);
+        merge(&mut driven, *told);
         driven.close_all |= must_be_closed(turn.node.state);
         driven.gone = matches!(turn.node.state, State::Gone { .. });
         driven.ticket = ticket(&turn.row, &turn);

@@ -50,7 +50,7 @@ pub(super) struct Turn<'a> {
 /// What became of storing a turn.
 pub(super) enum Commit {
     /// It is stored; this is to be done.
-    Stored(Driven),
+    Stored(Box<Driven>),
     /// Somebody else was quicker: read again.
     Conflict,
 }
@@ -209,7 +209,7 @@ impl<'a> Turn<'a> {
         let mut driven = std::mem::take(&mut self.told);
         driven.events = event_views(outcomes);
         driven.next_wake = self.poll_timeout();
-        Ok(Commit::Stored(driven))
+        Ok(Commit::Stored(Box::new(driven)))
     }
 
     fn statements(&self, extra: Vec<Statement>) -> Vec<Statement> {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use wasm_bindgen::JsValue;
 use worker::D1Database;
 
-use super::host::Usage;
+use super::usage::Usage;
 use crate::ports::{DbError, Outcome, Statement, Value};
 
 /// Largest integer a JavaScript number holds exactly: 2^53 − 1. D1 has no other integers on the wire.

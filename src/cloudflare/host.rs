@@ -1,7 +1,6 @@
 //! Everything a use case needs, made from the Worker's environment.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::state::ProviderKind;
@@ -11,29 +10,16 @@ use worker::Env;
 use super::d1;
 use super::location;
 use super::stub::{self, NodeCall};
+use super::usage::Usage;
 use crate::ports::{Clock, Db, DbError, Entropy, Nodes, Outcome, Statement, Unreachable};
 
 /// Name of the D1 binding in wrangler.toml.
 pub const DB_BINDING: &str = "DB";
-/// Name of the Durable Object binding in wrangler.toml.
-pub const NODES_BINDING: &str = "NODES";
-
 /// The platform of one request or one event of an object.
 #[derive(Clone)]
 pub struct Host {
     env: Env,
     usage: Arc<Usage>,
-}
-
-/// What the database was asked on behalf of one request, for the log and the budgets of DESIGN.md section 11.
-#[derive(Debug, Default)]
-pub struct Usage {
-    /// Statements run.
-    pub statements: AtomicU64,
-    /// Rows read, as D1 bills them.
-    pub rows_read: AtomicU64,
-    /// Rows written, as D1 bills them: an insert into a table with two indexes writes three.
-    pub rows_written: AtomicU64,
 }
 
 impl Host {

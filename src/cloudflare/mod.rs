@@ -5,7 +5,9 @@ mod environment;
 mod host;
 mod location;
 mod stub;
+mod usage;
 
 pub use environment::shared;
-pub use host::{DB_BINDING, Host, NODES_BINDING, Usage};
+pub use host::Host;
 pub use stub::{NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Viewer, forward};
+pub use usage::Usage;

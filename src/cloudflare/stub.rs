@@ -8,9 +8,10 @@ use ringfence_protocol::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use worker::{Env, Headers, Method, Request, RequestInit, Response};
 
-use super::host::NODES_BINDING;
 use crate::ports::Unreachable;
 
+/// Name of the Durable Object binding in wrangler.toml.
+pub const NODES_BINDING: &str = "NODES";
 /// Header that carries a [`Ticket`] to an object. The Worker always sets it itself; a client's own is overwritten.
 pub const TICKET_HEADER: &str = "x-ringfence-ticket";
 /// Header that tells an object which node it is.

@@ -3,20 +3,18 @@
 
 use std::time::Duration;
 
-use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::link::close_code;
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{EventView, SocketMessage};
 use worker::WebSocket;
 
 use super::node_object::NodeObject;
-use super::relay;
 use super::sockets::{self, Attached};
+use super::{log, relay};
 use crate::app::outcome::Driven;
 use crate::app::{drive_node, provisioner, watch};
 use crate::cloudflare::Viewer;
 use crate::domain::ticket::DestroyTicket;
-use crate::error::Error;
 use crate::ports::Clock;
 
 /// When the object looks again if the alarm that is running now never gets to its end.
@@ -52,7 +50,7 @@ impl NodeObject {
         match drive_node::drive_node(&host, &config.settings, &provisioner, node).await {
             Ok(driven) => self.apply(driven, Some(safety)).await,
             Err(error) => {
-                log_error("drive", node, &error);
+                log::error("drive", node, &error);
                 self.destroy_by_ticket(&config).await;
                 self.settle_alarm(Some(host.now() + RETRY), safety).await;
             }
@@ -182,11 +180,6 @@ impl NodeObject {
             }
         }
     }
-}
-
-/// One line for what went wrong with a node.
-pub(super) fn log_error(what: &str, node: NodeId, error: &Error) {
-    worker::console_error!("{what} of {node}: {} {}", error.code, error.log.as_deref().unwrap_or(&error.detail));
 }
 
 fn send(socket: &WebSocket, message: &SocketMessage) {

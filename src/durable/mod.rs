@@ -2,6 +2,7 @@
 
 mod alarm;
 mod fault;
+mod log;
 #[allow(missing_docs)] // the `durable_object` macro adds undocumented glue
 mod node_object;
 mod relay;

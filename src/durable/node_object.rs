@@ -18,8 +18,8 @@ use worker::{
 };
 
 use super::fault::Faults;
-use super::relay;
 use super::sockets::{self, Attached, Sockets};
+use super::{log, relay};
 use crate::app::{agent_report, workspace_token};
 use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Viewer};
 use crate::config::Config;
@@ -239,7 +239,7 @@ impl NodeObject {
             Ok(driven) => self.apply(driven, None).await,
             // The agent says it again after every hello: closing the link makes it do so.
             Err(error) => {
-                super::alarm::log_error("agent report", node, &error);
+                log::error("agent report", node, &error);
                 relay::close(socket, close_code::AGENT_AWAY, "not recorded, try again");
             }
         }
@@ -266,7 +266,7 @@ impl NodeObject {
     async fn link_lost(&self) {
         let Some(node) = self.node_id().await else { return };
         if let Err(error) = agent_report::link_closed(&self.host(), node).await {
-            super::alarm::log_error("link closed", node, &error);
+            log::error("link closed", node, &error);
         }
     }
 

@@ -52,16 +52,19 @@ pub fn record(node: NodeId, workspace: Option<WorkspaceId>, event: &EventKind, n
     )
 }
 
-/// Records a step of a boot unless it is recorded already: agents repeat them until they are confirmed. Gives the row.
-pub fn record_boot_step(node: NodeId, event: &EventKind, at: UnixMillis) -> Statement {
+/// Records a step of a boot unless it is recorded already: agents repeat them until they are confirmed. A boot has some
+/// twenty; after a hundred nothing more is recorded. Gives the row.
+pub fn record_boot_step(node: NodeId, agent_epoch: i64, event: &EventKind, at: UnixMillis) -> Statement {
     let json = serde_json::to_string(event).unwrap_or_default();
     Statement::new(
         "INSERT INTO events (user_id, node_id, at_ms, kind, event_json)
          SELECT n.user_id, n.id, ?2, 'boot_step', ?3 FROM nodes n
-         WHERE n.id = ?1 AND NOT EXISTS (
-           SELECT 1 FROM events e WHERE e.node_id = ?1 AND e.kind = 'boot_step' AND e.event_json = ?3)
+         WHERE n.id = ?1 AND n.agent_epoch = ?4
+           AND NOT EXISTS (
+             SELECT 1 FROM events e WHERE e.node_id = ?1 AND e.kind = 'boot_step' AND e.event_json = ?3)
+           AND (SELECT COUNT(*) FROM events e WHERE e.node_id = ?1 AND e.kind = 'boot_step') < 100
          RETURNING id, at_ms, node_id, workspace_id, event_json",
-        [node.into(), at.into(), json.into()],
+        [node.into(), at.into(), json.into(), agent_epoch.into()],
     )
 }
 

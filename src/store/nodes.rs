@@ -433,11 +433,11 @@ pub fn observe_disconnect(id: NodeId) -> Statement {
     Statement::new("UPDATE nodes SET connected_at_ms = NULL WHERE id = ?1 AND connected_at_ms IS NOT NULL", [id.into()])
 }
 
-/// The agent has measured its machine.
+/// The agent has measured its machine. More often than twice a minute changes nothing: no agent may spend everybody's writes.
 pub fn observe_facts(id: NodeId, agent_epoch: i64, facts: &Facts, json: String, now: UnixMillis) -> Statement {
     Statement::new(
         "UPDATE nodes SET cpu_percent = ?3, memory_percent = ?4, facts_json = ?5, facts_at_ms = ?6
-         WHERE id = ?1 AND agent_epoch = ?2",
+         WHERE id = ?1 AND agent_epoch = ?2 AND (facts_at_ms IS NULL OR facts_at_ms <= ?6 - 30000)",
         [
             id.into(),
             agent_epoch.into(),

@@ -84,7 +84,7 @@ after(async () => {
 const only = process.env.RINGFENCE_PICTURES ? new RegExp(process.env.RINGFENCE_PICTURES) : /./;
 for (const [device, options] of [
   ['desktop', { viewport: DESKTOP }],
-  ['phone', { viewport: PHONE, hasTouch: true, isMobile: true, deviceScaleFactor: 2 }],
+  ['phone', { viewport: PHONE, hasTouch: true, isMobile: true }],
 ]) {
   for (const colorScheme of ['light', 'dark']) {
     test(`pages look right on a ${device}, ${colorScheme}`, async () => {

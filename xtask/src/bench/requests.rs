@@ -27,15 +27,30 @@ pub(super) fn measure(log: &Path) -> Result<Vec<Row>> {
     let text = std::fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
     let requests: Vec<Logged> = text.lines().filter_map(logged).collect();
     ensure!(!requests.is_empty(), "the control plane has logged no request");
+    let busiest = requests.iter().max_by_key(|request| request.statements).map(Logged::name).unwrap_or_default();
     let most = |of: fn(&Logged) -> u32, among: fn(&Logged) -> bool| {
         f64::from(requests.iter().filter(|request| among(request)).map(of).max().unwrap_or(0))
     };
     Ok(vec![
-        Row::at_most("D1 statements, most in a request", most(|r| r.statements, |_| true), 10.0, Unit::Statements),
+        Row::at_most(
+            format!("D1 statements of {busiest}, the most"),
+            most(|r| r.statements, |_| true),
+            10.0,
+            Unit::Statements,
+        ),
         Row::figure("D1 rows read, creating a workspace", most(|r| r.rows_read, is_creation), Unit::Rows),
         Row::figure("D1 rows written, creating a workspace", most(|r| r.rows_written, is_creation), Unit::Rows),
         Row::figure("D1 rows read, looking at a workspace", most(|r| r.rows_read, is_look), Unit::Rows),
     ])
+}
+
+impl Logged {
+    /// The request without the ids in its path.
+    fn name(&self) -> String {
+        let path = self.path.as_deref().unwrap_or_default();
+        let general = path.split('/').map(|part| if part.contains('_') { "{id}" } else { part });
+        format!("{} {}", self.method.as_deref().unwrap_or_default(), general.collect::<Vec<_>>().join("/"))
+    }
 }
 
 fn logged(line: &str) -> Option<Logged> {
@@ -61,6 +76,7 @@ mod tests {
         let line = r#"2026-11-22T01:09:00.124Z log {"message":"request","http.method":"POST","url.path":"/api/workspaces","d1.statements":4,"d1.rows_read":7,"d1.rows_written":6}"#;
         let request = logged(line).unwrap();
         assert!(is_creation(&request));
+        assert_eq!(request.name(), "POST /api/workspaces");
         assert_eq!((request.statements, request.rows_read, request.rows_written), (4, 7, 6));
         assert!(logged("applied migration 0001").is_none());
         assert!(logged(r#"x {"message":"alarm"}"#).is_none());

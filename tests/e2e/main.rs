@@ -1,0 +1,11 @@
+//! The whole of Ringfence on this machine: workerd, the local cloud, real agents, real terminals, through its API.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod cloud;
+mod crashes;
+mod faults;
+mod races;
+mod recovery;
+mod terminal;
+mod world;

@@ -321,6 +321,13 @@ proptest! {
                 Ok(effects) => check_step(&before, &event, &node, &effects),
                 Err(_) => prop_assert_eq!(&before, &node),
             }
+            // A tick at the time that was asked for asks, changes something, or has no more to do at once: alarms never spin.
+            let (mut ticked, before) = (node.clone(), node.clone());
+            if let Some(wake) = node.poll_timeout() {
+                let at = Moment { now: wake.max(START + Duration::from_secs(secs)), jitter: 7, timing: &timing };
+                let effects = ticked.handle(Event::Tick, &at).unwrap();
+                prop_assert!(!effects.is_empty() || ticked != before || wake > at.now, "spins in {:?}", before);
+            }
         }
         node.handle(Event::DeleteRequested, &moment(&timing, secs)).unwrap();
         // A cloud that answers: the node's machine exists, or it does not.

@@ -5,6 +5,7 @@
 mod machines;
 mod node_faults;
 mod node_lifecycle;
+mod node_races;
 mod placement;
 mod provider_fixtures;
 mod provider_hetzner;

@@ -9,8 +9,7 @@ use ringfence::app::node_policy::set_policy;
 use ringfence::ports::Clock;
 use ringfence::provider::ErrorClass;
 use ringfence_protocol::link::AgentMessage;
-use ringfence_protocol::state::{Isolation, NodePolicy, NodeState, WorkspaceState};
-use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::state::{NodePolicy, NodeState, WorkspaceState};
 
 use crate::support::cloud::Fault;
 use crate::support::sqlite::Death;
@@ -281,66 +280,6 @@ fn a_crash_at_any_batch_loses_no_machine_and_no_timer() {
 }
 
 #[test]
-fn fifty_claims_of_one_place_have_one_winner() {
-    run(async {
-        let world = World::new();
-        let who = world.someone();
-        let first = world.create(&who).await.unwrap();
-        world.until_running(&who, first.id).await;
-        world.create(&who).await.unwrap();
-        let before = world.node_ids();
-        let claims = (0..50).map(|_| world.create(&who));
-        let made = join_all(claims).await;
-        let on_the_first = made.iter().filter(|made| made.as_ref().unwrap().node.id == first.node.id).count();
-        assert_eq!(on_the_first, 1);
-        assert_eq!(world.node_ids().len(), before.len() + 49);
-        world.assert_rules();
-    });
-}
-
-#[test]
-fn two_users_never_share_a_node_in_any_interleaving() {
-    for seed in 0..8 {
-        run(async {
-            let world = World::seeded(seed);
-            let users = [world.someone(), world.someone()];
-            for round in 0..5 {
-                let creations = (0..10).map(|number| world.create(&users[(number + round) % 2]));
-                for created in join_all(creations).await {
-                    created.unwrap();
-                }
-                for _ in 0..20 {
-                    world.alarm().await;
-                }
-                world.assert_rules();
-            }
-            assert_eq!(world.p.db.count("SELECT COUNT(*) FROM workspaces"), 50);
-        });
-    }
-}
-
-#[test]
-fn the_schema_itself_refuses_to_mix_users() {
-    run(async {
-        let world = World::new();
-        let (one, other) = (world.someone(), world.someone());
-        let (mine, theirs) = (world.create(&one).await.unwrap(), world.create(&other).await.unwrap());
-        for sql in [
-            format!("UPDATE nodes SET user_id = '{}' WHERE id = '{}'", other.actor.user_id, mine.node.id),
-            format!("UPDATE workspaces SET node_id = '{}' WHERE id = '{}'", theirs.node.id, mine.id),
-            format!(
-                "INSERT INTO node_slots VALUES ('{}', 1, '{}', '{}', 0)",
-                mine.node.id, other.actor.user_id, theirs.id
-            ),
-            format!("UPDATE node_slots SET node_id = '{}' WHERE workspace_id = '{}'", theirs.node.id, mine.id),
-            "INSERT INTO node_slots SELECT node_id, slot, user_id, 'x', 0 FROM node_slots WHERE slot = 0".into(),
-        ] {
-            assert!(world.p.db.execute(&sql).is_err(), "{sql}");
-        }
-    });
-}
-
-#[test]
 fn a_quarantined_nodes_agent_is_refused_and_its_node_ends() {
     run(async {
         let world = World::new();
@@ -379,59 +318,4 @@ fn a_cordoned_node_gets_no_workspace_and_a_drained_one_ends_with_its_last() {
         world.until_node_gone(&who, node).await;
         assert_eq!(world.node(&who, node).await.failure.as_deref(), Some("drained"));
     });
-}
-
-#[test]
-fn an_idle_node_writes_next_to_nothing_in_a_day() {
-    run(async {
-        let world = World::new();
-        let who = world.someone();
-        let created = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
-        world.until_running(&who, created.id).await;
-        let (rows, drives) = (world.p.db.rows_written.get(), world.drives.get());
-        world.run_until_time(UnixMillis::new(world.p.now().get() + 24 * 3_600_000)).await;
-        assert_eq!(world.p.db.rows_written.get() - rows, 0);
-        assert!(world.drives.get() - drives <= 2);
-        assert_eq!(world.workspace(&who, created.id).await.state, WorkspaceState::Running);
-    });
-}
-
-#[test]
-fn a_request_and_an_alarm_stay_within_the_budget_of_statements() {
-    run(async {
-        let world = World::new();
-        let who = world.someone();
-        let count = || world.p.db.statements.get();
-        let before = count();
-        let created = world.create(&who).await.unwrap();
-        assert!(count() - before <= 10, "create: {} statements", count() - before);
-        let mut most = 0;
-        while world.workspace(&who, created.id).await.state != WorkspaceState::Running {
-            let before = count();
-            world.alarm().await;
-            most = most.max(count() - before);
-        }
-        assert!(most <= 50, "an alarm with its agent's reports: {most} statements");
-        let before = count();
-        delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap();
-        assert!(count() - before <= 10, "delete: {} statements", count() - before);
-    });
-}
-
-/// Polls all of them by turns.
-async fn join_all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
-    std::future::poll_fn(|context| {
-        for (future, slot) in waiting.iter_mut().zip(&mut done) {
-            if slot.is_none()
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *slot = Some(value);
-            }
-        }
-        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    done.into_iter().flatten().collect()
 }

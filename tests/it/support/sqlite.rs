@@ -131,7 +131,7 @@ impl Db for SqliteDb {
 fn run_one(connection: &Connection, statement: &Statement) -> rusqlite::Result<Outcome> {
     let mut prepared = connection.prepare(statement.sql).unwrap_or_else(|error| panic!("{error}: {}", statement.sql));
     assert_eq!(prepared.parameter_count(), statement.params.len(), "parameters of {}", statement.sql);
-    let names: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let params = statement.params.iter().map(|value| match value {
         Value::Null => rusqlite::types::Value::Null,
         Value::Int(int) => rusqlite::types::Value::Integer(*int),

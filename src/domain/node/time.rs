@@ -1,0 +1,106 @@
+//! What the passing of time does to a node: deadlines first, then the next call of the provider that is due.
+
+use ringfence_protocol::state::{Isolation, NodePolicy};
+use ringfence_protocol::time::UnixMillis;
+
+use super::{Call, Destroy, Effect, Node, Provision, State, notice};
+use crate::domain::lifecycle::{FailureCode, Moment};
+
+impl Node {
+    pub(super) fn tick(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        let late = self.deadline.is_some_and(|deadline| at.now >= deadline);
+        let lifetime_over = at.now >= self.hard_deadline;
+        match self.state {
+            State::Requested
+            | State::Provisioning { .. }
+            | State::Booting
+            | State::Ready { .. }
+            | State::Quarantined { .. }
+                if lifetime_over =>
+            {
+                self.destroy(FailureCode::LifetimeOver, at)
+            }
+            State::Requested | State::Provisioning { .. } | State::Booting if self.abandoned() => {
+                self.destroy(FailureCode::WorkspaceGone, at)
+            }
+            State::Requested if late => self.fail(FailureCode::RequestTimeout, at),
+            State::Requested => self.begin_create(at),
+            State::Provisioning { .. } if late => self.fail(FailureCode::ProvisioningTimeout, at),
+            State::Provisioning { .. } if !self.attempt_due(at) => Vec::new(),
+            State::Provisioning { next: Provision::Create } => self.begin_create(at),
+            State::Provisioning { next: Provision::Find } => vec![Effect::Call(Call::Find)],
+            State::Booting if self.agent_ready => self.enter_ready(at),
+            State::Booting if late => self.fail(FailureCode::BootTimeout, at),
+            State::Booting => Vec::new(),
+            State::Ready { warm_since } => self.tick_ready(warm_since, at),
+            State::Failed { code } => self.destroy(code, at),
+            State::Quarantined { code } if late => self.destroy(code, at),
+            State::Quarantined { .. } => Vec::new(),
+            State::Destroying { code, next, overdue } => self.tick_destroying(code, next, overdue, at),
+            State::Gone { .. } => Vec::new(),
+        }
+    }
+
+    fn tick_ready(&mut self, warm_since: Option<UnixMillis>, at: &Moment<'_>) -> Vec<Effect> {
+        match (self.places_taken, warm_since) {
+            (0, _) if self.policy == NodePolicy::Draining => self.destroy(FailureCode::Drained, at),
+            (0, _) if self.isolation == Isolation::Ephemeral => self.destroy(FailureCode::WorkspaceGone, at),
+            (0, None) => {
+                self.state = State::Ready { warm_since: Some(at.now) };
+                self.deadline = Some(match self.isolation {
+                    Isolation::User => (at.now + at.timing.idle_timeout).min(self.hard_deadline),
+                    Isolation::Dedicated | Isolation::Ephemeral => self.hard_deadline,
+                });
+                Vec::new()
+            }
+            (0, Some(_)) if self.deadline.is_some_and(|deadline| at.now >= deadline) => {
+                self.destroy(FailureCode::Idle, at)
+            }
+            (0, Some(_)) | (1.., None) => Vec::new(),
+            (1.., Some(_)) => {
+                self.state = State::Ready { warm_since: None };
+                self.deadline = Some(self.hard_deadline);
+                Vec::new()
+            }
+        }
+    }
+
+    fn tick_destroying(&mut self, code: FailureCode, next: Destroy, overdue: u32, at: &Moment<'_>) -> Vec<Effect> {
+        if self.instance.is_none() && self.create_attempts == 0 {
+            return self.enter_gone(code, at);
+        }
+        let mut effects = Vec::new();
+        if self.deadline.is_some_and(|deadline| at.now >= deadline) {
+            let overdue = overdue.saturating_add(1);
+            let pause = at.timing.destroying.saturating_mul(1_u32 << overdue.min(16)).min(at.timing.destroying_max);
+            self.state = State::Destroying { code, next, overdue };
+            self.deadline = Some(at.now + pause);
+            effects.push(notice(
+                "The machine could not be deleted in time. It may still cost money: look at the provider's console if this stays.",
+            ));
+        }
+        if self.attempt_due(at) {
+            effects.push(Effect::Call(match (next, &self.instance) {
+                (Destroy::Delete, Some(instance)) => Call::Delete(instance.id.clone()),
+                (Destroy::Confirm, Some(instance)) => Call::Get(instance.id.clone()),
+                (Destroy::Find, _) | (Destroy::Delete | Destroy::Confirm, None) => Call::Find,
+            }));
+        }
+        effects
+    }
+
+    /// Records the create call that follows, and that the step after it is to look for the machine.
+    fn begin_create(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if !matches!(self.state, State::Provisioning { .. }) {
+            effects.extend(self.enter(State::Provisioning { next: Provision::Find }, Some(at.timing.provisioning), at));
+        }
+        self.state = State::Provisioning { next: Provision::Find };
+        self.create_attempts = self.create_attempts.saturating_add(1);
+        self.first_create_at = self.first_create_at.or(Some(at.now));
+        self.last_create_at = Some(at.now);
+        self.next_attempt_at = Some(at.now + at.timing.create_grace);
+        effects.push(Effect::Call(Call::Create));
+        effects
+    }
+}

@@ -74,6 +74,12 @@ impl Client {
         Ok(client)
     }
 
+    /// The same control plane, with a session: the value of its cookie.
+    pub fn with_session(&self, token: &SecretText) -> Result<Self> {
+        let header = secret_header(&format!("{SESSION_COOKIE}={}", token.expose()))?;
+        Ok(Self { credentials: HeaderMap::from_iter([(COOKIE, header)]), ..self.clone() })
+    }
+
     /// The same control plane, with an API token.
     pub fn with_api_token(&self, token: &SecretText) -> Result<Self> {
         let header = secret_header(&format!("Bearer {}", token.expose()))?;

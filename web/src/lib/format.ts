@@ -14,9 +14,10 @@ export function money({ amount, currency }: Money): string {
 
 export const perHour = (price: Money): string => `${money(price)}/h`;
 
-/** `0.4 s`, `9 s`, `2 min 5 s`, `3 h 10 min`, `2 d 4 h`. */
+/** `62 ms`, `1.4 s`, `12 s`, `2 min 5 s`, `3 h 10 min`, `2 d 4 h`. */
 export function duration(millis: number): string {
   const seconds = Math.max(0, millis) / 1000;
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   return rounded(Math.round(seconds));
 }

@@ -3,13 +3,21 @@
 class Connection {
   /** Since when nothing has answered; null while all is well. */
   lostSince = $state<number | null>(null);
+  #whenLost: () => void = () => {};
+
+  /** Called once for every loss: whoever heals it begins then. */
+  whenLost(callback: () => void): void {
+    this.#whenLost = callback;
+  }
 
   answered(): void {
     if (this.lostSince !== null) this.lostSince = null;
   }
 
   failed(): void {
-    this.lostSince ??= Date.now();
+    if (this.lostSince !== null) return;
+    this.lostSince = Date.now();
+    this.#whenLost();
   }
 }
 

@@ -27,6 +27,7 @@ class Fleet {
   start(): void {
     if (this.#running) return;
     this.#running = true;
+    connection.whenLost(() => this.#schedule());
     document.addEventListener('visibilitychange', this.#look);
     addEventListener('online', this.#look);
     void this.#round();
@@ -80,8 +81,13 @@ class Fleet {
       if (!(error instanceof api.ApiError)) throw error;
     } finally {
       this.#asking = false;
-      if (this.#running) this.#timer = setTimeout(() => void this.#round(), this.#pause());
+      this.#schedule();
     }
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer);
+    if (this.#running) this.#timer = setTimeout(() => void this.#round(), this.#pause());
   }
 
   async #ask(): Promise<void> {

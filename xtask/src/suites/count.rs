@@ -14,8 +14,10 @@ pub(super) struct Count {
 /// Whose words to look for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Format {
-    /// `cargo test` and `cargo nextest run`.
+    /// `cargo test`.
     Cargo,
+    /// `cargo nextest run`, which repeats what `cargo test` says of the tests that failed.
+    Nextest,
     /// Node's own runner.
     Node,
     /// vitest.
@@ -30,10 +32,11 @@ impl Count {
         match format {
             Format::Cargo => match line.strip_prefix("test result:") {
                 Some(result) => Self::from_words(result, ';'),
-                None => match line.split_once(" run: ") {
-                    Some((before, result)) if before.starts_with("Summary") => Self::from_words(result, ','),
-                    Some(_) | None => Self::default(),
-                },
+                None => Self::default(),
+            },
+            Format::Nextest => match line.split_once(" run: ") {
+                Some((before, result)) if before.starts_with("Summary") => Self::from_words(result, ','),
+                Some(_) | None => Self::default(),
             },
             Format::Vitest => match line.strip_prefix("Tests ") {
                 Some(result) => Self::from_words(result.split('(').next().unwrap_or_default(), '|'),
@@ -117,8 +120,12 @@ mod tests {
     #[test]
     fn nextest_is_understood() {
         let line = "     Summary [   3.402s] 30 tests run: 28 passed (2 slow), 1 failed, 1 timed out, 3 skipped";
-        assert_eq!(count(Format::Cargo, line), (28, 2, 3));
-        assert_eq!(count(Format::Cargo, "\u{1b}[1mSummary\u{1b}[0m [ 1s] 1 test run: 1 passed, 0 skipped"), (1, 0, 0));
+        assert_eq!(count(Format::Nextest, line), (28, 2, 3));
+        assert_eq!(count(Format::Nextest, "test result: FAILED. 0 passed; 1 failed; 0 ignored"), (0, 0, 0));
+        assert_eq!(
+            count(Format::Nextest, "\u{1b}[1mSummary\u{1b}[0m [ 1s] 1 test run: 1 passed, 0 skipped"),
+            (1, 0, 0)
+        );
     }
 
     #[test]

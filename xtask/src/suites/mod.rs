@@ -80,7 +80,7 @@ fn outcome_of(suite: Suite, quick: bool, filter: Option<&str>) -> Outcome {
 fn native(quick: bool, filter: Option<&str>) -> Result<Count> {
     if has_nextest() {
         let mut command = cargo_tests(&["--workspace", "--filterset", "not binary(e2e)"]);
-        return runner::run(quick_var(command.args(filter), quick), Format::Cargo);
+        return runner::run(quick_var(command.args(filter), quick), Format::Nextest);
     }
     // `cargo test` cannot leave one test binary out, so the package that has it goes by itself.
     let mut count = Count::default();
@@ -110,8 +110,8 @@ fn end_to_end(quick: bool, filter: Option<&str>) -> Result<Count> {
     }
     build::all(&Toolchain::ensure()?, Profile::Dev)?;
     let mut command = cargo_tests(&["-p", "ringfence", "--test", "e2e"]);
-    command.args(filter);
-    runner::run(quick_var(&mut command, quick), Format::Cargo)
+    let format = if has_nextest() { Format::Nextest } else { Format::Cargo };
+    runner::run(quick_var(command.args(filter), quick), format)
 }
 
 fn in_browser(quick: bool, filter: Option<&str>) -> Result<Count> {
@@ -142,7 +142,8 @@ fn cargo_tests(selection: &[&str]) -> Command {
     } else {
         command.args(["test", "--no-fail-fast"]);
     }
-    command.args(selection);
+    // The backtrace of an error says nothing that its words do not, sixty lines each.
+    command.args(selection).env("RUST_LIB_BACKTRACE", "0");
     command
 }
 

@@ -123,7 +123,7 @@ async fn a_node_without_a_machine_fails_with_the_reason_and_is_destroyed() -> Re
         world.cloud.order("create_server", "resource_unavailable").await?;
         let workspace = ada.create().await?;
         let failed = ada.workspace_until(workspace.id, WorkspaceState::Failed).await?;
-        ensure!(failed.failure.as_deref() == Some("node_lost"), "the workspace says {:?}", failed.failure);
+        ensure!(failed.failure.as_deref() == Some("capacity"), "the workspace says {:?}", failed.failure);
         let gone = ada.node_until(workspace.node.id, NodeState::Gone).await?;
         ensure!(gone.failure.as_deref() == Some("capacity"), "the node says {:?}", gone.failure);
         ensure!(gone.reason.contains("no machine of this size free"), "the owner is told: {}", gone.reason);

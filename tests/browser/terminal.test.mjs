@@ -78,6 +78,27 @@ test('a connection that is cut comes back by itself, with every byte once and th
   assert.equal(text.split('typed-2-meanwhile').length, 2, 'the input was taken once');
 });
 
+test('a question that output replays is not answered a second time', async () => {
+  await typeLine(ada.page, `clear; IFS= read -rs -d R -p $'\\033[6n' where; echo asked-$((2 + 2))-\${#where}`);
+  await until(ada.page, (text) => /asked-4-[1-9]/.test(text), 'the answer to the shell');
+  await ada.page.reload();
+  await openTerminal(ada.page);
+  await typeLine(ada.page, 'echo clean-$((3 + 3))');
+  const text = await until(ada.page, (now) => now.includes('clean-6'), 'the next line');
+  assert.match(text, /[#$] echo clean-\$\(\(3 \+ 3\)\)/, 'nothing was typed before it');
+});
+
+test('a connection that is lost is shown for the whole page, and heals', async () => {
+  cable.pull();
+  await ada.page.getByText('Ringfence has not answered').waitFor();
+  await ada.page.getByRole('link', { name: 'Nodes' }).click();
+  await ada.page.getByText('Ringfence has not answered').waitFor();
+  cable.plug();
+  await ada.page.getByText('Ringfence has not answered').waitFor({ state: 'detached' });
+  await ada.page.goBack();
+  await openTerminal(ada.page);
+});
+
 test('a flood does not freeze the page', async () => {
   await typeLine(ada.page, 'clear; seq 1 200000; echo flood-end');
   const longest = await ada.page.evaluate(async () => {

@@ -117,7 +117,8 @@ pub async fn resume(p: &impl Platform, caller: &Caller, id: UserId) -> Result<Us
     get(p, caller, id).await
 }
 
-/// Makes a one-time sign-in link for an active user.
+/// Makes a one-time sign-in link for an active user. Not with an API token: a link is a session in the making, which would
+/// outlive the token.
 pub async fn sign_in_link(
     p: &impl Platform,
     config: &Config,
@@ -126,6 +127,7 @@ pub async fn sign_in_link(
     repeatable: &Repeatable,
 ) -> Result<SignInLinkView> {
     caller.require_admin()?;
+    caller.session()?;
     repeatable.refuse_repeat(p).await?;
     let user = get(p, caller, id).await?;
     if user.state != UserState::Active {

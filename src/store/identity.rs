@@ -244,6 +244,7 @@ pub fn revoke_api_token(id: ApiTokenId, user: UserId, now: UnixMillis) -> Statem
 }
 
 /// Records that a revoked session or API token must be carried to the user's nodes; nothing when it was not revoked at `now`.
+/// A token may be there from a suspension, carried then: it must be carried again.
 pub fn insert_revocation(grant: GrantId, user: UserId, now: UnixMillis) -> Statement {
     let sql = match grant {
         GrantId::Session(_) => {
@@ -251,19 +252,24 @@ pub fn insert_revocation(grant: GrantId, user: UserId, now: UnixMillis) -> State
              SELECT id, user_id, ?3 FROM sessions WHERE id = ?1 AND user_id = ?2 AND revoked_at_ms = ?3"
         }
         GrantId::ApiToken(_) => {
-            "INSERT OR IGNORE INTO revocations (grant_id, user_id, created_at_ms)
-             SELECT id, user_id, ?3 FROM api_tokens WHERE id = ?1 AND user_id = ?2 AND revoked_at_ms = ?3"
+            "INSERT INTO revocations (grant_id, user_id, created_at_ms)
+             SELECT id, user_id, ?3 FROM api_tokens WHERE id = ?1 AND user_id = ?2 AND revoked_at_ms = ?3
+             ON CONFLICT (grant_id) DO UPDATE SET created_at_ms = excluded.created_at_ms, fanned_out_at_ms = NULL"
         }
     };
     Statement::new(sql, [grant.into(), user.into(), now.into()])
 }
 
-/// Records what a suspension ends: every session revoked at `now`, and every API token that holds (it opens nothing while the user is suspended).
+/// Records what a suspension ends: every session revoked at `now`, and every API token that holds (it opens nothing while the
+/// user is suspended), as above.
 pub fn insert_revocations_of_user(user: UserId, now: UnixMillis) -> Statement {
     Statement::new(
-        "INSERT OR IGNORE INTO revocations (grant_id, user_id, created_at_ms)
-         SELECT id, user_id, ?2 FROM sessions WHERE user_id = ?1 AND revoked_at_ms = ?2
-         UNION ALL SELECT id, user_id, ?2 FROM api_tokens WHERE user_id = ?1 AND expires_at_ms > ?2 AND revoked_at_ms IS NULL",
+        "INSERT INTO revocations (grant_id, user_id, created_at_ms)
+         SELECT id, user_id, ?2 FROM (
+           SELECT id, user_id FROM sessions WHERE user_id = ?1 AND revoked_at_ms = ?2
+           UNION ALL SELECT id, user_id FROM api_tokens WHERE user_id = ?1 AND expires_at_ms > ?2 AND revoked_at_ms IS NULL
+         ) WHERE true
+         ON CONFLICT (grant_id) DO UPDATE SET created_at_ms = excluded.created_at_ms, fanned_out_at_ms = NULL",
         [user.into(), now.into()],
     )
 }

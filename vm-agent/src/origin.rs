@@ -47,6 +47,11 @@ impl Origin {
         &self.0
     }
 
+    /// Whether what is sent there is encrypted on the way.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
     /// The URL of a route without placeholders.
     pub fn url(&self, endpoint: &Endpoint) -> String {
         format!("{}{}", self.0, endpoint.path)

@@ -44,7 +44,12 @@ impl NodeObject {
             worker::console_error!("safety alarm: {error}");
         }
         self.faults.strike(self.state.storage(), "alarm").await;
-        let (Some(node), Some(config)) = (self.node_id().await, self.config()) else { return };
+        // Without a valid configuration the safety alarm looks again; an object of no node has nothing to look for.
+        let Some(config) = self.config() else { return };
+        let Some(node) = self.node_id().await else {
+            let _ = self.state.storage().delete_alarm().await;
+            return;
+        };
         let host = self.host();
         let provisioner = provisioner::NodeProvisioner::new(&host, &config);
         match drive_node::drive_node(&host, &config.settings, &provisioner, node).await {
@@ -82,6 +87,11 @@ impl NodeObject {
             self.show_events(&driven.events).await;
         }
         match safety {
+            Some(_) if driven.gone && self.state.get_websockets().is_empty() && self.wanted.get().is_none() => {
+                if let Err(error) = self.forget().await {
+                    worker::console_error!("forget: {error}");
+                }
+            }
             Some(safety) => self.settle_alarm(self.next_alarm(driven.next_wake), safety).await,
             None => {
                 if let Some(at) = driven.next_wake

@@ -4,12 +4,12 @@
 //! provider calls happen in `alarm()`, of which the platform runs one at a time. No handler returns an error or panics:
 //! seven failed alarms in a row would be the last, and a panic in one is never repeated.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::sync::Arc;
 
 use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::claims::WorkspaceClaims;
-use ringfence_protocol::ids::{NodeId, WorkspaceId};
+use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::link::{AgentMessage, ControlMessage, OpenChannel, PING, PONG, close_code};
 use ringfence_protocol::time::UnixMillis;
 use worker::{
@@ -23,7 +23,7 @@ use super::{log, relay};
 use crate::app::{agent_report, workspace_token};
 use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Viewer};
 use crate::config::Config;
-use crate::ports::Entropy;
+use crate::ports::{Clock, Entropy};
 
 /// Where the object keeps which node it is.
 const NODE_KEY: &str = "node_id";
@@ -35,7 +35,8 @@ pub struct NodeObject {
     pub(super) env: Env,
     pub(super) sockets: Sockets,
     pub(super) faults: Faults,
-    node: OnceCell<NodeId>,
+    /// Which node this is, as storage says.
+    node: Cell<Option<NodeId>>,
     /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
     pub(super) wanted: Cell<Option<UnixMillis>>,
 }
@@ -47,7 +48,7 @@ impl DurableObject for NodeObject {
             state.set_websocket_auto_response(&pair);
         }
         let faults = Faults::read(&env);
-        Self { state, env, faults, sockets: Sockets::default(), node: OnceCell::new(), wanted: Cell::new(None) }
+        Self { state, env, faults, sockets: Sockets::default(), node: Cell::new(None), wanted: Cell::new(None) }
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
@@ -74,7 +75,7 @@ impl DurableObject for NodeObject {
             (Some(Attached::Agent { .. }), WebSocketIncomingMessage::Binary(frame)) => {
                 relay::to_viewer(&self.state, &self.sockets, &frame);
             }
-            (Some(Attached::Agent { agent_epoch }), WebSocketIncomingMessage::String(text)) => {
+            (Some(Attached::Agent { agent_epoch, .. }), WebSocketIncomingMessage::String(text)) => {
                 self.on_agent_message(&socket, agent_epoch, &text).await;
             }
             (Some(Attached::Terminal { channel, .. }), WebSocketIncomingMessage::Binary(frame)) => {
@@ -120,20 +121,26 @@ impl NodeObject {
 
     /// Which node this is: from memory or from storage.
     pub(super) async fn node_id(&self) -> Option<NodeId> {
-        if let Some(node) = self.node.get() {
-            return Some(*node);
+        if self.node.get().is_none() {
+            let stored: Option<String> = self.state.storage().get(NODE_KEY).await.ok().flatten();
+            self.node.set(stored.and_then(|text| text.parse().ok()));
         }
-        let stored: Option<String> = self.state.storage().get(NODE_KEY).await.ok().flatten();
-        let node = stored?.parse().ok()?;
-        Some(*self.node.get_or_init(|| node))
+        self.node.get()
     }
 
     async fn remember(&self, node: NodeId) -> worker::Result<()> {
         if self.node_id().await.is_none() {
             self.state.storage().put(NODE_KEY, node.to_string()).await?;
-            let _ = self.node.set(node);
+            self.node.set(Some(node));
         }
         Ok(())
+    }
+
+    /// Leaves nothing behind: the node is gone, and an object without storage costs nothing.
+    pub(super) async fn forget(&self) -> worker::Result<()> {
+        self.node.set(None);
+        self.state.storage().delete_alarm().await?;
+        self.state.storage().delete_all().await
     }
 
     async fn answer(&self, call: NodeCall) -> worker::Result<()> {
@@ -144,7 +151,11 @@ impl NodeObject {
                     for viewer in sockets::of_grant(&self.state, grant) {
                         relay::end_viewer(&self.state, &self.sockets, &viewer, close_code::REVOKED, "revoked");
                     }
-                    relay::tell_agent(&self.state, &ControlMessage::Revoke { sid: grant });
+                    // A session never comes back. An API token does when its user is resumed: the agent must not
+                    // remember it as ended; closing its channels, as just done, is enough.
+                    if matches!(grant, GrantId::Session(_)) {
+                        relay::tell_agent(&self.state, &ControlMessage::Revoke { sid: grant });
+                    }
                 }
             }
             NodeCall::CloseViewers { workspace } => self.close_viewers(workspace),
@@ -170,7 +181,7 @@ impl NodeObject {
                     relay::close(&older, 4000, "replaced by a newer link");
                 }
                 self.end_terminals();
-                Sockets::accept_agent(&self.state, &server, agent_epoch)?;
+                Sockets::accept_agent(&self.state, &server, agent_epoch, self.host().now())?;
             }
             Ticket::Terminal { viewer, token, attach } => {
                 Sockets::accept_viewer(&self.state, &server, viewer.clone())?;

@@ -24,6 +24,8 @@ pub enum Attached {
     Agent {
         /// The epoch it was opened with.
         agent_epoch: i64,
+        /// When: of two, the newer is the link.
+        opened_at: UnixMillis,
     },
     /// A viewer that has been accepted, but whose session has not been read yet: nothing it sends is forwarded.
     Opening {
@@ -66,9 +68,9 @@ pub struct Sockets {
 
 impl Sockets {
     /// Accepts the agent's socket, hibernating.
-    pub fn accept_agent(state: &State, socket: &WebSocket, agent_epoch: i64) -> worker::Result<()> {
+    pub fn accept_agent(state: &State, socket: &WebSocket, agent_epoch: i64, now: UnixMillis) -> worker::Result<()> {
         state.accept_websocket_with_tags(socket, &[AGENT_TAG]);
-        attach(socket, &Attached::Agent { agent_epoch })
+        attach(socket, &Attached::Agent { agent_epoch, opened_at: now })
     }
 
     /// Accepts a viewer's socket, hibernating, before anything is read about it: from here on a revocation finds it.
@@ -129,7 +131,11 @@ impl Sockets {
 
 /// The newest link, if there is one.
 pub fn agent(state: &State) -> Option<WebSocket> {
-    state.get_websockets_with_tag(AGENT_TAG).into_iter().next_back()
+    let opened_at = |socket: &WebSocket| match attached(socket) {
+        Some(Attached::Agent { opened_at, .. }) => Some(opened_at),
+        Some(Attached::Opening { .. } | Attached::Terminal { .. } | Attached::Events { .. }) | None => None,
+    };
+    agents(state).into_iter().max_by_key(opened_at)
 }
 
 /// Every link: more than one only while a newer one replaces an older.

@@ -6,6 +6,8 @@
 mod classify;
 mod wire;
 
+use std::time::Duration;
+
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use ringfence_protocol::ids::NodeId;
@@ -40,6 +42,8 @@ const DEFAULT_IMAGE: &str = "debian-12";
 const PER_PAGE: u32 = 50;
 /// Pages of one list that are read at most: 500 entries. An alarm has 50 subrequests for everything it does.
 const PAGES_MAX: u32 = 10;
+/// How long one call may take. An alarm that waits for ever is an alarm lost; a call that is cut counts as a lost answer.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// No server has this id.
 const NO_SERVER: &str = "0";
 
@@ -184,6 +188,7 @@ impl Hetzner {
         Ok(self
             .client
             .request(method, format!("{}{path}", self.api))
+            .timeout(TIME_LIMIT)
             .header(AUTHORIZATION, authorization)
             .header(USER_AGENT, "ringfence"))
     }

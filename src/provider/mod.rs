@@ -1,5 +1,5 @@
-//! The clouds that machines come from. The same code runs natively and in the Worker: `reqwest`, no clock, no retries, no
-//! time limit of its own (callers have one; in a Worker there is none to set).
+//! The clouds that machines come from. The same code runs natively and in the Worker: `reqwest`, no clock, no retries, a
+//! limit to how long one call may take.
 //!
 //! A provider makes one attempt and says what is known of it. What to do next is the caller's (`domain::node`): after
 //! [`ErrorClass::Unknown`] the request may have had its effect, so the machine is looked for before it is asked for again.

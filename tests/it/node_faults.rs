@@ -1,7 +1,7 @@
 //! What goes wrong between intent and effect: lost answers, refusals, crashes, DELETE at any moment. At the end there is no
 //! machine that nobody knows (I2), and everything has come to its end (I4, I7).
 
-use ringfence::app::agent_report::key_conflict;
+use ringfence::app::agent_report::{agent_report, key_conflict};
 use ringfence::app::delete_node::delete_node;
 use ringfence::app::delete_workspace::delete_workspace;
 use ringfence::app::drive_node::drive_node;
@@ -31,6 +31,7 @@ async fn assert_nothing_left(world: &World, context: &str) {
         world.p.db.texts("SELECT id || ' ' || state FROM workspaces WHERE state NOT IN ('gone', 'failed')");
     assert!(workspaces.is_empty(), "{context}: {workspaces:?}");
     assert_eq!(world.p.db.count("SELECT COUNT(*) FROM node_slots"), 0, "{context}: places are still taken");
+    world.assert_history();
     world.assert_rules();
 }
 
@@ -277,6 +278,43 @@ fn a_crash_at_any_batch_loses_no_machine_and_no_timer() {
         });
         assert!(reached_the_end, "{death:?}: more batches than were tried");
     }
+}
+
+#[test]
+fn a_wish_that_was_written_by_a_process_that_died_then_is_not_forgotten() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        // The third batch of a DELETE is its write.
+        world.die_after(3, Death::AfterCommit);
+        delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap_err();
+        assert!(world.p.db.heal());
+        assert_eq!(world.workspace(&who, created.id).await.state, WorkspaceState::Deleting);
+        let alarm = world.p.alarms.borrow()[&created.node.id];
+        assert!(alarm.since(world.p.now()).as_secs() <= 15, "the alarm is armed before the write");
+    });
+}
+
+#[test]
+fn a_report_of_another_epoch_is_refused_and_changes_nothing() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let node = created.node.id;
+        let written = world.p.db.rows_written.get();
+        let hello = world.agents.borrow()[&node].hello();
+        for message in [hello, AgentMessage::Ready] {
+            for epoch in [0, 2] {
+                let driven = agent_report(&world.p, &world.settings, node, epoch, message.clone()).await.unwrap();
+                assert!(driven.refused && driven.to_agent.is_empty(), "{message:?} of epoch {epoch}");
+            }
+        }
+        assert_eq!(world.p.db.rows_written.get(), written);
+    });
 }
 
 #[test]

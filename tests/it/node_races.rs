@@ -64,6 +64,10 @@ fn the_schema_itself_refuses_to_mix_users() {
         ] {
             assert!(world.p.db.execute(&sql).is_err(), "{sql}");
         }
+        // By itself too, where no foreign key helps.
+        world.p.db.execute("PRAGMA foreign_keys = OFF").unwrap();
+        let sql = format!("UPDATE nodes SET user_id = '{}' WHERE id = '{}'", other.actor.user_id, mine.node.id);
+        assert!(world.p.db.execute(&sql).unwrap_err().to_string().contains("keeps its owner"));
     });
 }
 

@@ -285,6 +285,23 @@ impl World {
         self.p.db.die_after(batches, death);
     }
 
+    /// What was recorded of each node and workspace is one way through its diagram, step by step, up to where it is now (I9).
+    pub fn assert_history(&self) {
+        for (table, column, kind) in
+            [("nodes", "node_id", "node_state"), ("workspaces", "workspace_id", "workspace_state")]
+        {
+            for row in self.p.db.texts(&format!("SELECT id || ' ' || state FROM {table}")) {
+                let (id, state) = row.split_once(' ').unwrap();
+                let history = self.p.db.texts(&format!(
+                    "SELECT json_extract(event_json, '$.state') FROM events
+                     WHERE {column} = '{id}' AND kind = '{kind}' ORDER BY id"
+                ));
+                assert_eq!(history.last().map(String::as_str), Some(state), "{id}: {history:?}");
+                assert!(history.windows(2).all(|step| follows(&step[0], &step[1])), "{id}: {history:?}");
+            }
+        }
+    }
+
     /// No node holds workspaces or places of two users, and none more than it has places (I1, I3).
     pub fn assert_rules(&self) {
         let mixed = self
@@ -304,6 +321,27 @@ impl World {
             .collect();
         assert!(shared.is_empty(), "nodes of two users: {shared:?}");
     }
+}
+
+/// Whether a state may follow another, by the diagrams of nodes and workspaces together: their words differ where their
+/// ways do.
+fn follows(from: &str, to: &str) -> bool {
+    let next: &[&str] = match from {
+        "requested" => &["provisioning", "placing", "creating", "failed", "destroying", "gone"],
+        "provisioning" => &["booting", "failed", "quarantined", "destroying"],
+        "booting" => &["ready", "failed", "quarantined", "destroying"],
+        "ready" => &["quarantined", "destroying"],
+        "quarantined" => &["destroying"],
+        "destroying" => &["gone"],
+        "placing" => &["creating", "failed", "gone"],
+        "creating" => &["running", "stopped", "failed", "deleting"],
+        "running" => &["stopped", "failed", "deleting"],
+        "stopped" => &["running", "failed", "deleting"],
+        "deleting" => &["gone"],
+        "failed" => &["destroying", "deleting", "gone"],
+        _ => &[],
+    };
+    next.contains(&to)
 }
 
 impl<'a> Provisioner for &'a World {

@@ -39,6 +39,18 @@ impl FromRequestParts<App> for Anyone {
     }
 }
 
+/// Anybody, on one of our own pages: for what changes something before there is a session. Checked before the body is read.
+pub struct SameOrigin;
+
+impl FromRequestParts<App> for SameOrigin {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, Failure> {
+        origin::require(&parts.headers, &app.config.origins)?;
+        Ok(Self)
+    }
+}
+
 /// A signed-in user: session cookie or API token.
 pub struct User(pub Caller);
 

@@ -5,17 +5,17 @@ use std::cell::RefCell;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 use ringfence_protocol::claims::Jwks;
 use ringfence_protocol::params::RedeemLinkParams;
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{MeView, ReadyView};
 
-use super::extract::{Anyone, JsonBody};
+use super::extract::{Anyone, JsonBody, SameOrigin};
 use super::problem::Failure;
 use super::table::Table;
-use super::{App, cookie, origin};
+use super::{App, cookie};
 use crate::app::{ready, sessions, sign_in};
 use crate::ports::Clock;
 
@@ -67,12 +67,11 @@ async fn jwks(State(app): State<App>) -> impl IntoResponse {
 #[worker::send]
 async fn redeem_link(
     State(app): State<App>,
-    headers: HeaderMap,
+    // Although there is no cookie yet: else another site could sign a visitor in as somebody else.
+    _: SameOrigin,
     Anyone(source): Anyone,
     body: JsonBody<RedeemLinkParams>,
 ) -> Result<Response, Failure> {
-    // Needs our Origin although there is no cookie yet: else another site could sign a visitor in as somebody else.
-    origin::require(&headers, &app.config.origins)?;
     let signed_in = sign_in::redeem_link(&app.host, &app.config, &body.params.token, source).await?;
     let cookie = cookie::set(&signed_in.cookie, app.host.now(), signed_in.caller.expires_at)?;
     let me: MeView = sessions::me(&app.config, &signed_in.caller);

@@ -7,7 +7,6 @@ mod operations;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use ringfence_protocol::PROTOCOL_VERSION;
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::link::{AgentMessage, ChannelId, CloseReason, ControlMessage, Hello};
@@ -204,11 +203,7 @@ impl Node {
         for (_, terminal) in self.terminals.drain() {
             terminal.handle.end(reason).await;
         }
-        let stops = self.table.ids_to_work_on().into_iter().map(|id| {
-            let engine = &self.engine;
-            async move { (id, engine.stop(id).await) }
-        });
-        for (id, stopped) in join_all(stops).await {
+        for (id, stopped) in self.stop_all().await {
             if let Err(error) = stopped {
                 tracing::warn!(workspace.id = %id, %error, "not stopped");
             }

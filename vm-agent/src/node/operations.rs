@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{AgentMessage, CloseReason, WorkspacePhase, WorkspaceSpec};
 
@@ -29,12 +30,18 @@ impl Node {
 
     /// After a start of the agent: ends what an earlier one left running, and makes everything so again.
     pub async fn resume(&mut self) {
-        for workspace_id in self.table.ids_to_work_on() {
-            if let Err(error) = self.engine.stop(workspace_id).await {
+        for (workspace_id, stopped) in self.stop_all().await {
+            if let Err(error) = stopped {
                 tracing::warn!(workspace.id = %workspace_id, %error, "processes of an earlier start remain");
             }
             self.operate(workspace_id);
         }
+    }
+
+    /// Ends every process of every workspace; nothing else changes.
+    pub(super) async fn stop_all(&self) -> Vec<(WorkspaceId, Result<(), EngineError>)> {
+        let stops = self.table.ids_to_work_on().into_iter().map(|id| async move { (id, self.engine.stop(id).await) });
+        join_all(stops).await
     }
 
     /// A command came, and was taken or not.

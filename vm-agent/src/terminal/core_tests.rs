@@ -202,7 +202,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// Viewer 1 acknowledges everything it gets, at once; the others when it pleases them. All of them see every byte once and in
     /// order or are told of the gap; viewer 1 never has one.

@@ -72,7 +72,6 @@ async fn a_dropped_link_loses_and_doubles_nothing() {
         drops += 1;
         s.link = s.control_plane.link().await;
         s.link.welcome(s.control_plane.node_id).await;
-        // Typed before the drop and again after: the shell must see it once, and it must not disturb the count.
         screen.open(&s.control_plane, &mut s.link, 1).await;
         let target = screen.drawn.len() + 12_000;
         while screen.drawn.len() < target && !screen.text().contains("finished") {

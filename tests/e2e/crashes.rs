@@ -1,1 +1,191 @@
-//! (soon)
+//! The control plane dies at every kind of moment: no machine is made twice, no alarm is lost, nothing leaks (I2, I7).
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use ringfence_protocol::state::{NodeState, WorkspaceState};
+use xtask::client::until;
+
+use crate::world::{LIMIT, Person, Setting, World, story};
+
+/// How late a delayed answer is: time enough to kill whoever waits for it.
+const DELAY_MS: u64 = 3000;
+/// Rounds of a crash at a random moment.
+const ROUNDS: u64 = 8;
+/// The latest of the random moments: what a round does is over by then, one way or the other.
+const LATEST_MS: u64 = 900;
+/// So that a round that fails can be looked at again.
+const SEED: u64 = 0x0072_696e_6766_656e;
+
+#[tokio::test]
+async fn a_crash_between_intent_and_effect_makes_the_machine_once() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        world.cloud.delay("create_server", DELAY_MS).await?;
+        let workspace = ada.create().await?;
+        crash_during(world, "create_server").await?;
+        ada.workspace_until(workspace.id, WorkspaceState::Running).await?;
+        ensure!(world.cloud.machines().await?.len() == 1, "one machine, adopted");
+        let made = world.cloud.answers("create_server").await?;
+        ensure!(made.iter().filter(|status| **status == Some(201)).count() == 1, "made once: {made:?}");
+        ada.client.delete_node(workspace.node.id).await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_node_deleted_after_a_crash_during_its_creation_leaves_nothing() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        world.cloud.delay("create_server", DELAY_MS).await?;
+        let workspace = ada.create().await?;
+        crash_during(world, "create_server").await?;
+        ada.client.delete_node(workspace.node.id).await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_node_deleted_before_a_crash_during_its_creation_leaves_nothing() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        world.cloud.delay("create_server", DELAY_MS).await?;
+        let workspace = ada.create().await?;
+        until("the create call to be on its way", LIMIT, async || Ok(world.cloud.fired("create_server").await? == 1))
+            .await?;
+        ada.client.delete_node(workspace.node.id).await?;
+        world.restart_control_plane().await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_crash_right_after_the_request_loses_no_workspace() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        let workspace = ada.create().await?;
+        world.restart_control_plane().await?;
+        ada.workspace_until(workspace.id, WorkspaceState::Running).await?;
+        ensure!(world.cloud.machines().await?.len() == 1, "one machine");
+        ada.client.delete_node(workspace.node.id).await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_crash_during_the_deletion_loses_no_machine() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        let workspace = ada.running().await?;
+        world.cloud.delay("delete_server", DELAY_MS).await?;
+        ada.client.delete_node(workspace.node.id).await?;
+        crash_during(world, "delete_server").await?;
+        // Nobody asks for anything any more: the alarm alone sees it through.
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_idle_node_is_destroyed_by_its_alarm_although_the_control_plane_was_down() -> Result<()> {
+    story(Setting::default().var("RINGFENCE_IDLE_TIMEOUT_SECS", 3), async |world| {
+        let ada = world.person("ada").await?;
+        let workspace = ada.running().await?;
+        ada.client.delete_workspace(workspace.id).await?;
+        until("the node to be warm", LIMIT, async || {
+            Ok(ada.client.node(workspace.node.id).await?.warm_since_at.is_some())
+        })
+        .await?;
+        world.restart_control_plane().await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn crashes_at_random_moments_leave_nothing() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        let mut random = StdRng::seed_from_u64(SEED);
+        for _ in 0..ROUNDS {
+            // What the request comes to is what the crash makes of it.
+            let _ = crash_after(world, &mut random, ada.create()).await?;
+            let _ = crash_after(world, &mut random, delete_all(&ada)).await?;
+        }
+        delete_all(&ada).await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_cloud_and_the_control_plane_crash_together_and_nothing_is_left() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        let workspace = ada.running().await?;
+        let half_made = ada.create_isolated(ringfence_protocol::state::Isolation::Ephemeral).await?;
+        tokio::try_join!(world.stack.kill_control_plane(), world.stack.kill_local_cloud())?;
+        tokio::try_join!(world.stack.start_local_cloud(), world.stack.start_control_plane())?;
+        // Machines boot anew; what was promised is kept.
+        ada.workspace_until(workspace.id, WorkspaceState::Running).await?;
+        ada.workspace_until(half_made.id, WorkspaceState::Running).await?;
+        ensure!(world.cloud.machines().await?.len() == 2, "one machine a node");
+        delete_all(&ada).await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_object_that_panics_once_in_every_handler_does_its_job() -> Result<()> {
+    story(Setting::default().var("RINGFENCE_FAULT", "fetch,message,alarm").with_panics(), async |world| {
+        let ada = world.person("ada").await?;
+        let workspace = ada.running().await?;
+        ada.client.delete_workspace(workspace.id).await?;
+        ada.workspace_until(workspace.id, WorkspaceState::Gone).await?;
+        ada.client.delete_node(workspace.node.id).await?;
+        ada.node_until(workspace.node.id, NodeState::Gone).await?;
+        let log = std::fs::read_to_string(world.stack.log("control-plane"))?;
+        for handler in ["fetch", "message", "alarm"] {
+            ensure!(log.contains(&format!("ordered this panic in {handler}")), "no panic in {handler}");
+        }
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+/// Kills the control plane while the cloud is about to carry out its call, and starts it again.
+async fn crash_during(world: &World, operation: &str) -> Result<()> {
+    until("the call to be on its way", LIMIT, async || Ok(world.cloud.fired(operation).await? == 1)).await?;
+    world.restart_control_plane().await
+}
+
+/// Does something with the control plane, which dies at a random moment of it or soon after.
+async fn crash_after<T>(
+    world: &World,
+    random: &mut StdRng,
+    work: impl Future<Output = Result<T>>,
+) -> Result<Option<Result<T>>> {
+    let moment = Duration::from_millis(random.random_range(0..LATEST_MS));
+    let crash = async {
+        // Not a wait for something to have happened: the moment itself is what is tried.
+        tokio::time::sleep(moment).await;
+        world.restart_control_plane().await
+    };
+    let (crashed, result) = tokio::join!(crash, tokio::time::timeout(LIMIT, work));
+    crashed?;
+    Ok(result.ok())
+}
+
+async fn delete_all(person: &Person) -> Result<()> {
+    for node in person.client.nodes().await? {
+        person.client.delete_node(node.id).await?;
+    }
+    Ok(())
+}

@@ -20,11 +20,22 @@ pub struct TestPlatform {
     random: Cell<u64>,
     /// The alarm of each node's object. Never moved later but by the object itself.
     pub alarms: RefCell<BTreeMap<NodeId, UnixMillis>>,
+    /// What was carried to each node's object.
+    pub revoked: RefCell<Vec<(NodeId, GrantId)>>,
+    /// Whether objects answer.
+    pub objects_answer: Cell<bool>,
 }
 
 impl TestPlatform {
     pub fn new(seed: u64) -> Self {
-        Self { db: SqliteDb::migrated(), now: Cell::new(START), random: Cell::new(seed), alarms: RefCell::default() }
+        Self {
+            db: SqliteDb::migrated(),
+            now: Cell::new(START),
+            random: Cell::new(seed),
+            alarms: RefCell::default(),
+            revoked: RefCell::default(),
+            objects_answer: Cell::new(true),
+        }
     }
 }
 
@@ -63,7 +74,11 @@ impl Nodes for TestPlatform {
     async fn found(&self, node: NodeId, _: ProviderKind, _: &str, at: UnixMillis) -> Result<(), Unreachable> {
         self.wake(node, at).await
     }
-    async fn revoke(&self, _node: NodeId, _grants: &[GrantId]) -> Result<(), Unreachable> {
+    async fn revoke(&self, node: NodeId, grants: &[GrantId]) -> Result<(), Unreachable> {
+        if !self.objects_answer.get() {
+            return Err(Unreachable("told to be away".into()));
+        }
+        self.revoked.borrow_mut().extend(grants.iter().map(|grant| (node, *grant)));
         Ok(())
     }
     async fn close_viewers(&self, _node: NodeId, _workspace: WorkspaceId) -> Result<(), Unreachable> {

@@ -15,7 +15,7 @@ use crate::domain::token::Lifetime;
 use crate::domain::{mac, token};
 use crate::error::{Error, Result};
 use crate::ports::{Platform, Statement};
-use crate::store::audit::{self, Act};
+use crate::store::audit;
 use crate::store::first;
 use crate::store::identity::{self, GrantRow};
 
@@ -73,18 +73,11 @@ pub async fn redeem_link(p: &impl Platform, config: &Config, text: &SecretText, 
     let now = p.now();
     let session: SessionId = p.id();
     let expires_at = now + SessionClaims::LIFETIME;
-    let act = Act {
-        actor: link.id.to_string(),
-        action: "session.create",
-        subject: session.to_string(),
-        source_address: source.address.clone(),
-        detail: source.user_agent.clone(),
-    };
     let outcomes = p
         .batch(vec![
             identity::consume_link(link.id, &link.secret_sha256_hex(), session, now),
             identity::insert_session_from_link(session, &source.user_agent, &source.address, now, expires_at),
-            audit::record_if_changed(&act, now),
+            audit::record_sign_in(session, &source.address, &source.user_agent, now),
             identity::session_grant(session),
         ])
         .await?;

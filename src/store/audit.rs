@@ -1,6 +1,6 @@
 //! The audit log: one row for each security-relevant act. Only ever added to.
 
-use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::ids::{NodeId, SessionId};
 use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
 
@@ -75,6 +75,15 @@ pub fn record_if_changed(act: &Act, now: UnixMillis) -> Statement {
         "INSERT INTO audit (at_ms, actor, action, subject, source_address, detail)
          SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE changes() > 0",
         params(act, now),
+    )
+}
+
+/// Records a sign-in by the link that was just used up for `session`; nothing when none was.
+pub fn record_sign_in(session: SessionId, source_address: &str, user_agent: &str, now: UnixMillis) -> Statement {
+    Statement::new(
+        "INSERT INTO audit (at_ms, actor, action, subject, source_address, detail)
+         SELECT ?1, user_id, 'session.create', ?2, ?3, ?4 FROM sign_in_links WHERE consumed_by = ?2",
+        [now.into(), session.into(), source_address.into(), user_agent.into()],
     )
 }
 

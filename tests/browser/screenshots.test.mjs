@@ -1,5 +1,6 @@
 // Pictures of every page, on a phone and a desktop, dark and light, empty, full and failing: into target/screenshots,
 // to be looked at. The pages are the built ones under their real content security policy; the data are scenes.
+import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -98,6 +99,22 @@ for (const [device, options] of [
     });
   }
 }
+
+test('a terminal is drawn without a graphics card too, under the same policy', async () => {
+  const plain = await launch('--disable-3d-apis');
+  const { page, assertClean } = await visitor(plain, site.origin);
+  await stage(page, full, { terminal });
+  await page.goto(`/workspaces/${ID.running}`);
+  await shown(page);
+  await page.locator('.host[data-renderer=dom]').waitFor();
+  const rows = page.locator('.xterm-rows > div');
+  assert.match(await rows.nth(1).innerText(), /Cargo\.toml/);
+  const colour = await rows.nth(0).locator('span').first().evaluate((span) => getComputedStyle(span).color);
+  assert.notEqual(colour, await rows.nth(0).evaluate((row) => getComputedStyle(row).color), 'the prompt has its colour');
+  await page.screenshot({ path: path.join(OUT, 'workspace-terminal-without-webgl.png') });
+  assertClean([/WebGL/i]);
+  await plain.close();
+});
 
 async function take(file, picture, options) {
   const { page, assertClean, close } = await visitor(browser, site.origin, options);

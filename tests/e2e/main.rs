@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod authorisation;
 mod cloud;
 mod crashes;
 mod faults;
 mod races;
 mod recovery;
+mod support;
 mod terminal;
+mod tokens_on_the_wire;
 mod world;

@@ -15,3 +15,4 @@ mod scripted;
 mod store_sql;
 mod support;
 mod tokens;
+mod user_data;

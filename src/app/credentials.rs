@@ -144,7 +144,9 @@ pub async fn catalog_view(
     id: CredentialId,
 ) -> Result<CatalogView> {
     let row = load(p, caller.user.id, id).await?;
-    let (catalog, fetched_at) = catalog(p, config, &row).await?;
+    let (mut catalog, fetched_at) = catalog(p, config, &row).await?;
+    // What the agent does not run on is not offered.
+    catalog.sizes.retain(|size| size.architecture.as_str() == config.settings.architecture);
     Ok(catalog.view(row.provider, fetched_at))
 }
 

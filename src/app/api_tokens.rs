@@ -54,7 +54,7 @@ pub async fn create(
         identity::insert_api_token(id, caller.user.id, &name, &opaque.secret_sha256_hex(), now, expires_at),
         audit::record(&act, now),
     ];
-    batch.extend(repeatable.statements(&id.to_string(), now));
+    batch.extend(repeatable.statement(&id.to_string(), now));
     p.batch(batch).await?;
     Ok(CreatedApiTokenView { token: ApiTokenView { id, name, created_at: now, expires_at }, secret })
 }

@@ -9,9 +9,9 @@ use ringfence_protocol::views::{EventKind, WorkspaceView};
 use super::actor::Actor;
 use super::intent::{armed, founded};
 use super::order::{Order, choose_order, workspace_name};
-use super::read;
 use super::settings::Settings;
 use super::turn::is_precondition;
+use super::views::{founding_view, workspace_view};
 use crate::domain::lifecycle::Moment;
 use crate::domain::node::Node;
 use crate::domain::placement::{self, Candidate, Thresholds, Wish};
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::ports::{DbError, Platform, Statement};
 use crate::provider::Catalog;
 use crate::store::nodes::{NodeRow, NodeSpec};
-use crate::store::workspaces::NewWorkspace;
+use crate::store::workspaces::{NewWorkspace, WorkspaceRow};
 use crate::store::{events, many, nodes, workspaces};
 
 /// Warm or shared nodes that are tried before a new one is asked for.
@@ -64,16 +64,18 @@ pub async fn create_workspace(
         cpus: order.cpus,
         memory_bytes: order.memory_bytes,
     };
-    let mut candidates = candidates(p, &wish).await?;
+    let rows = candidate_rows(p, &wish).await?;
+    let mut candidates: Vec<Candidate> = rows.iter().map(NodeRow::candidate).collect();
     let limits = Thresholds { cpu_percent: settings.max_cpu_percent, memory_percent: settings.max_memory_percent };
     for _ in 0..MAX_CLAIMS {
         let placement = placement::choose(&wish, &candidates, limits);
         let Some(node) = placement.node else { break };
         let new = new_workspace(actor, &asked, &name, placement.explanation);
-        if claim(p, settings, node, &new, &extra).await? {
-            return read::workspace(p, actor, asked.id).await;
+        // Whatever comes of the claim, this candidate leaves (I13).
+        let Some(row) = rows.iter().find(|row| row.id == node) else { break };
+        if let Some(view) = claim(p, settings, row, &new, &extra).await? {
+            return Ok(view);
         }
-        // Somebody was quicker: this candidate has left (I13).
         candidates.retain(|candidate| candidate.id != node);
     }
     let explanation = match placement::choose(&wish, &candidates, limits) {
@@ -81,16 +83,14 @@ pub async fn create_workspace(
         _ => "A new node: others took the places on yours first.".into(),
     };
     let new = new_workspace(actor, &asked, &name, explanation);
-    provision(p, settings, &asked, &wish, order, &new, extra).await?;
-    read::workspace(p, actor, asked.id).await
+    provision(p, settings, &asked, &wish, order, &new, extra).await
 }
 
-async fn candidates(p: &impl Platform, wish: &Wish) -> Result<Vec<Candidate>> {
+async fn candidate_rows(p: &impl Platform, wish: &Wish) -> Result<Vec<NodeRow>> {
     if wish.isolation == Isolation::Ephemeral {
         return Ok(Vec::new());
     }
-    let rows: Vec<NodeRow> = many(p, nodes::candidates(wish.user_id, wish.credential_id, wish.isolation)).await?;
-    Ok(rows.iter().map(NodeRow::candidate).collect())
+    many(p, nodes::candidates(wish.user_id, wish.credential_id, wish.isolation)).await
 }
 
 fn new_workspace(
@@ -102,14 +102,15 @@ fn new_workspace(
     NewWorkspace { id: asked.id, user_id: actor.user_id, name: name.to_owned(), placement_explanation }
 }
 
-/// Takes a place on a node. `false` when there is none left, or the node takes no more.
+/// Takes a place on a node. `None` when there is none left, or the node takes no more.
 async fn claim(
     p: &impl Platform,
     settings: &Settings,
-    node: NodeId,
+    on: &NodeRow,
     new: &NewWorkspace,
     extra: &[Statement],
-) -> Result<bool> {
+) -> Result<Option<WorkspaceView>> {
+    let node = on.id;
     armed(p, node, async {
         let now = p.now();
         let workspace = Workspace::requested(&Moment { now, jitter: 0, timing: &settings.timing });
@@ -122,8 +123,11 @@ async fn claim(
         ];
         batch.extend_from_slice(extra);
         match p.batch(batch).await {
-            Ok(_) => Ok(true),
-            Err(DbError::Constraint(reason)) if is_precondition(&reason) => Ok(false),
+            Ok(_) => {
+                let row = WorkspaceRow::inserted(new, node, &workspace, now);
+                Ok(Some(workspace_view(&row, &workspace, on, &on.node())))
+            }
+            Err(DbError::Constraint(reason)) if is_precondition(&reason) => Ok(None),
             Err(error) => Err(error.into()),
         }
     })
@@ -139,7 +143,7 @@ async fn provision(
     order: Order,
     new: &NewWorkspace,
     extra: Vec<Statement>,
-) -> Result<()> {
+) -> Result<WorkspaceView> {
     let id: NodeId = p.id();
     let place = (wish.provider, wish.region.as_str());
     founded(p, id, place, async {
@@ -168,12 +172,14 @@ async fn provision(
             nodes::require_present(id),
             workspaces::claim_new(id, new.user_id, new.id, now),
             workspaces::insert(new, &workspace, now),
-            events::record(id, None, &state, now),
-            events::record(id, Some(new.id), &requested(&workspace), now),
+            events::record_founding(id, &state, new.id, &requested(&workspace), now),
         ];
         batch.extend(extra);
         match p.batch(batch).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                let row = WorkspaceRow::inserted(new, id, &workspace, now);
+                Ok(founding_view(&row, &workspace, &spec, &node))
+            }
             Err(DbError::Constraint(reason)) if is_precondition(&reason) => Err(Error::new(
                 ErrorCode::NoCredential,
                 "The credential was deleted meanwhile. Nothing was created; choose another one.",

@@ -17,7 +17,7 @@ use crate::domain::seal;
 use crate::error::{Error, Result};
 use crate::ports::{DbError, Platform};
 use crate::provider::{Catalog, Description, ErrorClass, Provider, ProviderError, ProviderKey};
-use crate::store::credentials::{self, CatalogRow, CredentialRow};
+use crate::store::credentials::{self, CatalogRow, CredentialRow, OfferRow};
 use crate::store::{audit, changed, many, one};
 
 /// Longest key we take: Hetzner's have 64 characters, cloud key files a few thousand.
@@ -58,7 +58,7 @@ pub async fn create(
         credentials::put_catalog(id, &catalog_json(&catalog)?, now),
         audit::record(&act, now),
     ];
-    batch.extend(repeatable.statements(&id.to_string(), now));
+    batch.extend(repeatable.statement(&id.to_string(), now));
     match p.batch(batch).await {
         Ok(_) => get(p, caller, id).await,
         // Another request with the same key was faster: its answer is this one's.
@@ -144,16 +144,21 @@ pub async fn catalog_view(
     id: CredentialId,
 ) -> Result<CatalogView> {
     let row = load(p, caller.user.id, id).await?;
-    let (mut catalog, fetched_at) = catalog(p, config, &row).await?;
+    let stored = one(p, credentials::catalog(row.id)).await?;
+    let (mut catalog, fetched_at) = current_catalog(p, config, &row, stored).await?;
     // What the agent does not run on is not offered.
     catalog.sizes.retain(|size| size.architecture.as_str() == config.settings.architecture);
     Ok(catalog.view(row.provider, fetched_at))
 }
 
 /// What the cloud of a credential offers: as stored, or asked anew when that is too old.
-pub async fn catalog(p: &impl Platform, config: &Config, row: &CredentialRow) -> Result<(Catalog, UnixMillis)> {
+async fn current_catalog(
+    p: &impl Platform,
+    config: &Config,
+    row: &CredentialRow,
+    stored: Option<CatalogRow>,
+) -> Result<(Catalog, UnixMillis)> {
     let now = p.now();
-    let stored: Option<CatalogRow> = one(p, credentials::catalog(row.id)).await?;
     if let Some(stored) = stored {
         let fetched_at = UnixMillis::new(stored.fetched_at_ms);
         if now.since(fetched_at) < CATALOG_LIFETIME
@@ -167,26 +172,28 @@ pub async fn catalog(p: &impl Platform, config: &Config, row: &CredentialRow) ->
     Ok((catalog, now))
 }
 
-/// The credential a new workspace should use: the one that is named, or the newest of the provider that is named, or the newest.
-pub async fn choose(p: &impl Platform, caller: &Caller, params: &CreateWorkspaceParams) -> Result<CredentialRow> {
-    if let Some(id) = params.credential_id {
-        let row = load(p, caller.user.id, id).await?;
-        return match params.provider {
-            Some(provider) if provider != row.provider => Err(Error::new(
-                ErrorCode::InvalidBody,
-                "provider is not the credential's. Leave one of the two out. Nothing was created.",
-            )),
-            Some(_) | None => Ok(row),
-        };
-    }
-    let rows: Vec<CredentialRow> = many(p, credentials::list(caller.user.id, MAX_LISTED)).await?;
-    let fits = |row: &CredentialRow| params.provider.is_none_or(|provider| provider == row.provider);
-    rows.into_iter().find(fits).ok_or_else(|| {
-        Error::new(
+/// The credential a new workspace should use, with what it offers: the one that is named, or the newest of the provider that
+/// is named, or the newest.
+pub async fn choose(
+    p: &impl Platform,
+    config: &Config,
+    caller: &Caller,
+    params: &CreateWorkspaceParams,
+) -> Result<(CredentialRow, Catalog)> {
+    let statement = credentials::newest_with_catalog(caller.user.id, params.credential_id, params.provider);
+    let offer: OfferRow = one(p, statement).await?.ok_or_else(|| match params.credential_id {
+        Some(_) => Error::not_found("credential of this provider"),
+        None => Error::new(
             ErrorCode::NoCredential,
             "Store a key for a cloud first (POST /api/credentials). Nothing was created.",
-        )
-    })
+        ),
+    })?;
+    let stored = match (offer.fetched_at_ms, offer.catalog_json) {
+        (Some(fetched_at_ms), Some(catalog_json)) => Some(CatalogRow { fetched_at_ms, catalog_json }),
+        (Some(_) | None, _) => None,
+    };
+    let (catalog, _) = current_catalog(p, config, &offer.credential, stored).await?;
+    Ok((offer.credential, catalog))
 }
 
 /// One credential of a user, with its sealed secret.

@@ -64,14 +64,9 @@ impl Repeatable {
         }
     }
 
-    /// Statements for the batch that makes `subject`. Of two requests with one key, the second's batch fails as a whole.
-    pub fn statements(&self, subject: &str, now: UnixMillis) -> Vec<Statement> {
-        match &self.key {
-            None => Vec::new(),
-            Some(key) => vec![
-                idempotency::forget(self.user, key, now - KEPT),
-                idempotency::insert(self.user, key, self.operation, &self.body_sha256, subject, now),
-            ],
-        }
+    /// A statement for the batch that makes `subject`. Of two requests with one key, the second's batch fails as a whole.
+    pub fn statement(&self, subject: &str, now: UnixMillis) -> Option<Statement> {
+        let key = self.key.as_ref()?;
+        Some(idempotency::insert(self.user, key, self.operation, &self.body_sha256, subject, now, now - KEPT))
     }
 }

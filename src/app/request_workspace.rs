@@ -23,35 +23,41 @@ pub async fn request_workspace(
     params: CreateWorkspaceParams,
     repeatable: &Repeatable,
 ) -> Result<WorkspaceView> {
-    if let Some(earlier) = made_before(p, caller, repeatable).await? {
-        return Ok(earlier);
+    match create(p, config, caller, &params, repeatable).await {
+        Ok(view) => Ok(view),
+        // A request with the same key came before, and its key's row made this one's batch fail: its answer is this one's.
+        Err(error) => made_before(p, caller, repeatable).await?.ok_or(error),
     }
+}
+
+async fn create(
+    p: &impl Platform,
+    config: &Config,
+    caller: &Caller,
+    params: &CreateWorkspaceParams,
+    repeatable: &Repeatable,
+) -> Result<WorkspaceView> {
     if config.engine.is_none() {
         return Err(Error::new(
             ErrorCode::Unavailable,
             "This installation has nothing to run workspaces with. For a local trial without isolation, its operator can set RINGFENCE_ENGINE=unconfined.",
         ));
     }
-    let credential = credentials::choose(p, caller, &params).await?;
-    let (catalog, _) = credentials::catalog(p, config, &credential).await?;
+    let (credential, catalog) = credentials::choose(p, config, caller, params).await?;
     let id: WorkspaceId = p.id();
     let now = p.now();
     let act = caller.act("workspace.create", id, params.name.clone().unwrap_or_default());
     let mut extra = vec![audit::record(&act, now)];
-    extra.extend(repeatable.statements(&id.to_string(), now));
+    extra.extend(repeatable.statement(&id.to_string(), now));
     let asked = CreateWorkspace {
         id,
-        params: &params,
+        params,
         credential_id: credential.id,
         provider: credential.provider,
         catalog: &catalog,
         installation: &config.installation_id,
     };
-    match create_workspace(p, &config.settings, &caller.actor(), asked, extra).await {
-        Ok(view) => Ok(view),
-        // Another request with the same key may have been faster: then its answer is this one's.
-        Err(error) => made_before(p, caller, repeatable).await?.ok_or(error),
-    }
+    create_workspace(p, &config.settings, &caller.actor(), asked, extra).await
 }
 
 async fn made_before(p: &impl Platform, caller: &Caller, repeatable: &Repeatable) -> Result<Option<WorkspaceView>> {

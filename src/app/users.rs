@@ -50,7 +50,7 @@ pub async fn create(
     let [insert_tenant, insert_user] = identity::insert_user(id, tenant, &name, role, now);
     let act = caller.act("user.create", id, format!("{name} ({role})"));
     let mut batch = vec![insert_tenant, insert_user, audit::record(&act, now)];
-    batch.extend(repeatable.statements(&id.to_string(), now));
+    batch.extend(repeatable.statement(&id.to_string(), now));
     match p.batch(batch).await {
         Ok(_) => {}
         Err(DbError::Constraint(_)) => {
@@ -137,7 +137,7 @@ pub async fn sign_in_link(
     let link = sign_in::new_link(&config.keyring, config.origin(), p.id(), p.bytes(), id, now);
     let act = caller.act("sign_in_link.create", link.id, id.to_string());
     let mut batch = vec![link.statement, audit::record(&act, now)];
-    batch.extend(repeatable.statements(&link.id.to_string(), now));
+    batch.extend(repeatable.statement(&link.id.to_string(), now));
     let outcomes = p.batch(batch).await?;
     if !changed(&outcomes, 0) {
         return Err(Error::internal("the sign-in link was not written"));

@@ -2,17 +2,45 @@
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::money::{Micros, Money};
+use ringfence_protocol::state::Isolation;
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{NodeSummary, NodeView, WorkspaceView};
 
 use crate::domain::lifecycle::FailureCode;
 use crate::domain::node::{Node, State};
 use crate::domain::workspace::Workspace;
-use crate::store::nodes::NodeRow;
+use crate::store::nodes::{NodeRow, NodeSpec};
 use crate::store::workspaces::WorkspaceRow;
 
 /// A workspace with its node.
 pub fn workspace_view(row: &WorkspaceRow, workspace: &Workspace, on: &NodeRow, node: &Node) -> WorkspaceView {
+    let summary = NodeSummary {
+        id: on.id,
+        state: node.word(),
+        provider: on.provider,
+        region: on.region.clone(),
+        size: on.size.clone(),
+        engine: on.engine,
+        price_per_hour: Money::from_micros(on.price_micros_per_hour, on.currency.clone()),
+    };
+    placed_view(row, workspace, node.isolation, summary)
+}
+
+/// A workspace with a node that was asked for together with it.
+pub fn founding_view(row: &WorkspaceRow, workspace: &Workspace, spec: &NodeSpec, node: &Node) -> WorkspaceView {
+    let summary = NodeSummary {
+        id: spec.id,
+        state: node.word(),
+        provider: spec.provider,
+        region: spec.region.clone(),
+        size: spec.size.clone(),
+        engine: None,
+        price_per_hour: Money::from_micros(spec.price_micros_per_hour, spec.currency.clone()),
+    };
+    placed_view(row, workspace, node.isolation, summary)
+}
+
+fn placed_view(row: &WorkspaceRow, workspace: &Workspace, isolation: Isolation, node: NodeSummary) -> WorkspaceView {
     WorkspaceView {
         id: row.id,
         name: row.name.clone(),
@@ -21,16 +49,8 @@ pub fn workspace_view(row: &WorkspaceRow, workspace: &Workspace, on: &NodeRow, n
         deadline_at: workspace.deadline,
         failure: workspace.code().map(|code| code.as_str().into()),
         reason: workspace.reason().into(),
-        isolation: node.isolation,
-        node: NodeSummary {
-            id: on.id,
-            state: node.word(),
-            provider: on.provider,
-            region: on.region.clone(),
-            size: on.size.clone(),
-            engine: on.engine,
-            price_per_hour: Money::from_micros(on.price_micros_per_hour, on.currency.clone()),
-        },
+        isolation,
+        node,
         placement_explanation: row.placement_explanation.clone(),
         spec_generation: workspace.spec_generation,
         row_version: row.row_version,

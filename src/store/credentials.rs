@@ -38,6 +38,18 @@ impl CredentialRow {
     }
 }
 
+/// A credential with its catalog, if one was stored.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OfferRow {
+    /// The credential.
+    #[serde(flatten)]
+    pub credential: CredentialRow,
+    /// When the provider was asked.
+    pub fetched_at_ms: Option<i64>,
+    /// The catalog.
+    pub catalog_json: Option<String>,
+}
+
 /// A catalog as it was stored.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CatalogRow {
@@ -125,6 +137,18 @@ pub fn delete(id: CredentialId, user: UserId, now: UnixMillis) -> Statement {
          WHERE id = ?1 AND user_id = ?2 AND deleted_at_ms IS NULL
            AND NOT EXISTS (SELECT 1 FROM nodes WHERE credential_id = ?1 AND state <> 'gone')",
         [id.into(), user.into(), now.into()],
+    )
+}
+
+/// The user's newest credential, or the newest of a provider, or the one that is named, with what it offers as last read.
+pub fn newest_with_catalog(user: UserId, id: Option<CredentialId>, provider: Option<ProviderKind>) -> Statement {
+    Statement::new(
+        "SELECT c.id, c.user_id, c.provider, c.name, c.sealed_secret, c.seal_version, c.created_at_ms, c.validated_at_ms,
+           c.row_version, o.fetched_at_ms, o.catalog_json
+         FROM provider_credentials c LEFT JOIN provider_catalogs o ON o.credential_id = c.id
+         WHERE c.user_id = ?1 AND c.deleted_at_ms IS NULL AND (?2 IS NULL OR c.id = ?2) AND (?3 IS NULL OR c.provider = ?3)
+         ORDER BY c.created_at_ms DESC, c.id DESC LIMIT 1",
+        [user.into(), id.into(), provider.map(ProviderKind::as_str).into()],
     )
 }
 

@@ -52,6 +52,32 @@ pub fn record(node: NodeId, workspace: Option<WorkspaceId>, event: &EventKind, n
     )
 }
 
+/// Records that a node and its first workspace were asked for.
+pub fn record_founding(
+    node: NodeId,
+    node_event: &EventKind,
+    workspace: WorkspaceId,
+    workspace_event: &EventKind,
+    now: UnixMillis,
+) -> Statement {
+    let json = |event: &EventKind| serde_json::to_string(event).unwrap_or_default();
+    Statement::new(
+        "INSERT INTO events (user_id, node_id, workspace_id, at_ms, kind, event_json)
+         SELECT n.user_id, n.id, v.workspace_id, ?7, v.kind, v.event_json
+         FROM nodes n, (SELECT NULL AS workspace_id, ?2 AS kind, ?3 AS event_json UNION ALL SELECT ?4, ?5, ?6) v
+         WHERE n.id = ?1",
+        [
+            node.into(),
+            word(node_event).into(),
+            json(node_event).into(),
+            workspace.into(),
+            word(workspace_event).into(),
+            json(workspace_event).into(),
+            now.into(),
+        ],
+    )
+}
+
 /// Records a step of a boot unless it is recorded already: agents repeat them until they are confirmed. A boot has some
 /// twenty; after a hundred nothing more is recorded. Gives the row.
 pub fn record_boot_step(node: NodeId, agent_epoch: i64, event: &EventKind, at: UnixMillis) -> Statement {

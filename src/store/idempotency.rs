@@ -26,15 +26,8 @@ pub fn find(user: UserId, key: &str, since: UnixMillis) -> Statement {
     )
 }
 
-/// Makes room for a key whose time is over.
-pub fn forget(user: UserId, key: &str, since: UnixMillis) -> Statement {
-    Statement::new(
-        "DELETE FROM idempotency_keys WHERE user_id = ?1 AND key = ?2 AND created_at_ms <= ?3",
-        [user.into(), key.into(), since.into()],
-    )
-}
-
-/// Remembers a key; refused, and with it the whole batch, when it is there already.
+/// Remembers a key. One that is not older than `since` is refused, and with it the whole batch: its time becomes NULL, which
+/// the column does not take.
 pub fn insert(
     user: UserId,
     key: &str,
@@ -42,10 +35,14 @@ pub fn insert(
     body_sha256: &str,
     subject: &str,
     now: UnixMillis,
+    since: UnixMillis,
 ) -> Statement {
     Statement::new(
         "INSERT INTO idempotency_keys (user_id, key, operation, body_sha256, subject_id, created_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        [user.into(), key.into(), operation.into(), body_sha256.into(), subject.into(), now.into()],
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (user_id, key) DO UPDATE SET
+           operation = excluded.operation, body_sha256 = excluded.body_sha256, subject_id = excluded.subject_id,
+           created_at_ms = CASE WHEN idempotency_keys.created_at_ms <= ?7 THEN excluded.created_at_ms END",
+        [user.into(), key.into(), operation.into(), body_sha256.into(), subject.into(), now.into(), since.into()],
     )
 }

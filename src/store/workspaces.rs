@@ -45,6 +45,26 @@ pub struct WorkspaceRow {
 }
 
 impl WorkspaceRow {
+    /// The row that [`insert`] makes.
+    pub fn inserted(new: &NewWorkspace, node_id: NodeId, workspace: &Workspace, now: UnixMillis) -> Self {
+        Self {
+            id: new.id,
+            user_id: new.user_id,
+            node_id,
+            row_version: 1,
+            created_at_ms: now.get(),
+            name: new.name.clone(),
+            placement_explanation: new.placement_explanation.clone(),
+            running: i64::from(workspace.running),
+            spec_generation: workspace.spec_generation,
+            state: workspace.word(),
+            state_since_ms: workspace.state_since.get(),
+            deadline_at_ms: workspace.deadline.map(UnixMillis::get),
+            failure: None,
+            holds_place: 1,
+        }
+    }
+
     /// The machine of this row.
     pub fn workspace(&self) -> Workspace {
         let code = self.failure.as_deref().and_then(FailureCode::parse).unwrap_or(FailureCode::Invalid);

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ringfence::domain::mac;
+use ringfence_protocol::ids::ViewerId;
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::routes;
+use ringfence_protocol::routes::{self, Endpoint, Method, Principal};
+use serde_json::json;
+use xtask::client::Client;
 
+use crate::support::ledger::Ledger;
 use crate::support::mint::{self, Mint};
 use crate::support::request::{DeviceKey, ProofFor, Raw, http};
 use crate::support::stage::Stage;
@@ -67,4 +71,149 @@ async fn an_agent_proves_its_key_for_this_request_and_this_token_with_a_fresh_no
     }
     assert_eq!(with(key.proof(good)).send(&http).await?.status.as_u16(), 200);
     stage.stop().await
+}
+
+#[tokio::test]
+async fn a_change_with_a_cookie_needs_exactly_our_origin() -> Result<()> {
+    let stage = Stage::start().await?;
+    let (admin, http) = (&stage.admin, http());
+    let link = stage.stack.sign_in_link(admin.user).await?;
+    let link_token = link.rsplit_once("#token=").unwrap().1;
+    let before = Ledger::read(&stage).await?;
+    for endpoint in changing_routes() {
+        let url = format!("{}{}", stage.origin(), endpoint.fill(&[&"anything"]));
+        for (what, origins) in foreign_origins(&stage.origin()) {
+            let request = Raw::new(endpoint.method.as_str(), &url).cookie(&admin.cookie).headers(&origins);
+            let request = match endpoint.principal {
+                Principal::Public => request.json(&json!({ "token": link_token })),
+                _ => request,
+            };
+            let answer = request.send(&http).await?;
+            let seen = (answer.status.as_u16(), answer.code());
+            assert_eq!(seen, (403, Some(ErrorCode::CrossOrigin)), "{} with {what}", endpoint.path);
+            assert!(answer.headers.get("set-cookie").is_none());
+        }
+    }
+    assert_eq!(Ledger::read(&stage).await?.changes_since(&before), Vec::<String>::new());
+    // The link was good all along.
+    Client::sign_in(stage.origin(), &link).await?;
+    stage.stop().await
+}
+
+#[tokio::test]
+async fn an_api_token_needs_no_origin_and_takes_no_foreign_one() -> Result<()> {
+    let stage = Stage::start().await?;
+    let (token, http) = (stage.admin.api_token("t").await?.secret, http());
+    for endpoint in changing_routes().filter(|endpoint| endpoint.principal == Principal::User) {
+        let url = format!("{}{}", stage.origin(), endpoint.fill(&[&"anything"]));
+        // What follows authentication refuses these: no such thing, or not such a body.
+        let request = || {
+            let unknown_field = json!({ "unknown": 1 });
+            Raw::new(endpoint.method.as_str(), &url).bearer(token.expose()).json(&unknown_field)
+        };
+        let answer = request().send(&http).await?;
+        assert!(matches!(answer.status.as_u16(), 400 | 404), "{}: {}", endpoint.path, answer.text());
+        // An empty header is as good as none.
+        let named = |(_, origins): &(_, Vec<(String, String)>)| origins.iter().any(|(_, value)| !value.is_empty());
+        for (what, origins) in foreign_origins(&stage.origin()).into_iter().filter(named) {
+            let answer = request().headers(&origins).send(&http).await?;
+            assert_eq!(answer.code(), Some(ErrorCode::CrossOrigin), "{} with {what}", endpoint.path);
+        }
+    }
+    stage.stop().await
+}
+
+#[tokio::test]
+async fn another_site_reads_nothing() -> Result<()> {
+    let stage = Stage::start().await?;
+    let http = http();
+    for method in ["GET", "OPTIONS"] {
+        let url = format!("{}{}", stage.origin(), routes::ME.path);
+        let request = Raw::new(method, url).cookie(&stage.admin.cookie).header("origin", "https://evil.example");
+        let answer = request.header("access-control-request-method", "GET").send(&http).await?;
+        let allowed = answer.headers.keys().any(|name| name.as_str().starts_with("access-control-"));
+        assert!(!allowed, "{method} lets another site in: {:?}", answer.headers);
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
+    }
+    stage.stop().await
+}
+
+#[tokio::test]
+async fn a_socket_opens_only_from_our_origin_with_a_token_as_its_subprotocol() -> Result<()> {
+    let stage = Stage::start().await?;
+    let http = http();
+    let victim = stage.member("victim").await?;
+    let workspace = victim.running_workspace(stage.cloud_key()).await?.1.id;
+    let token = victim.client.workspace_token(workspace, None).await?.expose().to_owned();
+    let good_offer = format!("ringfence.v1, {token}");
+    let viewer: ViewerId = mint::random_id();
+    for endpoint in [&routes::WORKSPACE_TERMINAL, &routes::WORKSPACE_SOCKET] {
+        let path = endpoint.fill(&[&workspace]);
+        let query = if *endpoint == routes::WORKSPACE_TERMINAL { format!("?viewer={viewer}") } else { String::new() };
+        let url = format!("{}{path}{query}", stage.origin());
+        for (what, origins) in foreign_origins(&stage.origin()) {
+            let request = Raw::get(&url).headers(&origins).cookie(&victim.cookie).upgrade(Some(&good_offer));
+            let answer = request.send(&http).await?;
+            let seen = (answer.status.as_u16(), answer.code());
+            assert_eq!(seen, (403, Some(ErrorCode::CrossOrigin)), "{path} with {what}");
+        }
+        let ours = || Raw::get(&url).header("origin", stage.origin());
+        let no_token = [
+            ("a cookie alone", ours().cookie(&victim.cookie).upgrade(None)),
+            ("a cookie and no token", ours().cookie(&victim.cookie).upgrade(Some("ringfence.v1"))),
+            ("the token as a cookie", ours().cookie(&token).upgrade(Some("ringfence.v1"))),
+            ("the token as a bearer", ours().bearer(&token).upgrade(Some("ringfence.v1"))),
+            ("the token alone", ours().upgrade(Some(&token))),
+            ("the token first", ours().upgrade(Some(&format!("{token}, ringfence.v1")))),
+            ("two tokens", ours().upgrade(Some(&format!("{good_offer}, {token}")))),
+            ("another protocol", ours().upgrade(Some(&format!("ringfence.v2, {token}")))),
+        ];
+        for (what, request) in no_token {
+            let answer = request.send(&http).await?;
+            let seen = (answer.status.as_u16(), answer.code());
+            assert_eq!(seen, (401, Some(ErrorCode::TokenInvalid)), "{path} with {what}");
+        }
+        let plain = ours().header("sec-websocket-protocol", &good_offer).send(&http).await?;
+        assert_eq!(plain.code(), Some(ErrorCode::UpgradeRequired), "{path} without an upgrade");
+
+        let answer = ours().upgrade(Some(&good_offer)).send(&http).await?;
+        assert_eq!(answer.status.as_u16(), 101, "{path}: {}", answer.text());
+        assert_eq!(answer.header("sec-websocket-protocol"), "ringfence.v1");
+        assert!(!format!("{:?}", answer.headers).contains(&token), "the token is not echoed");
+    }
+    let in_the_url = format!("{}{}?token={token}", stage.origin(), routes::WORKSPACE_SOCKET.fill(&[&workspace]));
+    let request = Raw::get(in_the_url).header("origin", stage.origin()).upgrade(Some("ringfence.v1"));
+    assert_eq!(request.send(&http).await?.status.as_u16(), 401, "a token in the URL opens nothing");
+    stage.stop().await
+}
+
+/// Every route that changes something for people: with a cookie, or, for the sign-in link, before there is one.
+fn changing_routes() -> impl Iterator<Item = &'static Endpoint> {
+    routes::ALL.iter().copied().filter(|endpoint| match endpoint.principal {
+        Principal::User | Principal::Session | Principal::Admin | Principal::Public => endpoint.method != Method::Get,
+        Principal::Viewer | Principal::NewAgent | Principal::Agent => false,
+    })
+}
+
+/// Origin headers that are not ours, each more alike than the last.
+fn foreign_origins(ours: &str) -> Vec<(&'static str, Vec<(String, String)>)> {
+    let (scheme, host) = ours.split_once("://").unwrap();
+    let (name, port) = host.split_once(':').unwrap();
+    let next_port = port.parse::<u16>().unwrap().wrapping_add(1);
+    let one = |value: String| vec![("origin".to_owned(), value)];
+    vec![
+        ("no origin", Vec::new()),
+        ("an empty origin", one(String::new())),
+        ("the null origin", one("null".into())),
+        ("another site", one("https://evil.example".into())),
+        ("another port", one(format!("{scheme}://{name}:{next_port}"))),
+        ("another scheme", one(format!("https://{host}"))),
+        ("a sibling of the same site", one(format!("{scheme}://evil.{host}"))),
+        ("ours as a prefix", one(format!("{ours}.evil.example"))),
+        ("ours with a slash", one(format!("{ours}/"))),
+        ("ours in upper case", one(ours.to_uppercase())),
+        ("ours and another in one", one(format!("{ours}, https://evil.example"))),
+        ("ours and another", [one(ours.to_owned()), one("https://evil.example".into())].concat()),
+        ("ours twice", [one(ours.to_owned()), one(ours.to_owned())].concat()),
+    ]
 }

@@ -81,6 +81,12 @@ impl Stage {
         self.count("SELECT count(*) FROM audit WHERE action = ?1", &[json!(action)]).await
     }
 
+    /// How many of them are about this.
+    pub async fn audited_on(&self, action: &str, subject: &str) -> Result<i64> {
+        let sql = "SELECT count(*) FROM audit WHERE action = ?1 AND subject = ?2";
+        self.count(sql, &[json!(action), json!(subject)]).await
+    }
+
     /// Waits until a node's agent is linked or not.
     pub async fn link_is(&self, node: NodeId, connected: bool) -> Result<()> {
         let sql = "SELECT count(*) FROM nodes WHERE id = ?1 AND connected_at_ms IS NOT NULL";

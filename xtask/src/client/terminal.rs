@@ -215,6 +215,11 @@ impl Terminal {
         }
     }
 
+    /// The control plane's origin.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
     /// What the agent said when the socket opened last.
     pub fn opened(&self) -> Opened {
         self.opened

@@ -7,6 +7,7 @@ mod terminal;
 mod wait;
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue, ORIGIN, SET_COOKIE};
@@ -21,6 +22,8 @@ pub use self::terminal::{Closed, Screen, Terminal, Traffic};
 pub use self::wait::{until, until_some};
 
 const SESSION_COOKIE: &str = "__Host-session";
+/// No answer within this time is an error: a control plane that hangs must not hang its tests.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// One user's way into one control plane.
 #[derive(Clone)]
@@ -60,7 +63,9 @@ impl std::error::Error for Refused {}
 impl Client {
     /// Somebody who has not signed in.
     pub fn new(origin: impl Into<String>) -> Self {
-        Self { origin: origin.into(), http: reqwest::Client::new(), credentials: HeaderMap::new() }
+        // Building fails only where TLS cannot be set up, and there is none: the control plane is on this machine.
+        let http = reqwest::Client::builder().timeout(ANSWER_LIMIT).build().unwrap_or_default();
+        Self { origin: origin.into(), http, credentials: HeaderMap::new() }
     }
 
     /// Trades a sign-in link, or what follows its `#token=`, for a session.

@@ -145,7 +145,7 @@ fn rotation_breaks_nobody() {
     let (new, _) = token::sign(&rotated, ISSUER, session(), NOW).unwrap();
     assert!(token::verify::<SessionClaims>(&rotated, ISSUER, &new, NOW).is_ok());
     assert!(
-        !token::verify::<SessionClaims>(&keyring(&[("a", 1)]), ISSUER, &new, NOW).is_ok(),
+        token::verify::<SessionClaims>(&keyring(&[("a", 1)]), ISSUER, &new, NOW).is_err(),
         "signed with the newest"
     );
     let kids: Vec<_> = rotated.jwks().keys.into_iter().map(|key| key.kid.unwrap()).collect();

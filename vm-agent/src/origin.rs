@@ -12,7 +12,7 @@ pub struct Origin(String);
 /// Why a text is not an origin the agent would dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOrigin {
-    /// Not of the form scheme://host[:port].
+    /// Not of the form `scheme://host[:port]`.
     #[error("origin must look like https://host or https://host:port, without a path")]
     Malformed,
     /// Plain http to another machine would show tokens to the network.

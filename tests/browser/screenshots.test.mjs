@@ -1,9 +1,10 @@
 // Pictures of every page, on a phone and a desktop, dark and light, empty, full and failing: into target/screenshots,
 // to be looked at. The pages are the built ones under their real content security policy; the data are scenes.
+import axe from 'axe-core';
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { opened, output, problem, reset, stage } from './scenes/api.mjs';
 import { empty, full, ID } from './scenes/data.mjs';
 import { DESKTOP, launch, PHONE, visitor } from './support/chromium.mjs';
@@ -83,22 +84,20 @@ after(async () => {
 });
 
 const only = process.env.RINGFENCE_PICTURES ? new RegExp(process.env.RINGFENCE_PICTURES) : /./;
-for (const [device, options] of [
-  ['desktop', { viewport: DESKTOP }],
-  ['phone', { viewport: PHONE, hasTouch: true, isMobile: true }],
-]) {
-  for (const colorScheme of ['light', 'dark']) {
-    test(`pages look right on a ${device}, ${colorScheme}`, async () => {
+const DEVICES = { desktop: { viewport: DESKTOP }, phone: { viewport: PHONE, hasTouch: true, isMobile: true } };
+describe('pages look right', { concurrency: 2 }, () => {
+  for (const [device, options] of Object.entries(DEVICES)) {
+    test(`on a ${device}, light and dark`, async () => {
       for (const picture of PICTURES) {
-        const file = `${picture.name}-${device}-${colorScheme}`;
+        const file = `${picture.name}-${device}`;
         if (!only.test(file)) continue;
-        await take(file, picture, { ...options, colorScheme }).catch((cause) => {
+        await take(file, picture, options).catch((cause) => {
           throw new Error(`${file}: ${cause.message}`, { cause });
         });
       }
     });
   }
-}
+});
 
 test('a terminal is drawn without a graphics card too, under the same policy', async () => {
   const plain = await launch('--disable-3d-apis');
@@ -117,7 +116,7 @@ test('a terminal is drawn without a graphics card too, under the same policy', a
 });
 
 async function take(file, picture, options) {
-  const { page, assertClean, close } = await visitor(browser, site.origin, options);
+  const { page, assertClean, close } = await visitor(browser, site.origin, { ...options, colorScheme: 'light' });
   await stage(page, picture.scene, picture);
   await page.goto(picture.at);
   await page.locator('h1, h2, [role=alert], .timeline').first().waitFor();
@@ -125,14 +124,36 @@ async function take(file, picture, options) {
   await picture.until?.(page);
   await page.locator('[aria-busy=true]').waitFor({ state: 'detached' });
   await page.evaluate(() => document.fonts.ready);
-  await assertFits(page, file);
-  await page.screenshot({ path: path.join(OUT, `${file}.png`) });
+  await assertFits(page);
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    await drawn(page);
+    await assertAccessible(page);
+    await page.screenshot({ path: path.join(OUT, `${file}-${colorScheme}.png`) });
+  }
   assertClean(REFUSED);
   await close();
 }
 
+/** Two frames: what changed has been drawn, on a canvas too. */
+const drawn = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
+
+/** What a program can check of WCAG 2.2 AA: names, roles, contrast, structure. */
+async function assertAccessible(page) {
+  await page.evaluate(axe.source);
+  const found = await page.evaluate(async () => {
+    const { violations } = await window.axe.run(document, {
+      runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'],
+      // What a shell prints is the shell's; xterm.js keeps a least contrast of its own.
+      rules: { 'color-contrast': { selector: '*:not(.xterm *)' } },
+    });
+    return violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join('; ')}`);
+  });
+  assert.deepEqual(found, []);
+}
+
 /** Nothing is wider than the screen. */
-async function assertFits(page, file) {
+async function assertFits(page) {
   const [wanted, there] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-  if (wanted > there) throw new Error(`${file}: ${wanted - there} px wider than the screen`);
+  if (wanted > there) throw new Error(`${wanted - there} px wider than the screen`);
 }

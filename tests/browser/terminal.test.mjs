@@ -150,6 +150,25 @@ test('a program that asks for the clipboard is asked about', async () => {
   assert.ok(!(await terminalText(ada.page)).includes('bWluZQ=='), 'a read is not answered');
 });
 
+test('a link is shown before it is opened, and only the web’s kinds are links', async () => {
+  await typeLine(ada.page, 'clear; echo https://example.org/a/place; echo file:///etc/passwd');
+  await until(ada.page, (text) => /^file:/m.test(text), 'the links');
+  const screen = await ada.page.locator('[data-terminal=main] .xterm-screen').boundingBox();
+  const row = 20;
+  for (const [line, link] of [[0, true], [1, false]]) {
+    await ada.page.mouse.move(screen.x + 300, screen.y + 300);
+    await ada.page.mouse.move(screen.x + 40, screen.y + row * line + row / 2, { steps: 4 });
+    await ada.page.waitForTimeout(200); // xterm.js looks for links when the pointer rests.
+    await ada.page.mouse.click(screen.x + 40, screen.y + row * line + row / 2);
+    if (link) {
+      await ada.page.getByRole('alertdialog', { name: 'Open a link' }).getByText('https://example.org/a/place').waitFor();
+      await ada.page.getByRole('button', { name: 'Don’t' }).click();
+    }
+  }
+  assert.equal(await ada.page.getByRole('alertdialog').count(), 0);
+  assert.equal(ada.context.pages().length, 1);
+});
+
 test('Ctrl+K is the shell’s, Ctrl+Shift+K opens the palette, Escape gives the terminal back', async () => {
   await ada.page.locator('[data-terminal=main] .xterm-helper-textarea').focus();
   await ada.page.keyboard.press('Control+k');

@@ -99,7 +99,7 @@ export const nodes = [
   node('failedNode', 'destroying', {
     policy: 'draining',
     health: 'disconnected',
-    created_at: ago(90_100),
+    created_at: ago(90_000),
     failure: 'capacity',
     region: 'nbg1',
     size: 'cx53',

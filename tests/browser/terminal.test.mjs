@@ -139,6 +139,56 @@ test('when the shell ends the page says so, and Enter starts another', async () 
   await until(ada.page, (text) => text.includes('again-3'), 'the new shell');
 });
 
+test('when the agent is killed the terminal comes back with another shell, and says so', async () => {
+  await typeLine(ada.page, 'old=mark; kill -9 $PPID');
+  await ada.page.locator('[data-status=reconnecting]').waitFor();
+  await ada.page.getByText('The shell was restarted.').waitFor({ timeout: 60_000 });
+  await openTerminal(ada.page);
+  await typeLine(ada.page, 'echo "after-$((4 + 4))-$old"');
+  await until(ada.page, (text) => /^after-8-\s*$/m.test(text), 'the new shell');
+});
+
+test('what is pasted is typed, and not run before Enter', async () => {
+  await ada.page.evaluate(() => navigator.clipboard.writeText('echo pasted-$((1 + 1))\necho and-$((2 + 2))\n'));
+  await typeLine(ada.page, 'clear');
+  await ada.page.keyboard.press('Control+Shift+V');
+  const text = await until(ada.page, (now) => now.includes('and-$'), 'the pasted text');
+  assert.ok(!text.includes('pasted-2'), 'bracketed: the shell waits');
+  await ada.page.keyboard.press('Enter');
+  await until(ada.page, (now) => now.includes('pasted-2') && now.includes('and-4'), 'what it says');
+});
+
+test('a second terminal is a shell of its own', async () => {
+  await ada.page.getByRole('button', { name: 'Another terminal' }).click();
+  await ada.page.locator('[data-terminal="2"][data-status=open]').waitFor();
+  await ada.page.locator('[data-terminal="2"] .xterm-helper-textarea').focus();
+  await ada.page.keyboard.type('exit 7');
+  await ada.page.keyboard.press('Enter');
+  await ada.page.getByText('The shell ended with exit code 7.').waitFor();
+  await ada.page.getByRole('button', { name: /^Close the tab 2/ }).click();
+  await typeLine(ada.page, 'clear; echo still-$((5 + 5))');
+  await until(ada.page, (text) => text.includes('still-10'), 'the first shell');
+});
+
+test('a browser that is signed out from another loses its terminal at once', async () => {
+  await ada.page.goto('/users');
+  await ada.page.locator('li', { hasText: 'you' }).getByRole('button', { name: 'Sign-in link' }).click();
+  const other = await visitor(browser, stack.origin);
+  await signIn(other.page, await ada.page.locator('[data-secret]').innerText());
+  await ada.page.getByRole('button', { name: 'Done' }).click();
+  await other.page.locator('main li a').first().click();
+  await openTerminal(other.page);
+
+  await ada.page.goto('/settings');
+  await ada.page.getByRole('button', { name: 'Sign it out' }).click();
+  await other.page.getByRole('heading', { name: 'You are not signed in' }).waitFor({ timeout: 5000 });
+  other.assertClean([/401 /]);
+  await other.close();
+  await ada.page.goto('/workspaces');
+  await ada.page.locator('main li a').first().click();
+  await openTerminal(ada.page);
+});
+
 test('a program that asks for the clipboard is asked about', async () => {
   await ada.page.evaluate(() => navigator.clipboard.writeText('mine'));
   await typeLine(ada.page, `clear; printf '\\033]52;c;?\\a\\033]52;c;%s\\a' $(printf theirs | base64); echo sent`);

@@ -9,6 +9,7 @@ mod crashes;
 mod faults;
 mod races;
 mod recovery;
+mod revocation;
 mod support;
 mod terminal;
 mod tokens_on_the_wire;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::params::SecretText;
@@ -36,6 +36,20 @@ impl EventsSocket {
         match socket.next(Duration::from_secs(10)).await? {
             Some(Message::Text(_)) => Ok(socket),
             other => bail!("the first message was {other:?}"),
+        }
+    }
+
+    /// Goes to the server and back.
+    pub async fn ping(&mut self, limit: Duration) -> Result<()> {
+        self.stream.send(Message::Ping("there?".into())).await?;
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.next(deadline.saturating_duration_since(Instant::now())).await? {
+                Some(Message::Pong(_)) => return Ok(()),
+                Some(Message::Close(frame)) => bail!("closed: {frame:?}"),
+                Some(_) => {}
+                None => bail!("no answer within {} s", limit.as_secs()),
+            }
         }
     }
 

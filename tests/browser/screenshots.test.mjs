@@ -1,75 +1,230 @@
 // Pictures of every page, on a phone and a desktop, dark and light, empty, full and failing: into target/screenshots,
 // to be looked at. The pages are the built ones under their real content security policy; the data are scenes.
-import axe from 'axe-core';
-import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { opened, output, problem, reset, stage } from './scenes/api.mjs';
-import { empty, full, ID } from './scenes/data.mjs';
-import { DESKTOP, launch, PHONE, visitor } from './support/chromium.mjs';
-import { serveDist } from './support/dist.mjs';
+import axe from "axe-core";
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { opened, output, problem, reset, stage } from "./scenes/api.mjs";
+import { empty, full, ID } from "./scenes/data.mjs";
+import { DESKTOP, launch, PHONE, visitor } from "./support/chromium.mjs";
+import { serveDist } from "./support/dist.mjs";
 
-const OUT = path.resolve(import.meta.dirname, '../../target/screenshots');
+const OUT = path.resolve(import.meta.dirname, "../../target/screenshots");
 const SHELL = [
-  '\x1b]0;ada@blog-engine: ~/blog\x07\x1b[1;32mada@blog-engine\x1b[0m:\x1b[1;34m~/blog\x1b[0m$ ls --color\n',
-  '\x1b[1;34mcontent\x1b[0m  \x1b[1;34mthemes\x1b[0m  Cargo.toml  README.md  \x1b[1;32mbuild.sh\x1b[0m\n',
-  '\x1b[1;32mada@blog-engine\x1b[0m:\x1b[1;34m~/blog\x1b[0m$ cargo test\n',
-  '\x1b[1;32m   Compiling\x1b[0m blog v0.3.1\n\x1b[1;32m    Finished\x1b[0m test profile [unoptimized] in 4.21s\n\x1b[1;32m     Running\x1b[0m tests/render.rs\n\n',
-  'running 3 tests\ntest front_matter_is_read ... \x1b[32mok\x1b[0m\ntest links_are_checked ... \x1b[32mok\x1b[0m\ntest dates_sort ... \x1b[31mFAILED\x1b[0m\n\n',
-  'See https://example.org/report for more. ┌─┬─┐ 日本語 ✓ 👩‍💻\n',
-  '\x1b[1;32mada@blog-engine\x1b[0m:\x1b[1;34m~/blog\x1b[0m$ ',
-].join('');
+  "\x1b]0;ada@blog-engine: ~/blog\x07\x1b[1;32mada@blog-engine\x1b[0m:\x1b[1;34m~/blog\x1b[0m$ ls --color\n",
+  "\x1b[1;34mcontent\x1b[0m  \x1b[1;34mthemes\x1b[0m  Cargo.toml  README.md  \x1b[1;32mbuild.sh\x1b[0m\n",
+  "\x1b[1;32mada@blog-engine\x1b[0m:\x1b[1;34m~/blog\x1b[0m$ cargo test\n",
+  "\x1b[1;32m   Compiling\x1b[0m blog v0.3.1\n\x1b[1;32m    Finished\x1b[0m test profile [unoptimized] in 4.21s\n\x1b[1;32m     Running\x1b[0m tests/render.rs\n\n",
+  "running 3 tests\ntest front_matter_is_read ... \x1b[32mok\x1b[0m\ntest links_are_checked ... \x1b[32mok\x1b[0m\ntest dates_sort ... \x1b[31mFAILED\x1b[0m\n\n",
+  "See https://example.org/report for more. ┌─┬─┐ 日本語 ✓ 👩‍💻\n",
+  "\x1b[1;32mada@blog-engine\x1b[0m:\x1b[1;34m~/blog\x1b[0m$ ",
+].join("");
 const terminal = [opened(), reset(), output(SHELL)];
-const REJECTED = problem(422, 'credential_rejected', 'The provider refused the credential', 'Hetzner Cloud answered that the token is not valid. Nothing was stored. Make a new token with read and write permission and paste it here.');
-const IN_USE = problem(409, 'credential_in_use', 'The credential is in use', 'Two nodes still need this key to be destroyed. The key was kept. Destroy them on the Nodes page, then delete the key.');
+const REJECTED = problem(
+  422,
+  "credential_rejected",
+  "The provider refused the credential",
+  "Hetzner Cloud answered that the token is not valid. Nothing was stored. Make a new token with read and write permission and paste it here.",
+);
+const IN_USE = problem(
+  409,
+  "credential_in_use",
+  "The credential is in use",
+  "Two nodes still need this key to be destroyed. The key was kept. Destroy them on the Nodes page, then delete the key.",
+);
 
 /** Each picture: its name, the path, the scene, and what to do before it is taken. */
 const PICTURES = [
-  { name: 'sign-in', at: '/sign-in#token=abc', scene: empty, signedIn: false },
-  { name: 'sign-in-without-link', at: '/workspaces', scene: empty, signedIn: false },
-  { name: 'sign-in-refused', at: '/sign-in#token=abc', scene: empty, signedIn: false, refuse: { 'POST /api/auth/link': problem(401, 'link_invalid', 'This sign-in link cannot be used', 'It was used already, or it is older than ten minutes. Ask for a new one.') }, act: (page) => page.getByRole('button', { name: 'Sign in' }).click() },
-  { name: 'workspaces-full', at: '/workspaces', scene: full },
-  { name: 'workspaces-empty', at: '/workspaces', scene: empty },
-  { name: 'workspaces-failing', at: '/workspaces', scene: full, failing: true },
-  { name: 'workspace-terminal', at: `/workspaces/${ID.running}`, scene: full, terminal, until: shown },
-  { name: 'workspace-details', at: `/workspaces/${ID.running}`, scene: full, terminal, until: shown, act: (page) => page.getByRole('button', { name: 'Details' }).click() },
-  { name: 'workspace-reconnecting', at: `/workspaces/${ID.running}`, scene: full, terminal: [...terminal, 4503], until: (page) => page.locator('[data-status=reconnecting]').waitFor() },
-  { name: 'workspace-exited', at: `/workspaces/${ID.running}`, scene: full, terminal: [...terminal, 4410], until: (page) => page.locator('[data-status=exited]').waitFor() },
-  { name: 'workspace-booting', at: `/workspaces/${ID.booting}`, scene: full, until: (page) => page.locator('[data-step=booting][data-status=active]').waitFor() },
-  { name: 'workspace-stopped', at: `/workspaces/${ID.stopped}`, scene: full },
-  { name: 'workspace-failed', at: `/workspaces/${ID.failed}`, scene: full },
-  { name: 'workspace-missing', at: '/workspaces/wsp_00000000000000000000', scene: full, until: (page) => page.getByText('no such workspace').waitFor() },
-  { name: 'create', at: '/workspaces', scene: full, act: (page) => page.getByRole('button', { name: 'Create', exact: true }).click(), until: (page) => page.locator('dialog').waitFor() },
-  { name: 'create-changed', at: '/workspaces', scene: full, act: async (page) => { await page.getByRole('button', { name: 'Create', exact: true }).click(); await page.getByRole('button', { name: 'Change' }).click(); await page.locator('label', { hasText: 'cx33' }).click(); } },
-  { name: 'delete', at: `/workspaces/${ID.stopped}`, scene: full, act: (page) => page.getByRole('button', { name: 'Delete' }).click() },
-  { name: 'palette', at: '/workspaces', scene: full, act: async (page) => { await page.keyboard.press('Control+k'); await page.locator('dialog').waitFor(); } },
-  { name: 'nodes-full', at: '/nodes', scene: full },
-  { name: 'nodes-empty', at: '/nodes', scene: empty },
-  { name: 'nodes-failing', at: '/nodes', scene: full, failing: true },
-  { name: 'node', at: `/nodes/${ID.node}`, scene: full, until: (page) => page.getByText('trade the bootstrap token').waitFor() },
-  { name: 'clouds-full', at: '/clouds', scene: full },
-  { name: 'clouds-empty', at: '/clouds', scene: empty },
-  { name: 'clouds-failing', at: '/clouds', scene: full, failing: true },
-  { name: 'cloud-refused', at: '/clouds', scene: empty, refuse: { 'POST /api/credentials': REJECTED }, act: async (page) => { await page.getByRole('button', { name: 'Connect a cloud' }).click(); await page.getByLabel('Key', { exact: true }).fill('not-a-token'); await page.getByRole('button', { name: 'Connect', exact: true }).click(); await page.getByText('credential_rejected').waitFor(); } },
-  { name: 'cloud-in-use', at: '/clouds', scene: full, refuse: { [`DELETE /api/credentials/crd_${'a'.repeat(20)}`]: IN_USE }, act: async (page) => { await page.getByRole('button', { name: 'Delete' }).first().click(); await page.locator('dialog').getByRole('button', { name: 'Delete' }).click(); await page.getByText('credential_in_use').waitFor(); } },
-  { name: 'activity-full', at: '/activity', scene: full, until: (page) => page.getByText('open the link').waitFor() },
-  { name: 'activity-audit', at: '/activity', scene: full, act: (page) => page.getByRole('button', { name: 'Audit log' }).click(), until: (page) => page.getByText('user.suspend').waitFor() },
-  { name: 'activity-empty', at: '/activity', scene: empty, until: (page) => page.getByText('Nothing has happened yet').waitFor() },
-  { name: 'activity-failing', at: '/activity', scene: full, failing: true },
-  { name: 'settings-full', at: '/settings', scene: full, until: (page) => page.getByText('deploy script').waitFor() },
-  { name: 'settings-empty', at: '/settings', scene: empty },
-  { name: 'settings-failing', at: '/settings', scene: full, failing: true },
-  { name: 'users-full', at: '/users', scene: full, until: (page) => page.getByText('Grace').waitFor() },
-  { name: 'users-failing', at: '/users', scene: full, failing: true },
-  { name: 'missing', at: '/nothing/here', scene: full },
+  { name: "sign-in", at: "/sign-in#token=abc", scene: empty, signedIn: false },
+  {
+    name: "sign-in-without-link",
+    at: "/workspaces",
+    scene: empty,
+    signedIn: false,
+  },
+  {
+    name: "sign-in-refused",
+    at: "/sign-in#token=abc",
+    scene: empty,
+    signedIn: false,
+    refuse: {
+      "POST /api/auth/link": problem(
+        401,
+        "link_invalid",
+        "This sign-in link cannot be used",
+        "It was used already, or it is older than ten minutes. Ask for a new one.",
+      ),
+    },
+    act: (page) => page.getByRole("button", { name: "Sign in" }).click(),
+  },
+  { name: "workspaces-full", at: "/workspaces", scene: full },
+  { name: "workspaces-empty", at: "/workspaces", scene: empty },
+  { name: "workspaces-failing", at: "/workspaces", scene: full, failing: true },
+  {
+    name: "workspace-terminal",
+    at: `/workspaces/${ID.running}`,
+    scene: full,
+    terminal,
+    until: shown,
+  },
+  {
+    name: "workspace-details",
+    at: `/workspaces/${ID.running}`,
+    scene: full,
+    terminal,
+    until: shown,
+    act: (page) => page.getByRole("button", { name: "Details" }).click(),
+  },
+  {
+    name: "workspace-reconnecting",
+    at: `/workspaces/${ID.running}`,
+    scene: full,
+    terminal: [...terminal, 4503],
+    until: (page) => page.locator("[data-status=reconnecting]").waitFor(),
+  },
+  {
+    name: "workspace-exited",
+    at: `/workspaces/${ID.running}`,
+    scene: full,
+    terminal: [...terminal, 4410],
+    until: (page) => page.locator("[data-status=exited]").waitFor(),
+  },
+  {
+    name: "workspace-booting",
+    at: `/workspaces/${ID.booting}`,
+    scene: full,
+    until: (page) =>
+      page.locator("[data-step=booting][data-status=active]").waitFor(),
+  },
+  { name: "workspace-stopped", at: `/workspaces/${ID.stopped}`, scene: full },
+  { name: "workspace-failed", at: `/workspaces/${ID.failed}`, scene: full },
+  {
+    name: "workspace-missing",
+    at: "/workspaces/wsp_00000000000000000000",
+    scene: full,
+    until: (page) => page.getByText("no such workspace").waitFor(),
+  },
+  {
+    name: "create",
+    at: "/workspaces",
+    scene: full,
+    act: (page) =>
+      page.getByRole("button", { name: "Create", exact: true }).click(),
+    until: (page) => page.locator("dialog").waitFor(),
+  },
+  {
+    name: "create-changed",
+    at: "/workspaces",
+    scene: full,
+    act: async (page) => {
+      await page.getByRole("button", { name: "Create", exact: true }).click();
+      await page.getByRole("button", { name: "Change" }).click();
+      await page.locator("label", { hasText: "cx33" }).click();
+    },
+  },
+  {
+    name: "delete",
+    at: `/workspaces/${ID.stopped}`,
+    scene: full,
+    act: (page) => page.getByRole("button", { name: "Delete" }).click(),
+  },
+  {
+    name: "palette",
+    at: "/workspaces",
+    scene: full,
+    act: async (page) => {
+      await page.keyboard.press("Control+k");
+      await page.locator("dialog").waitFor();
+    },
+  },
+  { name: "nodes-full", at: "/nodes", scene: full },
+  { name: "nodes-empty", at: "/nodes", scene: empty },
+  { name: "nodes-failing", at: "/nodes", scene: full, failing: true },
+  {
+    name: "node",
+    at: `/nodes/${ID.node}`,
+    scene: full,
+    until: (page) => page.getByText("trade the bootstrap token").waitFor(),
+  },
+  { name: "clouds-full", at: "/clouds", scene: full },
+  { name: "clouds-empty", at: "/clouds", scene: empty },
+  { name: "clouds-failing", at: "/clouds", scene: full, failing: true },
+  {
+    name: "cloud-refused",
+    at: "/clouds",
+    scene: empty,
+    refuse: { "POST /api/credentials": REJECTED },
+    act: async (page) => {
+      await page.getByRole("button", { name: "Connect a cloud" }).click();
+      await page.getByLabel("Key", { exact: true }).fill("not-a-token");
+      await page.getByRole("button", { name: "Connect", exact: true }).click();
+      await page.getByText("credential_rejected").waitFor();
+    },
+  },
+  {
+    name: "cloud-in-use",
+    at: "/clouds",
+    scene: full,
+    refuse: { [`DELETE /api/credentials/crd_${"a".repeat(20)}`]: IN_USE },
+    act: async (page) => {
+      await page.getByRole("button", { name: "Delete" }).first().click();
+      await page
+        .locator("dialog")
+        .getByRole("button", { name: "Delete" })
+        .click();
+      await page.getByText("credential_in_use").waitFor();
+    },
+  },
+  {
+    name: "activity-full",
+    at: "/activity",
+    scene: full,
+    until: (page) => page.getByText("open the link").waitFor(),
+  },
+  {
+    name: "activity-audit",
+    at: "/activity",
+    scene: full,
+    act: (page) => page.getByRole("button", { name: "Audit log" }).click(),
+    until: (page) => page.getByText("user.suspend").waitFor(),
+  },
+  {
+    name: "activity-empty",
+    at: "/activity",
+    scene: empty,
+    until: (page) => page.getByText("Nothing has happened yet").waitFor(),
+  },
+  { name: "activity-failing", at: "/activity", scene: full, failing: true },
+  {
+    name: "settings-full",
+    at: "/settings",
+    scene: full,
+    until: (page) => page.getByText("deploy script").waitFor(),
+  },
+  { name: "settings-empty", at: "/settings", scene: empty },
+  { name: "settings-failing", at: "/settings", scene: full, failing: true },
+  {
+    name: "users-full",
+    at: "/users",
+    scene: full,
+    until: (page) => page.getByText("Grace").waitFor(),
+  },
+  { name: "users-failing", at: "/users", scene: full, failing: true },
+  { name: "missing", at: "/nothing/here", scene: full },
 ];
 /** Answers that a scene refuses on purpose show as failed loads in the console. */
-const REFUSED = [/Failed to load resource: the server responded with a status of (401|404|409|422|503)/];
+const REFUSED = [
+  /Failed to load resource: the server responded with a status of (401|404|409|422|503)/,
+];
 
 async function shown(page) {
-  await page.locator('[data-terminal=main][data-status=open]').waitFor();
-  await page.locator(`[data-drawn="${Buffer.byteLength(SHELL.replaceAll('\n', '\r\n'))}"]`).waitFor();
+  await page.locator("[data-terminal=main][data-status=open]").waitFor();
+  await page
+    .locator(
+      `[data-drawn="${Buffer.byteLength(SHELL.replaceAll("\n", "\r\n"))}"]`,
+    )
+    .waitFor();
 }
 
 let browser;
@@ -83,9 +238,14 @@ after(async () => {
   site?.close();
 });
 
-const only = process.env.RINGFENCE_PICTURES ? new RegExp(process.env.RINGFENCE_PICTURES) : /./;
-const DEVICES = { desktop: { viewport: DESKTOP }, phone: { viewport: PHONE, hasTouch: true, isMobile: true } };
-describe('pages look right', { concurrency: 2 }, () => {
+const only = process.env.RINGFENCE_PICTURES
+  ? new RegExp(process.env.RINGFENCE_PICTURES)
+  : /./;
+const DEVICES = {
+  desktop: { viewport: DESKTOP },
+  phone: { viewport: PHONE, hasTouch: true, isMobile: true },
+};
+describe("pages look right", { concurrency: 2 }, () => {
   for (const [device, options] of Object.entries(DEVICES)) {
     test(`on a ${device}, light and dark`, async () => {
       for (const picture of PICTURES) {
@@ -99,61 +259,89 @@ describe('pages look right', { concurrency: 2 }, () => {
   }
 });
 
-test('a terminal is drawn without a graphics card too, under the same policy', async () => {
-  const plain = await launch('--disable-3d-apis');
+test("a terminal is drawn without a graphics card too, under the same policy", async () => {
+  const plain = await launch("--disable-3d-apis");
   const { page, assertClean } = await visitor(plain, site.origin);
   await stage(page, full, { terminal });
   await page.goto(`/workspaces/${ID.running}`);
   await shown(page);
-  await page.locator('.host[data-renderer=dom]').waitFor();
-  const rows = page.locator('.xterm-rows > div');
+  await page.locator(".host[data-renderer=dom]").waitFor();
+  const rows = page.locator(".xterm-rows > div");
   assert.match(await rows.nth(1).innerText(), /Cargo\.toml/);
-  const colour = await rows.nth(0).locator('span').first().evaluate((span) => getComputedStyle(span).color);
-  assert.notEqual(colour, await rows.nth(0).evaluate((row) => getComputedStyle(row).color), 'the prompt has its colour');
-  await page.screenshot({ path: path.join(OUT, 'workspace-terminal-without-webgl.png') });
+  const colour = await rows
+    .nth(0)
+    .locator("span")
+    .first()
+    .evaluate((span) => getComputedStyle(span).color);
+  assert.notEqual(
+    colour,
+    await rows.nth(0).evaluate((row) => getComputedStyle(row).color),
+    "the prompt has its colour",
+  );
+  await page.screenshot({
+    path: path.join(OUT, "workspace-terminal-without-webgl.png"),
+  });
   assertClean([/WebGL/i]);
   await plain.close();
 });
 
 async function take(file, picture, options) {
-  const { page, assertClean, close } = await visitor(browser, site.origin, { ...options, colorScheme: 'light' });
+  const { page, assertClean, close } = await visitor(browser, site.origin, {
+    ...options,
+    colorScheme: "light",
+  });
   await stage(page, picture.scene, picture);
   await page.goto(picture.at);
-  await page.locator('h1, h2, [role=alert], .timeline').first().waitFor();
+  await page.locator("h1, h2, [role=alert], .timeline").first().waitFor();
   await picture.act?.(page);
   await picture.until?.(page);
-  await page.locator('[aria-busy=true]').waitFor({ state: 'detached' });
+  await page.locator("[aria-busy=true]").waitFor({ state: "detached" });
   await page.evaluate(() => document.fonts.ready);
   await assertFits(page);
-  for (const colorScheme of ['light', 'dark']) {
+  for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     await drawn(page);
     await assertAccessible(page);
-    await page.screenshot({ path: path.join(OUT, `${file}-${colorScheme}.png`) });
+    await page.screenshot({
+      path: path.join(OUT, `${file}-${colorScheme}.png`),
+    });
   }
   assertClean(REFUSED);
   await close();
 }
 
 /** Two frames: what changed has been drawn, on a canvas too. */
-const drawn = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
+const drawn = (page) =>
+  page.evaluate(
+    () =>
+      new Promise((done) =>
+        requestAnimationFrame(() => requestAnimationFrame(() => done())),
+      ),
+  );
 
 /** What a program can check of WCAG 2.2 AA: names, roles, contrast, structure. */
 async function assertAccessible(page) {
   await page.evaluate(axe.source);
   const found = await page.evaluate(async () => {
     const { violations } = await window.axe.run(document, {
-      runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'],
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
       // What a shell prints is the shell's; xterm.js keeps a least contrast of its own.
-      rules: { 'color-contrast': { selector: '*:not(.xterm *)' } },
+      rules: { "color-contrast": { selector: "*:not(.xterm *)" } },
     });
-    return violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join('; ')}`);
+    return violations.map(
+      (violation) =>
+        `${violation.id}: ${violation.nodes.map((node) => `${node.target} ${node.any[0]?.message ?? ""}`).join("; ")}`,
+    );
   });
   assert.deepEqual(found, []);
 }
 
 /** Nothing is wider than the screen. */
 async function assertFits(page) {
-  const [wanted, there] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-  if (wanted > there) throw new Error(`${wanted - there} px wider than the screen`);
+  const [wanted, there] = await page.evaluate(() => [
+    document.documentElement.scrollWidth,
+    document.documentElement.clientWidth,
+  ]);
+  if (wanted > there)
+    throw new Error(`${wanted - there} px wider than the screen`);
 }

@@ -10,7 +10,10 @@ class FakeSocket {
   sent: Uint8Array[] = [];
   onmessage: (event: { data: unknown }) => void = () => {};
   onclose: (event: { code: number }) => void = () => {};
-  constructor(readonly url: string, readonly protocols: string[]) {
+  constructor(
+    readonly url: string,
+    readonly protocols: string[],
+  ) {
     FakeSocket.all.push(this);
   }
   send(data: ArrayBuffer | string): void {

@@ -31,7 +31,18 @@ test('an epoch of any 64 bits is kept whole', () => {
 });
 
 test('bytes that are not a frame are refused', () => {
-  for (const wrong of [[], [0x7f], [0x81, 0], [0x82, 0], [0x83, ...u64(1), 0], [0x84], [0x85, 2, 0, 0, 0, 0], [0x85, 0], [0x86, 0, 0, 0, 40], [0x86, 0, 1, 4, 0]]) {
+  for (const wrong of [
+    [],
+    [0x7f],
+    [0x81, 0],
+    [0x82, 0],
+    [0x83, ...u64(1), 0],
+    [0x84],
+    [0x85, 2, 0, 0, 0, 0],
+    [0x85, 0],
+    [0x86, 0, 0, 0, 40],
+    [0x86, 0, 1, 4, 0],
+  ]) {
     expect(decode(bytes(...wrong)), wrong.join(' ')).toBeNull();
   }
   expect(decode(bytes(0x82, 255, 0, 0, 0, 0, 0, 0, 0)), 'an offset beyond what a number counts').toBeNull();

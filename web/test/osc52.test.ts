@@ -7,5 +7,6 @@ test('what a program wants on the clipboard is read as text', () => {
 });
 
 test('a read, nonsense and too much are refused', () => {
-  for (const data of ['c;?', 'c', 'c;', 'c;%%%', `c;${btoa('\xff\xfe')}`, `c;${btoa('x'.repeat(100_001))}`]) expect(writtenText(data), data.slice(0, 20)).toBeNull();
+  for (const data of ['c;?', 'c', 'c;', 'c;%%%', `c;${btoa('\xff\xfe')}`, `c;${btoa('x'.repeat(100_001))}`])
+    expect(writtenText(data), data.slice(0, 20)).toBeNull();
 });

@@ -5,7 +5,14 @@ import { timeline, totalMs } from '../src/lib/timeline';
 const T0 = Date.parse('2026-11-22T10:00:00Z');
 const at = (ms: number) => new Date(T0 + ms).toISOString();
 const workspace = (state: WorkspaceView['state'], since = 0) =>
-  ({ id: 'wsp_1', state, state_since_at: at(since), created_at: at(0), reason: 'No machine of this size is left.', node: { provider: 'hetzner', size: 'cx23', region: 'fsn1' } }) as WorkspaceView;
+  ({
+    id: 'wsp_1',
+    state,
+    state_since_at: at(since),
+    created_at: at(0),
+    reason: 'No machine of this size is left.',
+    node: { provider: 'hetzner', size: 'cx23', region: 'fsn1' },
+  }) as WorkspaceView;
 const node = (created: number) => ({ id: 'nod_1', created_at: at(created) }) as NodeView;
 let id = 0;
 const event = (ms: number, rest: object): EventView => ({ id: (id += 1), at: at(ms), node_id: 'nod_1', ...rest }) as EventView;
@@ -34,7 +41,12 @@ test('a failure stops the clock of its step and says why', () => {
 });
 
 test('a workspace on a node that was there before shows no boot', () => {
-  const steps = timeline(workspace('creating'), node(-600_000), [event(10, { kind: 'workspace_state', workspace_id: 'wsp_1', state: 'creating', detail: '' })], T0 + 300);
+  const steps = timeline(
+    workspace('creating'),
+    node(-600_000),
+    [event(10, { kind: 'workspace_state', workspace_id: 'wsp_1', state: 'creating', detail: '' })],
+    T0 + 300,
+  );
   expect(steps.map((step) => step.key)).toEqual(['requested', 'creating', 'running']);
 });
 

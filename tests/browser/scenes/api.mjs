@@ -1,40 +1,88 @@
 // Answers a page's requests and sockets from a scene, so that states which are rare in life can be looked at.
-const JSON_TYPE = { contentType: 'application/json' };
-const PROBLEM_TYPE = 'application/problem+json';
+const JSON_TYPE = { contentType: "application/json" };
+const PROBLEM_TYPE = "application/problem+json";
 
-export const problem = (status, code, title, detail) => ({ status, contentType: PROBLEM_TYPE, body: JSON.stringify({ code, status, title, detail, request_id: '8f3c2d10a9b74e55' }) });
-const UNAVAILABLE = problem(503, 'unavailable', 'Not available for the moment', 'The database did not answer. Nothing was changed; try again in a moment.');
-const NOT_FOUND = problem(404, 'not_found', 'Not found', 'There is no such thing, or it is somebody else’s.');
+export const problem = (status, code, title, detail) => ({
+  status,
+  contentType: PROBLEM_TYPE,
+  body: JSON.stringify({
+    code,
+    status,
+    title,
+    detail,
+    request_id: "8f3c2d10a9b74e55",
+  }),
+});
+const UNAVAILABLE = problem(
+  503,
+  "unavailable",
+  "Not available for the moment",
+  "The database did not answer. Nothing was changed; try again in a moment.",
+);
+const NOT_FOUND = problem(
+  404,
+  "not_found",
+  "Not found",
+  "There is no such thing, or it is somebody else’s.",
+);
 
 /** Lets `page` see `scene`. `refuse` maps "METHOD path" to a problem; `failing` makes all but the sign-in fail. */
-export async function stage(page, scene, { refuse = {}, failing = false, signedIn = true, terminal = [] } = {}) {
-  await page.route('**/api/**', (route) => {
+export async function stage(
+  page,
+  scene,
+  { refuse = {}, failing = false, signedIn = true, terminal = [] } = {},
+) {
+  await page.route("**/api/**", (route) => {
     const request = route.request();
     const { pathname, searchParams } = new URL(request.url());
-    const answer = (body, status = 200) => route.fulfill({ status, ...JSON_TYPE, body: JSON.stringify(body) });
+    const answer = (body, status = 200) =>
+      route.fulfill({ status, ...JSON_TYPE, body: JSON.stringify(body) });
     const refused = refuse[`${request.method()} ${pathname}`];
     if (refused) return route.fulfill(refused);
-    if (pathname === '/api/me' && !signedIn) return route.fulfill(problem(401, 'unauthenticated', 'Sign in first', 'There is no session.'));
-    if (failing && pathname !== '/api/me') return route.fulfill(UNAVAILABLE);
+    if (pathname === "/api/me" && !signedIn)
+      return route.fulfill(
+        problem(
+          401,
+          "unauthenticated",
+          "Sign in first",
+          "There is no session.",
+        ),
+      );
+    if (failing && pathname !== "/api/me") return route.fulfill(UNAVAILABLE);
     if (scene[pathname]) return answer(scene[pathname]);
-    if (pathname === '/api/events') return answer(eventsOf(scene, searchParams));
-    if (pathname.endsWith('/catalog')) return answer(scene.catalog);
-    const [, , kind, id] = pathname.split('/');
+    if (pathname === "/api/events")
+      return answer(eventsOf(scene, searchParams));
+    if (pathname.endsWith("/catalog")) return answer(scene.catalog);
+    const [, , kind, id] = pathname.split("/");
     const item = scene[kind]?.[id];
-    if (item && pathname.endsWith('/token')) return answer({ token: 'scene', permissions: ['terminal:read', 'terminal:write'], expires_at: new Date(Date.now() + 3_600_000).toISOString() }, 201);
+    if (item && pathname.endsWith("/token"))
+      return answer(
+        {
+          token: "scene",
+          permissions: ["terminal:read", "terminal:write"],
+          expires_at: new Date(Date.now() + 3_600_000).toISOString(),
+        },
+        201,
+      );
     return item ? answer(item) : route.fulfill(NOT_FOUND);
   });
-  await page.routeWebSocket('**/api/workspaces/*/socket', (socket) => {
-    const workspace = scene.workspaces[new URL(socket.url()).pathname.split('/')[3]];
+  await page.routeWebSocket("**/api/workspaces/*/socket", (socket) => {
+    const workspace =
+      scene.workspaces[new URL(socket.url()).pathname.split("/")[3]];
     const node = scene.nodes[workspace.node.id];
     socket.onMessage(() => {});
-    socket.send(JSON.stringify({ type: 'snapshot', workspace, node }));
-    socket.send(JSON.stringify({ type: 'events', items: scene.events.filter((event) => event.node_id === node.id) }));
+    socket.send(JSON.stringify({ type: "snapshot", workspace, node }));
+    socket.send(
+      JSON.stringify({
+        type: "events",
+        items: scene.events.filter((event) => event.node_id === node.id),
+      }),
+    );
   });
-  await page.routeWebSocket('**/api/workspaces/*/terminal?*', (socket) => {
+  await page.routeWebSocket("**/api/workspaces/*/terminal?*", (socket) => {
     socket.onMessage(() => {});
     for (const frame of terminal) {
-      if (typeof frame === 'number') socket.close({ code: frame });
+      if (typeof frame === "number") socket.close({ code: frame });
       else socket.send(frame);
     }
   });
@@ -42,8 +90,12 @@ export async function stage(page, scene, { refuse = {}, failing = false, signedI
 
 function eventsOf(scene, query) {
   const last_id = scene.events.at(-1)?.id ?? 0;
-  if (!query.has('after')) return { items: [], last_id };
-  const items = scene.events.filter((event) => event.id > Number(query.get('after')) && (!query.has('node_id') || event.node_id === query.get('node_id')));
+  if (!query.has("after")) return { items: [], last_id };
+  const items = scene.events.filter(
+    (event) =>
+      event.id > Number(query.get("after")) &&
+      (!query.has("node_id") || event.node_id === query.get("node_id")),
+  );
   return { items, last_id };
 }
 
@@ -52,6 +104,18 @@ const u64 = (value) => {
   bytes.writeBigUInt64BE(BigInt(value));
   return bytes;
 };
-export const opened = ({ epoch = 7, readOnly = false } = {}) => Buffer.concat([Buffer.of(0x81), u64(epoch), u64(0), Buffer.of(readOnly ? 3 : 2)]);
-export const reset = (offset = 0) => Buffer.concat([Buffer.of(0x83), u64(offset)]);
-export const output = (text, offset = 0) => Buffer.concat([Buffer.of(0x82), u64(offset), Buffer.from(text.replaceAll('\n', '\r\n'))]);
+export const opened = ({ epoch = 7, readOnly = false } = {}) =>
+  Buffer.concat([
+    Buffer.of(0x81),
+    u64(epoch),
+    u64(0),
+    Buffer.of(readOnly ? 3 : 2),
+  ]);
+export const reset = (offset = 0) =>
+  Buffer.concat([Buffer.of(0x83), u64(offset)]);
+export const output = (text, offset = 0) =>
+  Buffer.concat([
+    Buffer.of(0x82),
+    u64(offset),
+    Buffer.from(text.replaceAll("\n", "\r\n")),
+  ]);

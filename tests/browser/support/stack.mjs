@@ -1,27 +1,44 @@
 // The whole of Ringfence to test against: the one that the environment names, or one that is started for the file and
 // ended with it.
-import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import net from 'node:net';
-import os from 'node:os';
-import path from 'node:path';
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
 
-const ROOT = path.resolve(import.meta.dirname, '../../..');
+const ROOT = path.resolve(import.meta.dirname, "../../..");
 /** A cold build of every part included. */
 const START_LIMIT_MS = 20 * 60_000;
 
 /** `{ origin, signInLink, cloudToken, stop }` */
 export async function startStack() {
-  const { RINGFENCE_URL: origin, RINGFENCE_SIGN_IN_LINK: signInLink, RINGFENCE_LOCAL_CLOUD_TOKEN: cloudToken } = process.env;
-  if (origin && signInLink && cloudToken) return { origin, signInLink, cloudToken, stop: async () => {} };
+  const {
+    RINGFENCE_URL: origin,
+    RINGFENCE_SIGN_IN_LINK: signInLink,
+    RINGFENCE_LOCAL_CLOUD_TOKEN: cloudToken,
+  } = process.env;
+  if (origin && signInLink && cloudToken)
+    return { origin, signInLink, cloudToken, stop: async () => {} };
 
-  const state = await mkdtemp(path.join(os.tmpdir(), 'ringfence-browser-'));
-  const [program, ...before] = process.env.RINGFENCE_XTASK ? [process.env.RINGFENCE_XTASK] : ['cargo', 'run', '--quiet', '--package', 'xtask', '--'];
-  const args = [...before, 'dev', '--port', String(await freePort()), '--state-dir', state];
-  const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
-  const ended = new Promise((resolve) => child.once('exit', resolve));
+  const state = await mkdtemp(path.join(os.tmpdir(), "ringfence-browser-"));
+  const [program, ...before] = process.env.RINGFENCE_XTASK
+    ? [process.env.RINGFENCE_XTASK]
+    : ["cargo", "run", "--quiet", "--package", "xtask", "--"];
+  const args = [
+    ...before,
+    "dev",
+    "--port",
+    String(await freePort()),
+    "--state-dir",
+    state,
+  ];
+  const child = spawn(program, args, {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
   const stop = async () => {
-    child.kill('SIGTERM');
+    child.kill("SIGTERM");
     await ended;
     await rm(state, { recursive: true, force: true });
   };
@@ -36,26 +53,33 @@ export async function startStack() {
 /** Waits for the line that says where it listens, and for the cloud's token, which is said before. */
 function ready(child) {
   return new Promise((resolve, reject) => {
-    let said = '';
-    const late = setTimeout(() => reject(new Error(`not ready in time:\n${said}`)), START_LIMIT_MS);
-    child.once('exit', (code) => reject(new Error(`the stack ended with ${code}:\n${said}`)));
+    let said = "";
+    const late = setTimeout(
+      () => reject(new Error(`not ready in time:\n${said}`)),
+      START_LIMIT_MS,
+    );
+    child.once("exit", (code) =>
+      reject(new Error(`the stack ended with ${code}:\n${said}`)),
+    );
     const read = (chunk) => {
       said += chunk;
-      const [, origin, signInLink] = /READY url=(\S+) sign-in=(\S+)/.exec(said) ?? [];
-      const [, cloudToken] = /API token of the local cloud: (\S+)/.exec(said) ?? [];
+      const [, origin, signInLink] =
+        /READY url=(\S+) sign-in=(\S+)/.exec(said) ?? [];
+      const [, cloudToken] =
+        /API token of the local cloud: (\S+)/.exec(said) ?? [];
       if (!origin || !cloudToken) return;
       clearTimeout(late);
       resolve({ origin, signInLink, cloudToken });
     };
-    child.stdout.setEncoding('utf8').on('data', read);
-    child.stderr.setEncoding('utf8').on('data', read);
+    child.stdout.setEncoding("utf8").on("data", read);
+    child.stderr.setEncoding("utf8").on("data", read);
   });
 }
 
 function freePort() {
   return new Promise((resolve, reject) => {
-    const server = net.createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
+    const server = net.createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
       const { port } = server.address();
       server.close(() => resolve(port));
     });

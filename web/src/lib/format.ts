@@ -6,7 +6,13 @@ export function money({ amount, currency }: Money): string {
   const value = Number(amount);
   const digits = value !== 0 && Math.abs(value) < 0.1 ? 4 : 2;
   try {
-    return new Intl.NumberFormat('en', { style: 'currency', currency, currencyDisplay: 'narrowSymbol', minimumFractionDigits: 2, maximumFractionDigits: digits }).format(value);
+    return new Intl.NumberFormat('en', {
+      style: 'currency',
+      currency,
+      currencyDisplay: 'narrowSymbol',
+      minimumFractionDigits: 2,
+      maximumFractionDigits: digits,
+    }).format(value);
   } catch {
     return `${amount} ${currency}`;
   }

@@ -30,7 +30,8 @@ export const me = () => request('get', '/api/me', {});
 export const sessions = async () => (await request('get', '/api/sessions', {})).items;
 export const revokeSession = (id: string) => request('delete', '/api/sessions/{id}', { path: { id } });
 export const apiTokens = async () => (await request('get', '/api/tokens', {})).items;
-export const createApiToken = (name: string, expires_in_secs: number) => request('post', '/api/tokens', { body: { name, expires_in_secs }, creates: true });
+export const createApiToken = (name: string, expires_in_secs: number) =>
+  request('post', '/api/tokens', { body: { name, expires_in_secs }, creates: true });
 export const revokeApiToken = (id: string) => request('delete', '/api/tokens/{id}', { path: { id } });
 
 export const providers = async () => (await request('get', '/api/providers', {})).items;

@@ -38,8 +38,17 @@ export function whenSignedOut(callback: () => void): void {
   onSignedOut = callback;
 }
 
-export async function request<M extends Method, P extends PathsWith<M>>(method: M, path: P, options: Options<Operation<M, P>>): Promise<Answer<Operation<M, P>>> {
-  const { path: places, query, body, creates } = options as { path?: Record<string, string>; query?: Record<string, unknown>; body?: unknown; creates?: boolean };
+export async function request<M extends Method, P extends PathsWith<M>>(
+  method: M,
+  path: P,
+  options: Options<Operation<M, P>>,
+): Promise<Answer<Operation<M, P>>> {
+  const {
+    path: places,
+    query,
+    body,
+    creates,
+  } = options as { path?: Record<string, string>; query?: Record<string, unknown>; body?: unknown; creates?: boolean };
   const headers: Record<string, string> = { accept: 'application/json' };
   if (body !== undefined) headers['content-type'] = 'application/json';
   if (creates) headers['idempotency-key'] = crypto.randomUUID();
@@ -90,7 +99,8 @@ async function problemOf(answer: Response): Promise<ApiError['problem']> {
   }
 }
 
-const fill = (path: string, places: Record<string, string> = {}): string => path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(places[name] ?? ''));
+const fill = (path: string, places: Record<string, string> = {}): string =>
+  path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(places[name] ?? ''));
 
 function search(query: Record<string, unknown> = {}): string {
   const pairs = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);

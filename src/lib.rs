@@ -19,7 +19,7 @@ use worker::{Context, Env, HttpRequest, ScheduleContext, ScheduledEvent, event};
 /// Runs once per isolate.
 #[event(start)]
 fn start() {
-    console_error_panic_hook::set_once();
+    durable::install_hook();
 }
 
 /// Answers a request.

@@ -85,7 +85,12 @@ pub(super) async fn call(env: &Env, node: NodeId, hint: Option<&str>, call: &Nod
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_headers(headers).with_body(Some(body.into()));
     let request = Request::new_with_init("https://node.internal/call", &init).map_err(unreachable)?;
-    let response = fetch(env, node, hint, request).await.map_err(unreachable)?;
+    // Calls may run twice, and an object that was reset (by a new version of the code, or a panic) answers the next one.
+    let repeat = request.clone().map_err(unreachable)?;
+    let response = match fetch(env, node, hint, request).await {
+        Ok(response) => response,
+        Err(_) => fetch(env, node, hint, repeat).await.map_err(unreachable)?,
+    };
     if response.status_code() == 204 { Ok(()) } else { Err(Unreachable(format!("status {}", response.status_code()))) }
 }
 

@@ -5,10 +5,12 @@ mod fault;
 mod log;
 #[allow(missing_docs)] // the `durable_object` macro adds undocumented glue
 mod node_object;
+mod panics;
 mod relay;
 mod sockets;
 
 pub use node_object::NodeObject;
+pub use panics::install_hook;
 
 use crate::app::revoke;
 use crate::cloudflare::Host;

@@ -18,6 +18,7 @@ use worker::{
 };
 
 use super::fault::Faults;
+use super::panics::Resettable;
 use super::sockets::{self, Attached, Sockets};
 use super::{log, relay};
 use crate::app::{agent_report, workspace_token};
@@ -35,6 +36,7 @@ pub struct NodeObject {
     pub(super) env: Env,
     pub(super) sockets: Sockets,
     pub(super) faults: Faults,
+    object: Resettable,
     /// Which node this is, as storage says.
     node: Cell<Option<NodeId>>,
     /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
@@ -47,11 +49,41 @@ impl DurableObject for NodeObject {
         if let Ok(pair) = WebSocketRequestResponsePair::new(PING, PONG) {
             state.set_websocket_auto_response(&pair);
         }
+        let (object, state) = Resettable::of(state);
         let faults = Faults::read(&env);
-        Self { state, env, faults, sockets: Sockets::default(), node: Cell::new(None), wanted: Cell::new(None) }
+        Self { state, env, faults, object, sockets: Sockets::default(), node: Cell::new(None), wanted: Cell::new(None) }
     }
 
-    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+    async fn fetch(&self, request: Request) -> worker::Result<Response> {
+        self.object.guard(self.on_fetch(request)).await
+    }
+
+    async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> worker::Result<()> {
+        self.object.guard(self.on_message(socket, message)).await;
+        Ok(())
+    }
+
+    async fn websocket_close(&self, socket: WebSocket, code: usize, _: String, _: bool) -> worker::Result<()> {
+        self.object.guard(self.socket_ended(&socket)).await;
+        // Completes the closing handshake; 1005 and 1006 stand for "no code" and may not be sent.
+        let code = u16::try_from(code).ok().filter(|code| !matches!(code, 1005 | 1006)).unwrap_or(1000);
+        relay::close(&socket, code, "");
+        Ok(())
+    }
+
+    async fn websocket_error(&self, socket: WebSocket, _: worker::Error) -> worker::Result<()> {
+        self.object.guard(self.socket_ended(&socket)).await;
+        Ok(())
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        self.object.guard(self.run_alarm()).await;
+        Response::empty()
+    }
+}
+
+impl NodeObject {
+    async fn on_fetch(&self, mut request: Request) -> worker::Result<Response> {
         let Some(node) = request.headers().get(NODE_HEADER)?.and_then(|text| text.parse().ok()) else {
             return Response::error("no node", 400);
         };
@@ -69,7 +101,7 @@ impl DurableObject for NodeObject {
         }
     }
 
-    async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> worker::Result<()> {
+    async fn on_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) {
         self.faults.strike(self.state.storage(), "message").await;
         match (sockets::attached(&socket), message) {
             (Some(Attached::Agent { .. }), WebSocketIncomingMessage::Binary(frame)) => {
@@ -86,29 +118,8 @@ impl DurableObject for NodeObject {
             }
             (None, _) => relay::close(&socket, close_code::INVALID, "unknown socket"),
         }
-        Ok(())
     }
 
-    async fn websocket_close(&self, socket: WebSocket, code: usize, _: String, _: bool) -> worker::Result<()> {
-        self.socket_ended(&socket).await;
-        // Completes the closing handshake; 1005 and 1006 stand for "no code" and may not be sent.
-        let code = u16::try_from(code).ok().filter(|code| !matches!(code, 1005 | 1006)).unwrap_or(1000);
-        relay::close(&socket, code, "");
-        Ok(())
-    }
-
-    async fn websocket_error(&self, socket: WebSocket, _: worker::Error) -> worker::Result<()> {
-        self.socket_ended(&socket).await;
-        Ok(())
-    }
-
-    async fn alarm(&self) -> worker::Result<Response> {
-        self.run_alarm().await;
-        Response::empty()
-    }
-}
-
-impl NodeObject {
     /// The platform of this event.
     pub(super) fn host(&self) -> Host {
         Host::new(self.env.clone())

@@ -24,7 +24,7 @@ pub struct DevOptions {
     /// Where users, credentials, nodes and logs are kept from run to run.
     #[arg(long, default_value = ".ringfence/dev", value_name = "DIR")]
     state_dir: PathBuf,
-    /// Build and measure what is deployed, instead of the quick development build.
+    /// Serve what is deployed, which takes minutes to build, instead of the quick development build.
     #[arg(long)]
     release: bool,
 }

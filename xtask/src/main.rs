@@ -42,9 +42,9 @@ enum Command {
     /// Signs in, stores a credential, creates a workspace, types in its terminal, loses the connection and comes back, deletes
     /// everything and checks that no machine is left. Ends with one JSON object; exit code 0 only if all of it held.
     Demo {
-        /// Use the quick development build instead of what is deployed.
+        /// Use what is deployed, which takes minutes to build, instead of the quick development build.
         #[arg(long)]
-        dev: bool,
+        release: bool,
     },
     /// Run the tests. The last line counts them.
     Test {
@@ -96,7 +96,7 @@ fn run(command: Command) -> Result<()> {
             build::report_sizes(&artifacts)
         }
         Command::Dev(options) => dev::run(&options),
-        Command::Demo { dev } => demo::run(profile(dev)),
+        Command::Demo { release } => demo::run(profile(!release)),
         Command::Test { only, quick, filter } => suites::run(only, quick, filter.as_deref()),
         Command::Bench { json } => bench::run(json),
         Command::Check => progress::step("Checking", check::run),

@@ -16,8 +16,6 @@ pub struct Config {
     pub installation_id: String,
     /// Base URL of the Hetzner Cloud API.
     pub hetzner_url: String,
-    /// SHA-256 of the agent binary that new nodes run, lower-case hex.
-    pub agent_sha256: String,
     /// Deadlines and limits.
     pub settings: crate::app::Settings,
 }
@@ -59,7 +57,6 @@ impl Config {
             hetzner_url: lookup("RINGFENCE_HETZNER_URL")
                 .filter(|text| !text.is_empty())
                 .unwrap_or_else(|| "https://api.hetzner.cloud".into()),
-            agent_sha256: lookup("RINGFENCE_AGENT_SHA256").unwrap_or_default(),
             settings: crate::app::Settings::read(number)?,
         })
     }

@@ -15,7 +15,7 @@ use super::text::display_name;
 use crate::config::Config;
 use crate::domain::mac;
 use crate::error::{Error, Result};
-use crate::ports::Platform;
+use crate::ports::{DbError, Platform};
 use crate::store::identity::{self, ApiTokenRow};
 use crate::store::{audit, changed, many};
 
@@ -55,7 +55,12 @@ pub async fn create(
         audit::record(&act, now),
     ];
     batch.extend(repeatable.statement(&id.to_string(), now));
-    p.batch(batch).await?;
+    let outcome = p.batch(batch).await;
+    if let Err(DbError::Constraint(_)) = &outcome {
+        // Another request with the same key was faster.
+        repeatable.refuse_repeat(p).await?;
+    }
+    outcome?;
     Ok(CreatedApiTokenView { token: ApiTokenView { id, name, created_at: now, expires_at }, secret })
 }
 

@@ -22,6 +22,8 @@ use crate::store::{all, events, first, many, nodes, workspaces};
 const DEFAULT_LIMIT: u32 = 50;
 /// Items of a page at most.
 const MAX_LIMIT: u32 = 200;
+/// The largest number the database takes on the wire: 2^53.
+const LARGEST_ID: i64 = i64::MAX >> 10;
 
 /// One of the actor's workspaces. Also when it is gone: its page stays.
 pub async fn workspace(p: &impl Platform, actor: &Actor, id: WorkspaceId) -> Result<WorkspaceView> {
@@ -102,7 +104,10 @@ pub async fn snapshot(p: &impl Platform, id: WorkspaceId) -> Result<Option<(Work
 /// The actor's events.
 pub async fn events(p: &impl Platform, actor: &Actor, params: &EventsParams) -> Result<EventsView> {
     let user = actor.user_id;
-    let limit = params.limit.unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT);
+    let limit = page_limit(params.limit, MAX_LIMIT)?;
+    if params.after.is_some_and(|after| !(0..=LARGEST_ID).contains(&after)) {
+        return Err(Error::new(ErrorCode::InvalidParameter, "after: the id of an event."));
+    }
     let (statement, newest_first) = match (params.after, params.node_id) {
         (Some(after), Some(node)) => (events::of_node_after(node, user, after, limit), false),
         (Some(after), None) => (events::of_user_after(user, after, limit), false),
@@ -128,6 +133,15 @@ async fn read_events(p: &impl Platform, statement: Statement, newest_first: bool
     Ok(items)
 }
 
+fn page_limit(asked: Option<u32>, default: u32) -> Result<u32> {
+    let limit = asked.unwrap_or(default);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Error::new(ErrorCode::InvalidParameter, format!("limit: 1 to {MAX_LIMIT}.")))
+    }
+}
+
 /// Where a page begins: after the last item of the one before, by time of creation and id.
 struct Cursor {
     before: UnixMillis,
@@ -137,10 +151,7 @@ struct Cursor {
 
 impl Cursor {
     fn parse(params: &ListParams) -> Result<Self> {
-        let limit = params.limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(Error::new(ErrorCode::InvalidParameter, format!("limit: 1 to {MAX_LIMIT}.")));
-        }
+        let limit = page_limit(params.limit, DEFAULT_LIMIT)?;
         let Some(text) = &params.cursor else {
             // After every time and every id there can be.
             return Ok(Self { before: UnixMillis::new(i64::MAX), before_id: String::new(), limit });

@@ -22,6 +22,8 @@ use crate::store::{changed, many, one};
 /// Items of a page when none are asked for, and at most.
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
+/// The largest number the database takes on the wire: 2^53.
+const LARGEST_ID: i64 = i64::MAX >> 10;
 
 /// How many items a page holds.
 pub fn page_limit(limit: Option<u32>) -> Result<u32> {
@@ -54,6 +56,11 @@ pub async fn create(
     match p.batch(batch).await {
         Ok(_) => {}
         Err(DbError::Constraint(_)) => {
+            // Another request with the same key was faster: its answer is this one's.
+            if let Some(id) = repeatable.made_before(p).await? {
+                let id = id.parse().map_err(|_| Error::internal("an idempotency row holds no user"))?;
+                return get(p, caller, id).await;
+            }
             return Err(Error::new(
                 ErrorCode::Conflict,
                 "There is a user of this name already. Nothing was created; choose another name.",
@@ -138,8 +145,12 @@ pub async fn sign_in_link(
     let act = caller.act("sign_in_link.create", link.id, id.to_string());
     let mut batch = vec![link.statement, audit::record(&act, now)];
     batch.extend(repeatable.statement(&link.id.to_string(), now));
-    let outcomes = p.batch(batch).await?;
-    if !changed(&outcomes, 0) {
+    let outcome = p.batch(batch).await;
+    if let Err(DbError::Constraint(_)) = &outcome {
+        // Another request with the same key was faster.
+        repeatable.refuse_repeat(p).await?;
+    }
+    if !changed(&outcome?, 0) {
         return Err(Error::internal("the sign-in link was not written"));
     }
     Ok(SignInLinkView { url: link.url, expires_at: link.expires_at })
@@ -150,8 +161,12 @@ pub async fn audit_log(p: &impl Platform, caller: &Caller, params: ListParams) -
     caller.require_admin()?;
     let limit = page_limit(params.limit)?;
     let before = match params.cursor {
-        None => i64::MAX >> 10, // 2^53: the largest the database takes on the wire
-        Some(text) => text.parse().map_err(|_| Error::new(ErrorCode::InvalidParameter, "cursor: not one of ours."))?,
+        None => LARGEST_ID,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|id| (0..=LARGEST_ID).contains(id))
+            .ok_or_else(|| Error::new(ErrorCode::InvalidParameter, "cursor: not one of ours."))?,
     };
     let rows: Vec<AuditRow> = many(p, audit::list(before, limit)).await?;
     let next_cursor = (rows.len() == limit as usize).then(|| rows.last().map(|row| row.id.to_string())).flatten();

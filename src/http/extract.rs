@@ -161,6 +161,13 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
             return Err(Failure(Error::new(ErrorCode::UnsupportedMediaType, "Send the body as application/json.")));
         }
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        // serde would read a list as an object whose fields stand in order.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(Failure(Error::new(
+                ErrorCode::InvalidBody,
+                "The body is not a JSON object. Nothing was changed.",
+            )));
+        }
         let params = serde_json::from_slice(text)
             .map_err(|error| Error::new(ErrorCode::InvalidBody, format!("{error}. Nothing was changed.")))?;
         Ok(Self { params, sha256: hex(&Sha256::digest(text)) })

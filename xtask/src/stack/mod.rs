@@ -100,7 +100,7 @@ impl Stack {
             .with_context(|| format!("creating the state directory {}", state_dir.display()))?;
         let secrets = Secrets::load_or_create(&state_dir.join("secrets.json"))?;
         let port = match options.port {
-            Some(port) => port,
+            Some(port) => still_free(port)?,
             None => free_port()?,
         };
         let cloud_port = free_port()?;
@@ -267,6 +267,12 @@ impl Stack {
 
 fn running(guard: &mut Option<ControlPlane>) -> Result<&mut ControlPlane> {
     guard.as_mut().context("the control plane is not running")
+}
+
+/// The port, if nobody listens on it.
+fn still_free(port: u16) -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    listener.map(|_| port).with_context(|| format!("port {port} cannot be used: choose another with --port"))
 }
 
 /// A port that was free a moment ago.

@@ -13,6 +13,9 @@ export class Collection<T extends Item> {
   items = $state.raw<T[] | null>(null);
   problem = $state<ApiError | null>(null);
 
+  /** When each view came, by this browser's clock: what grows with time is told from then on. */
+  readonly receivedAt = new WeakMap<T, number>();
+
   constructor(
     private readonly all: () => Promise<T[]>,
     private readonly one: (id: string) => Promise<T>,
@@ -29,7 +32,9 @@ export class Collection<T extends Item> {
 
   async load(): Promise<void> {
     try {
-      this.items = newestFirst(await this.all());
+      const items = await this.all();
+      for (const item of items) this.receivedAt.set(item, Date.now());
+      this.items = newestFirst(items);
       this.problem = null;
     } catch (error) {
       this.problem = error as ApiError;
@@ -56,6 +61,7 @@ export class Collection<T extends Item> {
     const items = this.items ?? [];
     const known = this.get(item.id);
     if (known && known.row_version > item.row_version) return;
+    this.receivedAt.set(item, Date.now());
     this.items = known ? items.map((other) => (other.id === item.id ? item : other)) : newestFirst([item, ...items]);
   }
 

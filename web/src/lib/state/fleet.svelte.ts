@@ -1,11 +1,13 @@
 // The user's workspaces, nodes and clouds, and the one loop that keeps them in step: it asks for events, often while
 // something is on its way, seldom when all is quiet, never when nobody looks, and fetches again what they name.
 import * as api from '../api/client';
-import type { CredentialView, EventView, NodeView, ProviderView, WorkspaceView } from '../api/schema';
+import type { CredentialView, EventView, Money, NodeView, ProviderView, WorkspaceView } from '../api/schema';
 import { inTransition } from '../words';
+import { clock } from './clock.svelte';
 import { Collection } from './collection.svelte';
 import { connection } from './connection.svelte';
 
+const HOUR_MS = 3_600_000;
 const BUSY_MS = 2_000;
 const IDLE_MS = 30_000;
 const LOST_MS = 4_000;
@@ -61,6 +63,13 @@ class Fleet {
     } catch (error) {
       this.credentialsProblem = error as api.ApiError;
     }
+  }
+
+  /** What a node has cost by now: what the control plane said, and its price for the time since. */
+  costSoFar(node: NodeView): Money {
+    const since = clock.now - (this.nodes.receivedAt.get(node) ?? clock.now);
+    const more = node.state === 'gone' ? 0 : (Number(node.price_per_hour.amount) * Math.max(0, since)) / HOUR_MS;
+    return { amount: String(Number(node.cost_so_far.amount) + more), currency: node.cost_so_far.currency };
   }
 
   credentialName(id: string): string {

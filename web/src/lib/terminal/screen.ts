@@ -24,6 +24,14 @@ export interface Listener {
   copied(characters: number): void;
 }
 
+/** How a terminal is shown. */
+export interface Look {
+  dark: boolean;
+  /** In pixels. */
+  textSize: number;
+  readAloud: boolean;
+}
+
 const SCROLLBACK_LINES = 10_000;
 const encoder = new TextEncoder();
 
@@ -34,22 +42,22 @@ export class Screen {
   constructor(
     private readonly element: HTMLElement,
     private readonly listener: Listener,
-    options: { dark: boolean; fontSize: number; accessible: boolean },
+    look: Look,
   ) {
     const openLink = (_: MouseEvent, url: string): void => this.#openLink(url);
     this.#terminal = new Terminal({
       allowProposedApi: true,
       documentOverride: strictDocument(),
       fontFamily: "'JetBrains Mono Variable', ui-monospace, Menlo, Consolas, monospace",
-      fontSize: options.fontSize,
+      fontSize: look.textSize,
       lineHeight: 1.2,
       cursorBlink: !matchMedia('(prefers-reduced-motion: reduce)').matches,
       scrollback: SCROLLBACK_LINES,
-      screenReaderMode: options.accessible,
+      screenReaderMode: look.readAloud,
       macOptionIsMeta: true,
       rightClickSelectsWord: false,
       minimumContrastRatio: 4.5,
-      theme: paletteOf(options.dark),
+      theme: paletteOf(look.dark),
       linkHandler: { activate: openLink, allowNonHttpProtocols: false },
     });
     this.#terminal.loadAddon(this.#fit);
@@ -115,9 +123,10 @@ export class Screen {
     this.#terminal.focus();
   }
 
-  style(options: { dark: boolean; fontSize: number }): void {
-    this.#terminal.options.theme = paletteOf(options.dark);
-    this.#terminal.options.fontSize = options.fontSize;
+  style(look: Look): void {
+    this.#terminal.options.theme = paletteOf(look.dark);
+    this.#terminal.options.fontSize = look.textSize;
+    this.#terminal.options.screenReaderMode = look.readAloud;
   }
 
   async copySelection(): Promise<void> {

@@ -1,7 +1,6 @@
 //! The browser UI: `npm ci` and `npm run build` in `web/`, each only when its inputs changed.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -14,9 +13,6 @@ use crate::{project, run};
 pub fn build() -> Result<()> {
     let web = project::root().join("web");
     let index = web.join("dist/index.html");
-    if !web.join("index.html").is_file() {
-        return placeholder(&index);
-    }
     install_packages(&web)?;
     let stamp = web.join("node_modules/.ringfence-built");
     if index.is_file() && is_fresh(&stamp, &sources(&web)?) {
@@ -42,13 +38,4 @@ pub fn install_packages(dir: &Path) -> Result<()> {
 fn sources(web: &Path) -> Result<String> {
     // The types of the API are made from its description.
     Ok(Inputs::new().path(web)?.path(&project::root().join("docs/openapi.json"))?.digest())
-}
-
-/// A page that says what is missing, so that the Worker has assets to serve.
-fn placeholder(index: &PathBuf) -> Result<()> {
-    if !index.is_file() {
-        fs::create_dir_all(index.with_file_name(""))?;
-        fs::write(index, "<!doctype html><title>Ringfence</title><p>The browser UI is not built.</p>\n")?;
-    }
-    Ok(())
 }

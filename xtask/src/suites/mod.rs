@@ -3,8 +3,6 @@
 mod count;
 mod runner;
 
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -12,7 +10,7 @@ use clap::ValueEnum;
 
 use self::count::{Count, Format};
 use crate::build::{self, Profile, web};
-use crate::progress::{human, say};
+use crate::progress::human;
 use crate::toolchain::{Toolchain, browser};
 use crate::{project, run};
 
@@ -31,9 +29,6 @@ pub enum Suite {
 
 const ALL: [Suite; 4] = [Suite::Native, Suite::Web, Suite::E2e, Suite::Browser];
 
-/// Tells tests to leave out what takes minutes.
-const QUICK_VAR: &str = "RINGFENCE_TEST_QUICK";
-
 /// How one suite went.
 struct Outcome {
     suite: Suite,
@@ -41,13 +36,13 @@ struct Outcome {
     duration: Duration,
 }
 
-/// Runs the suites to the end, whatever fails, and counts.
+/// Runs the suites to the end, whatever fails, and counts. A quick run leaves out the browser, which takes longest.
 pub fn run(only: Option<Suite>, quick: bool, filter: Option<&str>) -> Result<()> {
     let chosen = ALL.into_iter().filter(|suite| match only {
         Some(only) => *suite == only,
         None => !(quick && *suite == Suite::Browser),
     });
-    let outcomes: Vec<Outcome> = chosen.map(|suite| outcome_of(suite, quick, filter)).collect();
+    let outcomes: Vec<Outcome> = chosen.map(|suite| outcome_of(suite, filter)).collect();
     let mut total = Count::default();
     for Outcome { suite, count, duration } in &outcomes {
         eprintln!("{:>8}  {:<10} {count}", format!("{suite:?}").to_lowercase(), human(*duration));
@@ -60,14 +55,14 @@ pub fn run(only: Option<Suite>, quick: bool, filter: Option<&str>) -> Result<()>
     Ok(())
 }
 
-fn outcome_of(suite: Suite, quick: bool, filter: Option<&str>) -> Outcome {
+fn outcome_of(suite: Suite, filter: Option<&str>) -> Outcome {
     eprintln!("▸ {suite:?} tests");
     let started = Instant::now();
     let result = match suite {
-        Suite::Native => native(quick, filter),
+        Suite::Native => native(filter),
         Suite::Web => web_units(filter),
-        Suite::E2e => end_to_end(quick, filter),
-        Suite::Browser => in_browser(quick, filter),
+        Suite::E2e => end_to_end(filter),
+        Suite::Browser => in_browser(filter),
     };
     // A suite that could not run at all is a failure, not a suite without tests.
     let count = result.unwrap_or_else(|error| {
@@ -86,37 +81,25 @@ const NATIVE: [&[&str]; 3] = [
 ];
 const END_TO_END: [&[&str]; 1] = [&["--package", "ringfence", "--test", "e2e*"]];
 
-fn native(quick: bool, filter: Option<&str>) -> Result<Count> {
-    cargo_tests(&NATIVE, quick, filter)
+fn native(filter: Option<&str>) -> Result<Count> {
+    cargo_tests(&NATIVE, filter)
 }
 
 fn web_units(filter: Option<&str>) -> Result<Count> {
     let web = project::root().join("web");
-    if !web.join("package.json").is_file() {
-        say("web/ has no package yet");
-        return Ok(Count::default());
-    }
     web::install_packages(&web)?;
     let mut command = run::command("npm");
     command.args(["test", "--silent", "--"]).args(filter).current_dir(&web);
     runner::run(&mut command, Format::Vitest)
 }
 
-fn end_to_end(quick: bool, filter: Option<&str>) -> Result<Count> {
-    if !exists("tests/e2e/main.rs") {
-        say("tests/e2e is empty");
-        return Ok(Count::default());
-    }
+fn end_to_end(filter: Option<&str>) -> Result<Count> {
     build::all(&Toolchain::ensure()?, Profile::Dev)?;
-    cargo_tests(&END_TO_END, quick, filter)
+    cargo_tests(&END_TO_END, filter)
 }
 
-fn in_browser(quick: bool, filter: Option<&str>) -> Result<Count> {
+fn in_browser(filter: Option<&str>) -> Result<Count> {
     let dir = project::root().join("tests/browser");
-    if !has_browser_tests(&dir) {
-        say("tests/browser is empty");
-        return Ok(Count::default());
-    }
     let chromium = browser::ensure()?;
     build::all(&Toolchain::ensure()?, Profile::Dev)?;
     web::install_packages(&dir)?;
@@ -128,12 +111,12 @@ fn in_browser(quick: bool, filter: Option<&str>) -> Result<Count> {
     command.current_dir(&dir).env("CHROMIUM_PATH", chromium);
     // The tests start `xtask dev` themselves; this very program spares them a wait for cargo.
     command.env("RINGFENCE_XTASK", std::env::current_exe()?);
-    runner::run(quick_var(&mut command, quick), Format::Node)
+    runner::run(&mut command, Format::Node)
 }
 
 /// Runs the tests of each selection: `cargo nextest run` where there is nextest, which runs them side by side; else
 /// `cargo test`.
-fn cargo_tests(selections: &[&[&str]], quick: bool, filter: Option<&str>) -> Result<Count> {
+fn cargo_tests(selections: &[&[&str]], filter: Option<&str>) -> Result<Count> {
     let mut count = Count::default();
     let has_nextest = run::find_program("cargo-nextest").is_some();
     for selection in selections {
@@ -147,20 +130,7 @@ fn cargo_tests(selections: &[&[&str]], quick: bool, filter: Option<&str>) -> Res
         };
         // The backtrace of an error says nothing that its words do not, sixty lines each.
         command.args(*selection).args(filter).env("RUST_LIB_BACKTRACE", "0");
-        count += runner::run(quick_var(&mut command, quick), format)?;
+        count += runner::run(&mut command, format)?;
     }
     Ok(count)
-}
-
-fn quick_var(command: &mut Command, quick: bool) -> &mut Command {
-    if quick { command.env(QUICK_VAR, "1") } else { command }
-}
-
-fn exists(path: &str) -> bool {
-    project::root().join(path).is_file()
-}
-
-fn has_browser_tests(dir: &Path) -> bool {
-    let Ok(entries) = dir.read_dir() else { return false };
-    entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains(".test."))
 }

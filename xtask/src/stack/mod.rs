@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use self::control_plane::ControlPlane;
@@ -244,8 +243,6 @@ impl Stack {
 
     /// What the Worker reads from its environment.
     fn worker_vars(&self) -> Result<Map<String, Value>> {
-        let agent = std::fs::read(&self.options.artifacts.agent)
-            .with_context(|| format!("reading {}", self.options.artifacts.agent.display()))?;
         let origin = self.origin();
         let mut vars = Map::new();
         let mut set = |name: &str, value: String| vars.insert(name.to_owned(), Value::String(value));
@@ -254,7 +251,6 @@ impl Stack {
         set("RINGFENCE_KEYRING", self.secrets.keyring.to_string());
         set("RINGFENCE_INSTALLATION_ID", self.secrets.installation_id.clone());
         set("RINGFENCE_HETZNER_URL", self.cloud_url());
-        set("RINGFENCE_AGENT_SHA256", crate::stamp::hex(&Sha256::digest(&agent)));
         match self.options.driver {
             Driver::Process => set("RINGFENCE_ENGINE", "unconfined".to_owned()),
         };

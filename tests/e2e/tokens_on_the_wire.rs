@@ -84,10 +84,8 @@ async fn a_change_with_a_cookie_needs_exactly_our_origin() -> Result<()> {
         let url = format!("{}{}", stage.origin(), endpoint.fill(&[&"anything"]));
         for (what, origins) in foreign_origins(&stage.origin()) {
             let request = Raw::new(endpoint.method.as_str(), &url).cookie(&admin.cookie).headers(&origins);
-            let request = match endpoint.principal {
-                Principal::Public => request.json(&json!({ "token": link_token })),
-                _ => request,
-            };
+            let is_link = endpoint.principal == Principal::Public;
+            let request = if is_link { request.json(&json!({ "token": link_token })) } else { request };
             let answer = request.send(&http).await?;
             let seen = (answer.status.as_u16(), answer.code());
             assert_eq!(seen, (403, Some(ErrorCode::CrossOrigin)), "{} with {what}", endpoint.path);

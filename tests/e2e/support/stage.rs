@@ -7,7 +7,7 @@ use ringfence_protocol::ids::{NodeId, UserId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use xtask::build::{Artifacts, Profile};
-use xtask::client::{Client, until};
+use xtask::client::until;
 use xtask::stack::{Stack, StackOptions};
 
 use super::mint::Mint;
@@ -36,11 +36,6 @@ impl Stage {
 
     pub fn origin(&self) -> String {
         self.stack.origin()
-    }
-
-    /// Somebody who has not signed in.
-    pub fn stranger(&self) -> Client {
-        Client::new(self.origin())
     }
 
     /// A new member, signed in.

@@ -52,6 +52,29 @@ async fn an_agent_killed_in_the_middle_of_output_comes_back_and_says_so() -> Res
 }
 
 #[tokio::test]
+async fn an_agent_that_is_frozen_for_a_while_loses_nothing() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        let workspace = ada.running().await?;
+        let mut terminal = quiet_shell(&ada, workspace.id).await?;
+        let before = (terminal.opened().epoch, terminal.resets());
+        let machine = only_machine(world).await?;
+        world.cloud.signal(machine, "SIGSTOP").await?;
+        terminal.type_line(&fast_count(1000)).await?;
+        let others = ada.create().await?;
+        world.cloud.signal(machine, "SIGCONT").await?;
+        let output = follow_until(&mut terminal, "all printed\r\n").await?;
+        every_number_once(&output, 1000)?;
+        ensure!((terminal.opened().epoch, terminal.resets()) == before, "the same shell, gone on with where it was");
+        ada.workspace_until(others.id, WorkspaceState::Running).await?;
+        ensure!(others.node.id == workspace.node.id, "asked of it while it was frozen, made when it was not");
+        ada.client.delete_node(workspace.node.id).await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_control_plane_killed_in_the_middle_of_output_loses_no_byte() -> Result<()> {
     story(Setting::default(), async |world| {
         let ada = world.person("ada").await?;

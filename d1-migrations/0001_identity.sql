@@ -64,6 +64,8 @@ CREATE TABLE revocations (
   grant_id TEXT PRIMARY KEY,
   user_id TEXT NOT NULL REFERENCES users (id),
   created_at_ms INTEGER NOT NULL,
+  -- How far it was carried: nodes are reached in the order of their ids, some at a time.
+  reached_node_id TEXT NOT NULL DEFAULT '',
   fanned_out_at_ms INTEGER
 );
 CREATE INDEX revocations_open ON revocations (created_at_ms) WHERE fanned_out_at_ms IS NULL;

@@ -165,6 +165,8 @@ CREATE TABLE bootstrap_tokens (
   node_id TEXT NOT NULL REFERENCES nodes (id),
   expires_at_ms INTEGER NOT NULL,
   consumed_at_ms INTEGER,
+  -- When it was first presented after its end: audited once.
+  presented_late_at_ms INTEGER,
   public_key_jkt TEXT,
   public_key_x TEXT
 );

@@ -14,7 +14,7 @@ use ringfence_protocol::time::UnixMillis;
 use super::caller::Source;
 use crate::config::Config;
 use crate::domain::proof::{self, ProofContext, ProvenKey, Unproven};
-use crate::domain::token::{self, Refused, Verified};
+use crate::domain::token::{self, Verified};
 use crate::error::{Error, Result};
 use crate::ports::Platform;
 use crate::provider::is_own_address;
@@ -45,6 +45,8 @@ pub struct AgentCaller {
     pub agent_epoch: i64,
     /// The key it has proven to hold.
     pub jkt: String,
+    /// The proof's own name.
+    pub proof_jti: String,
 }
 
 /// What came of presenting a bootstrap token.
@@ -58,21 +60,19 @@ pub enum Redeemed {
 /// Trades a bootstrap token for a callback token.
 pub async fn redeem(p: &impl Platform, config: &Config, presented: &Presented<'_>) -> Result<Redeemed> {
     let now = p.now();
-    let verified = match token::verify::<BootstrapClaims>(&config.keyring, config.origin(), presented.token, now) {
-        Ok(verified) => verified,
-        Err(Refused::Invalid) => return Err(invalid_token()),
-        Err(Refused::Expired) => {
-            // Old user-data must not kill nodes: refused and noted, nothing else.
-            let act = agent_act(presented, "bootstrap.expired", "");
-            p.batch(vec![audit::record(&act, now)]).await?;
-            return Err(Error::new(
-                ErrorCode::BootstrapExpired,
-                "The bootstrap token is older than 15 minutes. Destroy the node and create another.",
-            ));
-        }
-    };
-    let key = prove(config, presented, now)?;
+    let verified: Verified<BootstrapClaims> =
+        token::verify_at_any_time(&config.keyring, config.origin(), presented.token).map_err(|_| invalid_token())?;
     let BootstrapClaims { jti, node } = verified.claims;
+    if now >= verified.expires_at {
+        // Old user-data must not kill nodes: refused and noted once, nothing else.
+        let act = agent_act(presented, "bootstrap.expired", "").on(node);
+        p.batch(vec![bootstrap::present_late(jti, now), audit::record_if_changed(&act, now)]).await?;
+        return Err(Error::new(
+            ErrorCode::BootstrapExpired,
+            "The bootstrap token is older than 15 minutes. Destroy the node and create another.",
+        ));
+    }
+    let key = prove(config, presented, now)?;
     let row: NodeAgentRow = one(p, bootstrap::node_agent(node)).await?.ok_or_else(invalid_token)?;
     require_live(&row)?;
     require_own_address(&row, presented.source)?;
@@ -119,7 +119,7 @@ pub async fn authenticate(p: &impl Platform, config: &Config, presented: &Presen
     if row.agent_epoch != claims.agent_epoch {
         return Err(invalid_token());
     }
-    Ok(AgentCaller { node: claims.node, agent_epoch: claims.agent_epoch, jkt: key.thumbprint })
+    Ok(AgentCaller { node: claims.node, agent_epoch: claims.agent_epoch, jkt: key.thumbprint, proof_jti: key.jti })
 }
 
 /// A fresh callback token for an authenticated agent.

@@ -18,6 +18,10 @@ pub(super) async fn batch(
     statements: Vec<Statement>,
     usage: &Usage,
 ) -> Result<Vec<Outcome>, DbError> {
+    // D1 refuses an empty batch; nothing was asked for, and nothing is done.
+    if statements.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut prepared = Vec::with_capacity(statements.len());
     for statement in statements {
         let params = statement.params.iter().map(to_js).collect::<Result<Vec<_>, _>>()?;

@@ -46,6 +46,8 @@ pub enum Ticket {
     Agent {
         /// The epoch of its token.
         agent_epoch: i64,
+        /// The name of its proof, which opens one link.
+        proof_jti: String,
     },
     /// A viewer of a terminal, with a valid workspace token.
     Terminal {

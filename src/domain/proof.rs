@@ -20,7 +20,12 @@ pub struct ProvenKey {
     pub jwk: Jwk,
     /// Its thumbprint (RFC 7638).
     pub thumbprint: String,
+    /// The proof's own name, for whoever remembers which were used.
+    pub jti: String,
 }
+
+/// Longest `jti` of a proof: ours have 22 characters.
+const MAX_JTI_BYTES: usize = 128;
 
 /// The request a proof is checked against.
 pub struct ProofContext<'a> {
@@ -77,7 +82,11 @@ pub fn verify(
         .origins
         .iter()
         .any(|origin| claims.htu.strip_prefix(origin.as_str()).is_some_and(|path| path == context.path));
-    if claims.htm != context.method || !for_this_url || claims.ath != token_hash(context.token) {
+    if claims.jti.len() > MAX_JTI_BYTES
+        || claims.htm != context.method
+        || !for_this_url
+        || claims.ath != token_hash(context.token)
+    {
         return Err(Unproven::Invalid);
     }
     // The nonce, not `iat`, shows that it is fresh: the clock of a machine that just booted may be wrong.
@@ -85,7 +94,7 @@ pub fn verify(
         return Err(Unproven::NonceNeeded);
     }
     let thumbprint = URL_SAFE_NO_PAD.encode(Sha256::digest(jwk.thumbprint_input()));
-    Ok(ProvenKey { jwk, thumbprint })
+    Ok(ProvenKey { jwk, thumbprint, jti: claims.jti.clone() })
 }
 
 /// The `ath` claim for a token (RFC 9449 section 4.2).

@@ -24,10 +24,16 @@ use super::{log, relay};
 use crate::app::{agent_report, workspace_token};
 use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Viewer};
 use crate::config::Config;
+use crate::domain::mac;
 use crate::ports::{Clock, Entropy};
 
 /// Where the object keeps which node it is.
 const NODE_KEY: &str = "node_id";
+
+/// Where the object keeps which proofs have opened a link.
+const PROOFS_KEY: &str = "link_proofs";
+/// Proofs remembered at most: an agent that redials as fast as its backoff lets it makes fewer in ten minutes.
+const MAX_PROOFS: usize = 256;
 
 /// The Durable Object of one node.
 #[durable_object]
@@ -186,7 +192,10 @@ impl NodeObject {
     async fn accept(&self, node: NodeId, ticket: Ticket) -> worker::Result<Response> {
         let WebSocketPair { client, server } = WebSocketPair::new()?;
         match ticket {
-            Ticket::Agent { agent_epoch } => {
+            Ticket::Agent { agent_epoch, proof_jti } => {
+                if !self.first_use(proof_jti).await? {
+                    return Response::error("replayed", 401);
+                }
                 // A newer link replaces an older one, whose channels ended with it.
                 for older in sockets::agents(&self.state) {
                     relay::close(&older, 4000, "replaced by a newer link");
@@ -231,6 +240,21 @@ impl NodeObject {
             }
         }
         upgraded(client)
+    }
+
+    /// Whether a proof opens a link for the first time. Remembered for as long as its nonce may be fresh.
+    async fn first_use(&self, jti: String) -> worker::Result<bool> {
+        let storage = self.state.storage();
+        let now = self.host().now();
+        let mut used: Vec<(String, UnixMillis)> = storage.get(PROOFS_KEY).await.ok().flatten().unwrap_or_default();
+        used.retain(|(_, at)| now.since(*at) <= mac::NONCE_LIFETIME * 2);
+        let first = used.iter().all(|(other, _)| *other != jti);
+        if first {
+            used.push((jti, now));
+            let spare = used.len().saturating_sub(MAX_PROOFS);
+            storage.put(PROOFS_KEY, used.split_off(spare)).await?;
+        }
+        Ok(first)
     }
 
     /// Reads, now that the socket can be found by a revocation, whether its session and workspace still stand.

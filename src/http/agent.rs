@@ -132,7 +132,13 @@ async fn open_link(
     headers: HeaderMap,
 ) -> std::result::Result<Response, Failure> {
     require_upgrade(&headers)?;
-    let ticket = Ticket::Agent { agent_epoch: agent.agent_epoch };
+    let ticket = Ticket::Agent { agent_epoch: agent.agent_epoch, proof_jti: agent.proof_jti };
     let answer = forward(app.host.env(), agent.node, &ticket).await.map_err(Error::from)?;
+    if answer.status_code() == 401 {
+        return Err(Failure(Error::new(
+            ErrorCode::TokenInvalid,
+            "This proof has opened a link before. Make a new one.",
+        )));
+    }
     Ok(http::Response::<axum::body::Body>::from(answer).into_response())
 }

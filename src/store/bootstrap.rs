@@ -46,6 +46,14 @@ pub fn consume(jti: JwtId, node: NodeId, jkt: &str, x: &str, now: UnixMillis) ->
     )
 }
 
+/// Notes that a token was presented after its end; changes a row the first time only.
+pub fn present_late(jti: JwtId, now: UnixMillis) -> Statement {
+    Statement::new(
+        "UPDATE bootstrap_tokens SET presented_late_at_ms = ?2 WHERE jti = ?1 AND presented_late_at_ms IS NULL",
+        [jti.into(), now.into()],
+    )
+}
+
 /// Who has traded a token.
 pub fn redemption(jti: JwtId, node: NodeId) -> Statement {
     Statement::new(

@@ -1,6 +1,6 @@
 //! Users, sign-in links, sessions, API tokens and revocations.
 
-use ringfence_protocol::ids::{ApiTokenId, GrantId, SessionId, SignInLinkId, TenantId, UserId};
+use ringfence_protocol::ids::{ApiTokenId, GrantId, NodeId, SessionId, SignInLinkId, TenantId, UserId};
 use ringfence_protocol::state::{Role, UserState};
 use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
@@ -277,7 +277,8 @@ pub fn insert_revocations_of_user(user: UserId, now: UnixMillis) -> Statement {
 /// Revocations not yet carried everywhere, oldest first.
 pub fn open_revocations(limit: u32) -> Statement {
     Statement::new(
-        "SELECT grant_id, user_id FROM revocations WHERE fanned_out_at_ms IS NULL ORDER BY created_at_ms LIMIT ?1",
+        "SELECT grant_id, user_id, reached_node_id FROM revocations
+         WHERE fanned_out_at_ms IS NULL ORDER BY created_at_ms LIMIT ?1",
         [i64::from(limit).into()],
     )
 }
@@ -285,7 +286,8 @@ pub fn open_revocations(limit: u32) -> Statement {
 /// Revocations of one user not yet carried everywhere.
 pub fn open_revocations_of(user: UserId, limit: u32) -> Statement {
     Statement::new(
-        "SELECT grant_id, user_id FROM revocations WHERE user_id = ?1 AND fanned_out_at_ms IS NULL LIMIT ?2",
+        "SELECT grant_id, user_id, reached_node_id FROM revocations
+         WHERE user_id = ?1 AND fanned_out_at_ms IS NULL LIMIT ?2",
         [user.into(), i64::from(limit).into()],
     )
 }
@@ -295,6 +297,11 @@ pub fn finish_revocation(grant: GrantId, now: UnixMillis) -> Statement {
     Statement::new("UPDATE revocations SET fanned_out_at_ms = ?2 WHERE grant_id = ?1", [grant.into(), now.into()])
 }
 
+/// Notes how far a revocation was carried.
+pub fn reach(grant: GrantId, node: NodeId) -> Statement {
+    Statement::new("UPDATE revocations SET reached_node_id = ?2 WHERE grant_id = ?1", [grant.into(), node.into()])
+}
+
 /// A revocation's row.
 #[derive(Debug, Clone, Deserialize)]
 pub struct RevocationRow {
@@ -302,12 +309,14 @@ pub struct RevocationRow {
     pub grant_id: GrantId,
     /// Whose it was.
     pub user_id: UserId,
+    /// The last node it was carried to; empty at first.
+    pub reached_node_id: String,
 }
 
-/// The nodes of a user on which something may still be open.
-pub fn live_nodes_of(user: UserId, limit: u32) -> Statement {
+/// The nodes of a user on which something may still be open, from one on.
+pub fn live_nodes_of(user: UserId, after: &str, limit: u32) -> Statement {
     Statement::new(
-        "SELECT id FROM nodes WHERE user_id = ?1 AND state <> 'gone' ORDER BY created_at_ms DESC LIMIT ?2",
-        [user.into(), i64::from(limit).into()],
+        "SELECT id FROM nodes WHERE user_id = ?1 AND state <> 'gone' AND id > ?2 ORDER BY id LIMIT ?3",
+        [user.into(), after.into(), i64::from(limit).into()],
     )
 }

@@ -186,6 +186,24 @@ fn a_revocation_that_could_not_be_carried_is_carried_by_the_cron() {
 }
 
 #[test]
+fn a_revocation_reaches_every_node_of_a_user_who_has_many() {
+    run(async {
+        let it = Installation::new();
+        let user = it.user("ada", Role::Member).await;
+        let mut nodes: Vec<NodeId> = (0..35).map(|_| it.node(user)).collect();
+        let (_, caller) = it.sign_in(user).await;
+        sessions::revoke(&it.p, &caller, caller.session().unwrap()).await.unwrap();
+        assert_eq!(it.count("SELECT COUNT(*) FROM revocations WHERE fanned_out_at_ms IS NULL"), 1, "some are left");
+        revoke::repeat_open(&it.p, 5).await.unwrap();
+        assert_eq!(it.count("SELECT COUNT(*) FROM revocations WHERE fanned_out_at_ms IS NULL"), 0);
+        let mut reached: Vec<NodeId> = it.p.revoked.borrow().iter().map(|(node, _)| *node).collect();
+        reached.sort_unstable();
+        nodes.sort_unstable();
+        assert_eq!(reached, nodes, "each once");
+    });
+}
+
+#[test]
 fn nobody_revokes_what_is_anothers() {
     run(async {
         let it = Installation::new();

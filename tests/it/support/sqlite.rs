@@ -174,6 +174,7 @@ fn classify(error: rusqlite::Error, sql: &str) -> DbError {
 pub fn migrations() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("d1-migrations");
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "sql"));
     paths.sort();
     paths
 }

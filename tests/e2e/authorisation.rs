@@ -39,9 +39,11 @@ async fn every_route_refuses_every_credential_but_its_own_and_without_a_trace() 
     let attempts = attempts(&stage, &victim, &other, &outcast, &key).await?;
     let matrix = Matrix { stage: &stage, victim: &victim, key: &key, http: http() };
 
+    // A bootstrap token that comes too late is noted, once: let that be done.
+    let late = attempts.iter().find(|a| (a.kind, a.standing) == (Kind::Bootstrap, Standing::Expired)).unwrap();
+    matrix.try_it(&routes::AGENT_BOOTSTRAP, late).await?;
     let before = Ledger::read(&stage).await?;
     let mut wrong = Vec::new();
-    let mut expired_redemptions = 0;
     for endpoint in routes::ALL {
         for attempt in &attempts {
             let verdict = verdict(endpoint, attempt);
@@ -49,7 +51,6 @@ async fn every_route_refuses_every_credential_but_its_own_and_without_a_trace() 
                 continue;
             }
             let answer = matrix.try_it(endpoint, attempt).await?;
-            expired_redemptions += i64::from(verdict == Verdict::Refused(ErrorCode::BootstrapExpired));
             if let Err(seen) = check(verdict, &answer) {
                 wrong.push(format!(
                     "{} {} with {} as {:?}: {seen}, not {verdict:?}",
@@ -63,11 +64,7 @@ async fn every_route_refuses_every_credential_but_its_own_and_without_a_trace() 
     }
     assert!(wrong.is_empty(), "{} attempts went wrong:\n{}", wrong.len(), wrong.join("\n"));
 
-    let changes = Ledger::read(&stage).await?.changes_since(&before);
-    let (noted, unexpected): (Vec<String>, Vec<String>) =
-        changes.into_iter().partition(|change| change.starts_with("+ audit") && change.contains("bootstrap.expired"));
-    assert_eq!(unexpected, Vec::<String>::new());
-    assert_eq!(noted.len() as i64, expired_redemptions, "a bootstrap token that came too late is noted, each time");
+    assert_eq!(Ledger::read(&stage).await?.changes_since(&before), Vec::<String>::new());
 
     // The credentials were what they were said to be: each opens what it is for.
     matrix.the_right_ones_work(&attempts).await?;

@@ -114,15 +114,18 @@ async fn another_key_costs_the_node_everything_it_was_trusted_with() -> Result<(
 }
 
 #[tokio::test]
-async fn a_token_that_comes_too_late_is_noted_and_harms_nothing() -> Result<()> {
+async fn a_token_that_comes_too_late_is_noted_once_and_harms_nothing() -> Result<()> {
     let stage = Stage::start().await?;
     let (owner, node) = node_of(&stage, "owner").await?;
     let claims = mint::bootstrap(&stage.stack, node).await?;
     let token = stage.mint.sign_expired(claims);
     let before = owner.client.node(node).await?;
-    let answer = redeem(&stage, &http(), &token, &DeviceKey::new()).await?;
-    assert_eq!((answer.status.as_u16(), answer.code()), (401, Some(ErrorCode::BootstrapExpired)));
-    assert_eq!(stage.audited("bootstrap.expired").await?, 1);
+    // However often it comes.
+    for _ in 0..3 {
+        let answer = redeem(&stage, &http(), &token, &DeviceKey::new()).await?;
+        assert_eq!((answer.status.as_u16(), answer.code()), (401, Some(ErrorCode::BootstrapExpired)));
+    }
+    assert_eq!(stage.audited_on("bootstrap.expired", &node.to_string()).await?, 1);
     let after = owner.client.node(node).await?;
     assert_eq!((after.state, after.row_version), (before.state, before.row_version));
     stage.link_is(node, true).await?;

@@ -3,6 +3,9 @@
 //! Where the target cannot be downloaded, Debian ships a current Rust (`rustc-web`) with the matching sources of the
 //! standard library (`rust-web-src`); cargo then builds the standard library itself, once per profile.
 
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,8 +13,16 @@ use anyhow::{Context, Result};
 
 use super::system::apt_install;
 use crate::progress::{say, step};
-use crate::run;
+use crate::{project, run};
 
+/// worker-build asks `rustc` where the target's library is, and would have rustup download it if there is nothing in that
+/// place. Cargo makes the library itself, so any folder is a true enough answer.
+const STAND_IN: &str = "#!/bin/sh
+case \" $* \" in
+*' target-libdir '*) echo 'LIB' ;;
+*) exec RUSTC \"$@\" ;;
+esac
+";
 const TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
@@ -30,6 +41,8 @@ pub enum WasmToolchain {
     Debian {
         /// The folder that holds `rust-lld`.
         linker_dir: PathBuf,
+        /// The folder that holds [`STAND_IN`] as `rustc`.
+        stand_in_dir: PathBuf,
     },
 }
 
@@ -62,7 +75,8 @@ impl WasmToolchain {
         if !debian_has_current_rust() {
             return Ok(None);
         }
-        Ok(linker_dir()?.map(|linker_dir| Self::Debian { linker_dir }))
+        let Some(linker_dir) = linker_dir()? else { return Ok(None) };
+        Ok(Some(Self::Debian { linker_dir, stand_in_dir: stand_in_dir()? }))
     }
 
     /// The toolchain in a word or two, for people and for stamps.
@@ -77,12 +91,12 @@ impl WasmToolchain {
     pub fn apply(&self, command: &mut Command) -> Result<()> {
         match self {
             Self::Installed => {}
-            Self::Debian { linker_dir } => {
+            Self::Debian { linker_dir, stand_in_dir } => {
                 command.env("RUSTC", DEBIAN_RUSTC);
                 // Stable compilers build the standard library only when told that we know what we do.
                 command.env("RUSTC_BOOTSTRAP", "1");
                 command.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort");
-                command.env("PATH", path_with(linker_dir)?);
+                command.env("PATH", path_with(&[stand_in_dir, linker_dir])?);
             }
         }
         Ok(())
@@ -103,21 +117,37 @@ impl WasmToolchain {
             }
         };
         command.args(["clippy", "--target", TARGET]);
-        command.env("CARGO_TARGET_DIR", crate::project::target_dir().join("wasm"));
+        command.env("CARGO_TARGET_DIR", project::target_dir().join("wasm"));
         self.apply(&mut command)?;
         Ok(command)
     }
 }
 
-/// PATH with one more folder in front.
-pub fn path_with(dir: &Path) -> Result<std::ffi::OsString> {
+/// PATH with more folders in front.
+fn path_with(dirs: &[&PathBuf]) -> Result<OsString> {
     let old = std::env::var_os("PATH").unwrap_or_default();
-    Ok(std::env::join_paths(std::iter::once(dir.to_path_buf()).chain(std::env::split_paths(&old)))?)
+    Ok(std::env::join_paths(dirs.iter().map(|dir| (*dir).clone()).chain(std::env::split_paths(&old)))?)
+}
+
+/// Writes [`STAND_IN`] and the empty folder that it speaks of.
+fn stand_in_dir() -> Result<PathBuf> {
+    let dir = project::cache_dir()?.join("tools/debian-rustc");
+    let (bin, lib) = (dir.join("bin"), dir.join("lib"));
+    fs::create_dir_all(&bin)?;
+    fs::create_dir_all(&lib)?;
+    let script = STAND_IN.replace("RUSTC", DEBIAN_RUSTC).replace("LIB", &lib.to_string_lossy());
+    let program = bin.join("rustc");
+    if fs::read_to_string(&program).is_ok_and(|text| text == script) {
+        return Ok(bin);
+    }
+    fs::write(&program, script)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    Ok(bin)
 }
 
 fn default_toolchain_has_target() -> Result<bool> {
     let libdir = run::read(run::command("rustc").args(["--print", "target-libdir", "--target", TARGET]))?;
-    let mut entries = match std::fs::read_dir(libdir) {
+    let mut entries = match fs::read_dir(libdir) {
         Ok(entries) => entries,
         Err(_) => return Ok(false),
     };

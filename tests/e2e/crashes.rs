@@ -112,13 +112,38 @@ async fn an_idle_node_is_destroyed_by_its_alarm_although_the_control_plane_was_d
 async fn crashes_at_random_moments_leave_nothing() -> Result<()> {
     story(Setting::default(), async |world| {
         let ada = world.person("ada").await?;
-        let seed = std::env::var("RINGFENCE_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let mut random = StdRng::seed_from_u64(seed.unwrap_or(SEED));
+        let mut random = seeded();
         for _ in 0..ROUNDS {
             // What the request comes to is what the crash makes of it.
             let _ = crash_after(world, &mut random, ada.create()).await?;
             let _ = crash_after(world, &mut random, delete_all(&ada)).await?;
         }
+        delete_all(&ada).await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_was_promised_is_kept_whenever_the_control_plane_crashes() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        let mut random = seeded();
+        let mut promised = Vec::new();
+        for _ in 0..ROUNDS {
+            if let Some(Ok(workspace)) = crash_after(world, &mut random, ada.create()).await? {
+                promised.push(workspace);
+            }
+        }
+        ensure!(!promised.is_empty(), "no request was answered: the crashes come too early");
+        // Also those whose answer was lost.
+        for workspace in ada.client.workspaces().await? {
+            ada.workspace_until(workspace.id, WorkspaceState::Running).await?;
+            promised.retain(|other| other.id != workspace.id);
+        }
+        ensure!(promised.is_empty(), "promised, and not there: {promised:?}");
+        let nodes = ada.client.nodes().await?.len();
+        ensure!(world.cloud.machines().await?.len() == nodes, "one machine for each of {nodes} nodes");
         delete_all(&ada).await?;
         world.nothing_is_left().await
     })
@@ -220,6 +245,11 @@ async fn crash_after<T>(
     let (crashed, result) = tokio::join!(crash, tokio::time::timeout(LIMIT, work));
     crashed?;
     Ok(result.ok())
+}
+
+fn seeded() -> StdRng {
+    let seed = std::env::var("RINGFENCE_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    StdRng::seed_from_u64(seed.unwrap_or(SEED))
 }
 
 async fn delete_all(person: &Person) -> Result<()> {

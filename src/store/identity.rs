@@ -254,7 +254,7 @@ pub fn insert_revocation(grant: GrantId, user: UserId, now: UnixMillis) -> State
         GrantId::ApiToken(_) => {
             "INSERT INTO revocations (grant_id, user_id, created_at_ms)
              SELECT id, user_id, ?3 FROM api_tokens WHERE id = ?1 AND user_id = ?2 AND revoked_at_ms = ?3
-             ON CONFLICT (grant_id) DO UPDATE SET created_at_ms = excluded.created_at_ms, fanned_out_at_ms = NULL"
+             ON CONFLICT (grant_id) DO UPDATE SET created_at_ms = excluded.created_at_ms, fanned_out_at_ms = NULL, reached_node_id = ''"
         }
     };
     Statement::new(sql, [grant.into(), user.into(), now.into()])
@@ -269,7 +269,7 @@ pub fn insert_revocations_of_user(user: UserId, now: UnixMillis) -> Statement {
            SELECT id, user_id FROM sessions WHERE user_id = ?1 AND revoked_at_ms = ?2
            UNION ALL SELECT id, user_id FROM api_tokens WHERE user_id = ?1 AND expires_at_ms > ?2 AND revoked_at_ms IS NULL
          ) WHERE true
-         ON CONFLICT (grant_id) DO UPDATE SET created_at_ms = excluded.created_at_ms, fanned_out_at_ms = NULL",
+         ON CONFLICT (grant_id) DO UPDATE SET created_at_ms = excluded.created_at_ms, fanned_out_at_ms = NULL, reached_node_id = ''",
         [user.into(), now.into()],
     )
 }

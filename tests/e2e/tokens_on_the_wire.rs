@@ -74,6 +74,31 @@ async fn an_agent_proves_its_key_for_this_request_and_this_token_with_a_fresh_no
 }
 
 #[tokio::test]
+async fn a_proof_opens_one_link() -> Result<()> {
+    let stage = Stage::start().await?;
+    let owner = stage.member("owner").await?;
+    let node = owner.running_workspace(stage.cloud_key()).await?.1.node.id;
+    let key = DeviceKey::new();
+    let token = stage.mint.sign(mint::callback(node, stage.agent_epoch(node).await?, &key.jkt()));
+    let url = format!("{}{}", stage.origin(), routes::AGENT_LINK.path);
+    let open = async |proof: &str| {
+        let request = Raw::get(&url).header("authorization", format!("DPoP {token}")).header("dpop", proof);
+        request.upgrade(None).send(&http()).await
+    };
+    let proof = || {
+        let nonce = Some(mac::nonce(stage.mint.keyring(), xtask::clock::now()));
+        key.proof(ProofFor { method: "GET", url: url.clone(), token: &token, nonce })
+    };
+    let used = proof();
+    assert_eq!(open(&used).await?.status.as_u16(), 101);
+    let answer = open(&used).await?;
+    let seen = (answer.status.as_u16(), answer.code());
+    assert_eq!(seen, (401, Some(ErrorCode::TokenInvalid)), "whoever listened in opens nothing with it");
+    assert_eq!(open(&proof()).await?.status.as_u16(), 101);
+    stage.stop().await
+}
+
+#[tokio::test]
 async fn a_change_with_a_cookie_needs_exactly_our_origin() -> Result<()> {
     let stage = Stage::start().await?;
     let (admin, http) = (&stage.admin, http());

@@ -204,6 +204,33 @@ fn a_revocation_reaches_every_node_of_a_user_who_has_many() {
 }
 
 #[test]
+fn a_second_suspension_reaches_every_node_as_the_first_did() {
+    run(async {
+        let it = Installation::new();
+        let admin = it.sign_in(it.user("root", Role::Admin).await).await.1;
+        let user = it.user("ada", Role::Member).await;
+        let mut nodes: Vec<NodeId> = (0..40).map(|_| it.node(user)).collect();
+        nodes.sort();
+        let (_, caller) = it.sign_in(user).await;
+        let params = CreateApiTokenParams { name: "ci".into(), expires_in_secs: None };
+        let token = api_tokens::create(&it.p, &it.config, &caller, params, &unrepeatable(&caller)).await.unwrap();
+        let token = GrantId::ApiToken(token.token.id);
+        // The first one gets only part of the way before the user is back.
+        users::suspend(&it.p, &admin, user).await.unwrap();
+        users::resume(&it.p, &admin, user).await.unwrap();
+        it.p.revoked.borrow_mut().clear();
+
+        users::suspend(&it.p, &admin, user).await.unwrap();
+        revoke::repeat_open(&it.p, 5).await.unwrap();
+        let carried = it.p.revoked.borrow().clone();
+        let mut reached: Vec<NodeId> =
+            carried.into_iter().filter(|(_, grant)| *grant == token).map(|(node, _)| node).collect();
+        reached.sort();
+        assert_eq!(reached, nodes);
+    });
+}
+
+#[test]
 fn nobody_revokes_what_is_anothers() {
     run(async {
         let it = Installation::new();

@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::project;
 use crate::stamp::hex;
 
-/// Migrations that have landed, with the digests they landed with.
-const LANDED: &str = "landed.sha256";
+/// Migrations that have landed, with the digests they landed with, as `sha256sum` writes them. Not beside them: that
+/// folder holds migrations and nothing else.
+const LANDED: &str = "xtask/landed-migrations.sha256";
 
 pub(super) fn violations() -> Result<Vec<String>> {
     let root = project::root();
@@ -21,7 +22,7 @@ pub(super) fn violations() -> Result<Vec<String>> {
         found.extend(forgotten_tests(root, suite)?);
     }
     found.extend(undocumented_codes(&root.join("docs/errors.md")));
-    found.extend(changed_migrations(&root.join("d1-migrations"))?);
+    found.extend(changed_migrations(&root.join("d1-migrations"), &root.join(LANDED))?);
     for member in ["vm-agent", "local-cloud"] {
         let manifest = fs::read_to_string(root.join(member).join("Cargo.toml"))?;
         if depends_on_control_plane(&manifest) {
@@ -53,7 +54,7 @@ fn undocumented_codes(page: &Path) -> Vec<String> {
 }
 
 /// Migrations are numbered from 0001 without a gap, and one that has landed is never edited.
-fn changed_migrations(dir: &Path) -> Result<Vec<String>> {
+fn changed_migrations(dir: &Path, landed: &Path) -> Result<Vec<String>> {
     let mut migrations = BTreeMap::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -69,17 +70,17 @@ fn changed_migrations(dir: &Path) -> Result<Vec<String>> {
             found.push(format!("d1-migrations/{name}: its number should be {number}"));
         }
     }
-    let landed = fs::read_to_string(dir.join(LANDED)).unwrap_or_default();
+    let landed = fs::read_to_string(landed).unwrap_or_default();
     let mut listed = BTreeMap::new();
     for line in landed.lines() {
-        let (digest, name) = line.split_once("  ").context("landed.sha256: lines as sha256sum writes them")?;
+        let (digest, name) = line.split_once("  ").context("the landed migrations: not as sha256sum writes them")?;
         listed.insert(name, digest);
     }
     for (name, digest) in &migrations {
         match listed.remove(name.as_str()) {
             Some(expected) if expected == digest => {}
             Some(_) => found.push(format!("d1-migrations/{name}: changed after it landed; write a new migration")),
-            None => found.push(format!("d1-migrations/{LANDED}: add the line `{digest}  {name}`")),
+            None => found.push(format!("{LANDED}: add the line `{digest}  {name}`")),
         }
     }
     found.extend(listed.into_keys().map(|name| format!("d1-migrations/{name}: was removed after it landed")));
@@ -121,17 +122,18 @@ mod tests {
         let migration = dir.path().join("0001_a.sql");
         fs::write(&migration, "one").unwrap();
         let digest = hex(&Sha256::digest("one"));
-        fs::write(dir.path().join(LANDED), format!("{digest}  0001_a.sql\n")).unwrap();
-        assert!(changed_migrations(dir.path()).unwrap().is_empty());
+        let landed = dir.path().join("landed");
+        fs::write(&landed, format!("{digest}  0001_a.sql\n")).unwrap();
+        assert!(changed_migrations(dir.path(), &landed).unwrap().is_empty());
         fs::write(&migration, "two").unwrap();
-        assert_eq!(changed_migrations(dir.path()).unwrap().len(), 1);
+        assert_eq!(changed_migrations(dir.path(), &landed).unwrap().len(), 1);
     }
 
     #[test]
     fn a_gap_in_the_numbers_is_found() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("0002_a.sql"), "").unwrap();
-        let found = changed_migrations(dir.path()).unwrap();
+        let found = changed_migrations(dir.path(), Path::new("/nonexistent")).unwrap();
         assert!(found[0].contains("should be 0001_"));
     }
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 mod claim;
+mod peer;
 mod requests;
 mod statistics;
 mod table;
@@ -66,6 +67,7 @@ async fn live(options: StackOptions) -> Result<Vec<Row>> {
     client.workspace_in(workspace.id, WorkspaceState::Running).await?;
     let mut rows = claim::measure(&client).await?;
     rows.extend(terminal::measure(&client, workspace.id).await?);
+    rows.extend(peer::measure().await?);
     rows.push(agent::measure(&client, workspace.id, &agent).await?);
     let log = stack.log("control-plane");
     stack.stop().await?;

@@ -10,8 +10,8 @@ use super::table::{Row, Unit};
 use super::{LIMIT, MIB, say};
 use crate::client::{Client, Screen, Terminal};
 
-const KEYSTROKES: usize = 400;
-const FLOOD_BYTES: u64 = 64 * 1024 * 1024;
+pub(super) const KEYSTROKES: usize = 400;
+pub(super) const FLOOD_BYTES: u64 = 64 * 1024 * 1024;
 /// Cloudflare's free plan: 100,000 requests a day, of which 20 incoming messages make one.
 const FREE_MESSAGES_PER_DAY: f64 = 2_000_000.0;
 /// Cloudflare's free plan: 13,000 GB-s a day, at 128 MB an object.

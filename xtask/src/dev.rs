@@ -15,7 +15,7 @@ use crate::toolchain::Toolchain;
 /// How to serve.
 #[derive(Args, Debug)]
 pub struct DevOptions {
-    /// The port of the control plane.
+    /// The port of the control plane; 0 takes a free one.
     #[arg(long, default_value_t = 8787)]
     port: u16,
     /// What machines are made of.
@@ -49,7 +49,7 @@ pub fn run(options: &DevOptions) -> Result<()> {
     let profile = if options.release { Profile::Release } else { Profile::Dev };
     let artifacts = step("Building", || build::all(&Toolchain::ensure()?, profile))?;
     let mut stack_options = StackOptions::new(artifacts, project::root().join(&options.state_dir));
-    stack_options.port = Some(options.port);
+    stack_options.port = (options.port != 0).then_some(options.port);
     stack_options.driver = driver;
     stack_options.cron = true;
     tokio::runtime::Runtime::new()?.block_on(serve(stack_options))

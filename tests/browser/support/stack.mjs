@@ -2,7 +2,6 @@
 // ended with it.
 import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 
@@ -24,14 +23,8 @@ export async function startStack() {
   const [program, ...before] = process.env.RINGFENCE_XTASK
     ? [process.env.RINGFENCE_XTASK]
     : ["cargo", "run", "--quiet", "--package", "xtask", "--"];
-  const args = [
-    ...before,
-    "dev",
-    "--port",
-    String(await freePort()),
-    "--state-dir",
-    state,
-  ];
+  // Port 0: chosen when it is listened on. One that is chosen before the build may be taken after it.
+  const args = [...before, "dev", "--port", "0", "--state-dir", state];
   const child = spawn(program, args, {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
@@ -58,9 +51,10 @@ function ready(child) {
       () => reject(new Error(`not ready in time:\n${said}`)),
       START_LIMIT_MS,
     );
-    child.once("exit", (code) =>
-      reject(new Error(`the stack ended with ${code}:\n${said}`)),
-    );
+    child.once("exit", (code) => {
+      clearTimeout(late);
+      reject(new Error(`the stack ended with ${code}:\n${said}`));
+    });
     const read = (chunk) => {
       said += chunk;
       const [, origin, signInLink] =
@@ -73,15 +67,5 @@ function ready(child) {
     };
     child.stdout.setEncoding("utf8").on("data", read);
     child.stderr.setEncoding("utf8").on("data", read);
-  });
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
   });
 }

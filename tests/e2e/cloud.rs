@@ -18,8 +18,6 @@ pub struct Cloud {
 pub struct Machine {
     pub id: u64,
     pub name: String,
-    pub project: String,
-    pub pid: Option<u32>,
     pub restarts: u64,
     pub directory: PathBuf,
 }

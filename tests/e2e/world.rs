@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ringfence_protocol::ids::{CredentialId, NodeId, UserId, WorkspaceId};
+use ringfence_protocol::ids::{CredentialId, NodeId, WorkspaceId};
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::state::{Isolation, NodeState, WorkspaceState};
 use ringfence_protocol::views::{NodeView, WorkspaceView};
@@ -63,7 +63,6 @@ pub struct World {
 /// A user with a cloud account.
 #[derive(Clone)]
 pub struct Person {
-    pub id: UserId,
     pub client: Client,
     pub credential: CredentialId,
 }
@@ -118,7 +117,7 @@ impl World {
         let link = self.stack.sign_in_link(id).await?;
         let client = Client::sign_in(self.stack.origin(), &link).await?;
         let credential = client.create_credential(&self.stack.secrets().cloud_tokens[0]).await?.id;
-        let person = Person { id, client, credential };
+        let person = Person { client, credential };
         self.people.lock().unwrap().push(person.clone());
         Ok(person)
     }

@@ -1,8 +1,12 @@
 //! The Worker's configuration: read from its environment, parsed and checked once per isolate.
 
+mod settings;
+
 use ringfence_protocol::state::EngineKind;
 
 use crate::domain::keyring::Keyring;
+
+pub use settings::Settings;
 
 /// How many days, hours or seconds things take, and where the control plane is.
 pub struct Config {
@@ -17,7 +21,7 @@ pub struct Config {
     /// Base URL of the Hetzner Cloud API.
     pub hetzner_url: String,
     /// Deadlines and limits.
-    pub settings: crate::app::Settings,
+    pub settings: Settings,
 }
 
 /// What is wrong with the configuration, for the operator. Never holds a secret.
@@ -57,7 +61,7 @@ impl Config {
             hetzner_url: lookup("RINGFENCE_HETZNER_URL")
                 .filter(|text| !text.is_empty())
                 .unwrap_or_else(|| "https://api.hetzner.cloud".into()),
-            settings: crate::app::Settings::read(number)?,
+            settings: Settings::read(number)?,
         })
     }
 

@@ -7,8 +7,8 @@ use ringfence_protocol::views::EventKind;
 
 use super::drive_node::too_many_conflicts;
 use super::outcome::Driven;
-use super::settings::Settings;
 use super::turn::{Commit, MAX_CONFLICTS, Turn, event_views};
+use crate::config::Settings;
 use crate::domain::lifecycle::Denied;
 use crate::domain::node;
 use crate::domain::workspace::{Event, Report};

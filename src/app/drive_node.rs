@@ -11,8 +11,8 @@ use ringfence_protocol::views::EventView;
 
 use super::outcome::{Bootstrap, Cloud, Driven, Provisioner};
 use super::read;
-use super::settings::Settings;
 use super::turn::{Commit, Turn};
+use crate::config::Settings;
 use crate::domain::node::{Call, CallError, Event, State};
 use crate::domain::ticket::DestroyTicket;
 use crate::error::{Error, Result};

@@ -24,7 +24,6 @@ pub mod request_workspace;
 pub mod revoke;
 pub mod sessions;
 pub mod set_running;
-pub mod settings;
 pub mod sign_in;
 pub mod text;
 mod turn;
@@ -32,5 +31,3 @@ pub mod users;
 pub mod views;
 pub mod watch;
 pub mod workspace_token;
-
-pub use settings::Settings;

@@ -6,7 +6,7 @@ use ringfence_protocol::views::NodeView;
 
 use super::actor::Actor;
 use super::change_node::change_node;
-use super::settings::Settings;
+use crate::config::Settings;
 use crate::domain::node::Event;
 use crate::error::Result;
 use crate::ports::{Platform, Statement};

@@ -5,7 +5,7 @@ use ringfence_protocol::views::WorkspaceView;
 
 use super::actor::Actor;
 use super::change_workspace::change_workspace;
-use super::settings::Settings;
+use crate::config::Settings;
 use crate::domain::workspace::Event;
 use crate::error::Result;
 use crate::ports::{Platform, Statement};

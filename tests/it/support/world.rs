@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::time::Duration;
 
-use ringfence::app::Settings;
 use ringfence::app::actor::Actor;
 use ringfence::app::agent_report::agent_report;
 use ringfence::app::create_workspace::{CreateWorkspace, create_workspace};
 use ringfence::app::drive_node::drive_node;
 use ringfence::app::outcome::{Bootstrap, Driven, Provisioner};
+use ringfence::config::Settings;
 use ringfence::error::Result;
 use ringfence::ports::{Clock, Entropy, Statement};
 use ringfence::provider::{Architecture, Catalog, Price, ProviderError, Region, Size};

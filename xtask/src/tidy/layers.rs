@@ -7,8 +7,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("ports", &["domain", "error"]),
     ("error", &["domain", "ports"]),
-    // Parsed from the environment into, among others, the settings of the use cases.
-    ("config", &["app", "domain", "error", "ports", "provider"]),
+    ("config", &["domain", "error"]),
     ("store", &["domain", "error", "ports"]),
     ("provider", &["domain", "error", "ports"]),
     ("app", &["config", "domain", "error", "ports", "provider", "store"]),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringfence_protocol::state::Isolation;
 
-use crate::config::InvalidConfig;
+use super::InvalidConfig;
 use crate::domain::lifecycle::Timing;
 
 /// Most workspaces on one node.

@@ -25,7 +25,7 @@ const config = wrangler.unstable_readConfig({ config: order.config }, { hideWarn
 const { workerOptions, main } = wrangler.unstable_getMiniflareWorkerOptions(order.config);
 const build = resolve(root, dirname(main));
 
-const runtime = new Miniflare({
+const options = {
   host: "127.0.0.1",
   port: order.port,
   cf: false,
@@ -40,11 +40,12 @@ const runtime = new Miniflare({
   rootPath: root,
   modulesRoot: build,
   modules: modulesIn(build),
-});
+};
+
+let runtime = new Miniflare(options);
 
 try {
-  await runtime.ready;
-  const databases = await migrate();
+  const databases = await open();
   if (order.cron) runCronEveryMinute();
   say({ ready: true });
   for await (const line of lines) {
@@ -71,6 +72,20 @@ function modulesIn(directory) {
     if (path.endsWith(".wasm")) modules.push({ type: "CompiledWasm", path });
   }
   return modules;
+}
+
+/** The databases, migrated. Once in some hundred starts on a busy machine Miniflare trips over its own first call. */
+async function open() {
+  try {
+    await runtime.ready;
+    return await migrate();
+  } catch (error) {
+    if (error.code !== "ERR_ASSERTION") throw error;
+    await runtime.dispose();
+    runtime = new Miniflare(options);
+    await runtime.ready;
+    return migrate();
+  }
 }
 
 /** Applies what is new in each database's migrations folder, recorded where wrangler records it. */

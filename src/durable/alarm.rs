@@ -12,7 +12,7 @@ use super::node_object::NodeObject;
 use super::sockets::{self, Attached};
 use super::{log, relay};
 use crate::app::outcome::Driven;
-use crate::app::{drive_node, provisioner, watch};
+use crate::app::{agent_report, drive_node, provisioner, watch};
 use crate::cloudflare::Viewer;
 use crate::domain::ticket::DestroyTicket;
 use crate::ports::Clock;
@@ -51,6 +51,12 @@ impl NodeObject {
             return;
         };
         let host = self.host();
+        // A link that ended with the object's process left no event behind: what is recorded of it is put right here.
+        if sockets::agent(&self.state).is_none()
+            && let Err(error) = agent_report::link_closed(&host, node).await
+        {
+            log::error("link closed", node, &error);
+        }
         let provisioner = provisioner::NodeProvisioner::new(&host, &config);
         match drive_node::drive_node(&host, &config.settings, &provisioner, node).await {
             Ok(driven) => self.apply(driven, Some(safety)).await,

@@ -44,9 +44,9 @@ pub async fn agent_report(
     }
 }
 
-/// The link has closed, and no other has taken its place.
-pub async fn link_closed(p: &impl Platform, id: NodeId) -> Result<()> {
-    p.batch(vec![nodes::observe_disconnect(id)]).await?;
+/// There was no link at `seen_at`. One that was opened since stays.
+pub async fn link_closed(p: &impl Platform, id: NodeId, seen_at: UnixMillis) -> Result<()> {
+    p.batch(vec![nodes::observe_disconnect(id, seen_at)]).await?;
     Ok(())
 }
 

@@ -53,7 +53,7 @@ impl NodeObject {
         let host = self.host();
         // A link that ended with the object's process left no event behind: what is recorded of it is put right here.
         if sockets::agent(&self.state).is_none()
-            && let Err(error) = agent_report::link_closed(&host, node).await
+            && let Err(error) = agent_report::link_closed(&host, node, host.now()).await
         {
             log::error("link closed", node, &error);
         }

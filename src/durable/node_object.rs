@@ -311,7 +311,7 @@ impl NodeObject {
 
     async fn link_lost(&self) {
         let Some(node) = self.node_id().await else { return };
-        if let Err(error) = agent_report::link_closed(&self.host(), node).await {
+        if let Err(error) = agent_report::link_closed(&self.host(), node, self.host().now()).await {
             log::error("link closed", node, &error);
         }
     }

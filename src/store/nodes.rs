@@ -221,8 +221,12 @@ pub fn observe_hello(id: NodeId, agent_epoch: i64, hello: &Hello, now: UnixMilli
 }
 
 /// The link is down.
-pub fn observe_disconnect(id: NodeId) -> Statement {
-    Statement::new("UPDATE nodes SET connected_at_ms = NULL WHERE id = ?1 AND connected_at_ms IS NOT NULL", [id.into()])
+pub fn observe_disconnect(id: NodeId, seen_at: UnixMillis) -> Statement {
+    // A newer link than the one whose end was seen stays.
+    Statement::new(
+        "UPDATE nodes SET connected_at_ms = NULL WHERE id = ?1 AND connected_at_ms < ?2",
+        [id.into(), seen_at.into()],
+    )
 }
 
 /// The agent has measured its machine. More often than twice a minute changes nothing: no agent may spend everybody's writes.

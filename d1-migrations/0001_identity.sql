@@ -66,9 +66,11 @@ CREATE TABLE revocations (
   created_at_ms INTEGER NOT NULL,
   -- How far it was carried: nodes are reached in the order of their ids, some at a time.
   reached_node_id TEXT NOT NULL DEFAULT '',
+  -- When it was last tried: who waits longest is next, so that one who cannot be reached keeps nobody waiting.
+  tried_at_ms INTEGER NOT NULL DEFAULT 0,
   fanned_out_at_ms INTEGER
 );
-CREATE INDEX revocations_open ON revocations (created_at_ms) WHERE fanned_out_at_ms IS NULL;
+CREATE INDEX revocations_open ON revocations (tried_at_ms, created_at_ms) WHERE fanned_out_at_ms IS NULL;
 
 CREATE TABLE audit (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -53,16 +53,18 @@ impl Config {
             Some(text) => text.parse().map(Some).map_err(|_| InvalidConfig(format!("{name}: a whole number"))),
             None => Ok(None),
         };
-        Ok(Self {
-            origins,
-            keyring,
-            engine,
-            installation_id,
-            hetzner_url: lookup("RINGFENCE_HETZNER_URL")
-                .filter(|text| !text.is_empty())
-                .unwrap_or_else(|| "https://api.hetzner.cloud".into()),
-            settings: Settings::read(number)?,
-        })
+        let hetzner_url = lookup("RINGFENCE_HETZNER_URL")
+            .filter(|text| !text.is_empty())
+            .unwrap_or_else(|| "https://api.hetzner.cloud".into());
+        // Machines that cost money are never ordered for workspaces without isolation.
+        let local = ["http://127.", "http://localhost:", "http://[::1]:"];
+        if engine == Some(EngineKind::Unconfined) && !local.iter().any(|start| hetzner_url.starts_with(start)) {
+            return Err(InvalidConfig(
+                "RINGFENCE_ENGINE=unconfined goes with a cloud on this machine alone: set RINGFENCE_HETZNER_URL to it"
+                    .into(),
+            ));
+        }
+        Ok(Self { origins, keyring, engine, installation_id, hetzner_url, settings: Settings::read(number)? })
     }
 
     /// The canonical origin.

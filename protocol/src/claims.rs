@@ -1,4 +1,4 @@
-//! Claims of every token (DESIGN.md section 4), told apart by the `typ` header *and* the audience.
+//! Claims of every token, told apart by the `typ` header *and* the audience.
 //!
 //! `iat` and `exp` (RFC 7519) are handled by the JWT library; these are the claims beside them.
 

@@ -21,8 +21,13 @@ pub mod views;
 /// Version of the link and the terminal protocol. The control plane supports this one and the one before.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// Whether the control plane speaks with an agent of that version: this one and the one before.
+pub const fn is_supported(version: u32) -> bool {
+    version <= PROTOCOL_VERSION && version + 1 >= PROTOCOL_VERSION
+}
+
 /// The WebSocket subprotocol every socket of Ringfence speaks and the only one the server echoes.
 pub const SUBPROTOCOL: &str = "ringfence.v1";
 
-/// Largest WebSocket message on any socket, in bytes, header included (DESIGN.md section 8).
+/// Largest WebSocket message on any socket, in bytes, header included.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;

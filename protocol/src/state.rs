@@ -45,7 +45,7 @@ impl fmt::Display for UnknownWord {
 impl std::error::Error for UnknownWord {}
 
 words! {
-    /// Where a node is in its life (DESIGN.md section 5).
+    /// Where a node is in its life.
     NodeState {
         /// A row exists; nothing was asked of the provider.
         Requested = "requested",
@@ -64,7 +64,7 @@ words! {
         /// Its agent is no longer trusted; leads only to Destroying.
         Quarantined = "quarantined",
     }
-    /// Where a workspace is in its life (DESIGN.md section 5).
+    /// Where a workspace is in its life.
     WorkspaceState {
         /// Accepted, with a place on a node.
         Requested = "requested",

@@ -66,6 +66,9 @@ pub async fn drive_node<P: Provisioner>(
             driven.events = recent_events(p, &turn).await?;
             return Ok(driven);
         }
+        if must_be_closed(turn.node.state) {
+            provisioner.end_viewers();
+        }
         answers.clear();
         for call in std::mem::take(&mut turn.calls) {
             answers.push(perform(provisioner, &mut cloud, &turn.row, call, &user_data).await);

@@ -72,6 +72,10 @@ pub trait Provisioner {
     /// call is due. A credential that is gone is [`provider::ErrorClass::Auth`].
     fn cloud(&self, node: &NodeRow) -> impl Future<Output = std::result::Result<Self::Cloud, ProviderError>>;
 
+    /// Tells every viewer on the node that it is over. Comes before the call that ends the machine: after it, all they could be
+    /// told is that the link is lost, and they would try again.
+    fn end_viewers(&self);
+
     /// Mints a bootstrap token and makes the user-data for one create call.
     fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> impl Future<Output = Result<Bootstrap>>;
 }

@@ -23,12 +23,13 @@ use crate::store::nodes::NodeRow;
 pub struct NodeProvisioner<'a, P> {
     platform: &'a P,
     config: &'a Config,
+    end_viewers: &'a dyn Fn(),
 }
 
 impl<'a, P: Platform> NodeProvisioner<'a, P> {
     /// For one drive.
-    pub fn new(platform: &'a P, config: &'a Config) -> Self {
-        Self { platform, config }
+    pub fn new(platform: &'a P, config: &'a Config, end_viewers: &'a dyn Fn()) -> Self {
+        Self { platform, config, end_viewers }
     }
 }
 
@@ -38,6 +39,10 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
     async fn cloud(&self, node: &NodeRow) -> provider::Result<Provider> {
         let sealed = node.sealed().ok_or_else(cannot_open)?;
         open_account(self.config, node.provider, node.user_id, node.credential_id, &sealed)
+    }
+
+    fn end_viewers(&self) {
+        (self.end_viewers)();
     }
 
     async fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> Result<Bootstrap> {

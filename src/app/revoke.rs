@@ -6,16 +6,17 @@ use ringfence_protocol::ids::{GrantId, NodeId, UserId};
 use crate::error::Result;
 use crate::ports::Platform;
 use crate::store::identity::{self, IdRow, RevocationRow};
-use crate::store::many;
+use crate::store::{all, many, one};
 
 /// Nodes one pass reaches, within the 50 subrequests of an invocation; the cron goes on from there.
 const MAX_NODES: u32 = 30;
-/// Revocations one pass carries for one user.
-const MAX_GRANTS: u32 = 100;
+/// Revocations one pass carries, within the 50 statements of an invocation.
+const MAX_GRANTS: u32 = 20;
 
-/// Closes, on all of the user's nodes, what was opened with grants of theirs that are revoked. Returns whether every node was reached.
+/// Closes, on the user's nodes, what was opened with grants of theirs that are revoked. Returns whether every node was reached.
 pub async fn fan_out(p: &impl Platform, user: UserId) -> Result<bool> {
-    let revoked: Vec<RevocationRow> = many(p, identity::open_revocations_of(user, MAX_GRANTS)).await?;
+    let open = vec![identity::open_revocations_of(user, MAX_GRANTS), identity::mark_tried(user, p.now())];
+    let revoked: Vec<RevocationRow> = all(p.batch(open).await?.into_iter().next());
     if revoked.is_empty() {
         return Ok(true);
     }
@@ -23,33 +24,30 @@ pub async fn fan_out(p: &impl Platform, user: UserId) -> Result<bool> {
     // From the one that has got least far: the others reach some nodes twice, which changes nothing there.
     let after = revoked.iter().map(|row| row.reached_node_id.as_str()).min().unwrap_or_default();
     let nodes: Vec<IdRow<NodeId>> = many(p, identity::live_nodes_of(user, after, MAX_NODES)).await?;
-    let mut reached = None;
+    let (mut reached, mut all_answered) = (None, true);
     for node in &nodes {
-        if p.revoke(node.id, &grants).await.is_err() {
-            break;
+        // One that does not answer keeps the others from nothing; the next pass begins with it.
+        all_answered &= p.revoke(node.id, &grants).await.is_ok();
+        if all_answered {
+            reached = Some(node.id);
         }
-        reached = Some(node.id);
     }
-    let all_answered = reached == nodes.last().map(|node| node.id);
-    let done = all_answered && nodes.len() < MAX_NODES as usize;
+    let finished = all_answered && nodes.len() < MAX_NODES as usize;
     let now = p.now();
-    let noted = |grant: &GrantId| match (done, reached) {
+    let noted = |grant: &GrantId| match (finished, reached) {
         (true, _) => Some(identity::finish_revocation(*grant, now)),
         (false, Some(node)) => Some(identity::reach(*grant, node)),
         (false, None) => None,
     };
     p.batch(grants.iter().filter_map(noted).collect()).await?;
-    Ok(done)
+    Ok(finished && grants.len() < MAX_GRANTS as usize)
 }
 
-/// Repeats what was interrupted, for a bounded number of users. Called by the cron.
-pub async fn repeat_open(p: &impl Platform, max_users: usize) -> Result<()> {
-    let open: Vec<RevocationRow> = many(p, identity::open_revocations(MAX_GRANTS)).await?;
-    let mut users: Vec<UserId> = open.iter().map(|row| row.user_id).collect();
-    users.sort_unstable();
-    users.dedup();
-    for user in users.into_iter().take(max_users) {
-        fan_out(p, user).await?;
+/// Goes on with one user's revocations, the ones that were tried longest ago. Called by the cron.
+pub async fn repeat_open(p: &impl Platform) -> Result<()> {
+    let next: Option<RevocationRow> = one(p, identity::next_open_revocation()).await?;
+    match next {
+        Some(row) => fan_out(p, row.user_id).await.map(|_| ()),
+        None => Ok(()),
     }
-    Ok(())
 }

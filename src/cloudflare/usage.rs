@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// What the database was asked on behalf of one request, for the log and the budgets of DESIGN.md section 11.
+/// What the database was asked on behalf of one request, for the log and the budgets.
 #[derive(Debug, Default)]
 pub struct Usage {
     /// Statements run.

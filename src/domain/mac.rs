@@ -1,5 +1,5 @@
 //! Opaque tokens with a MAC: API tokens (`rf_…`) and sign-in links (`rfl_…`). The MAC is checked before anything is looked
-//! up, so that no unauthenticated request reaches the database (DESIGN.md section 4). Also the server nonces of proofs.
+//! up, so that no unauthenticated request reaches the database. Also the server nonces of proofs.
 //!
 //! Text: `<prefix>_<20 characters of the id>_<43 of the secret>_<22 of the MAC>`; the MAC is HMAC-SHA-256 over all before
 //! it, cut to 16 bytes. The database holds the SHA-256 of the secret alone: 256 random bits need no slow hash.

@@ -1,4 +1,4 @@
-//! Signs and verifies Ringfence's four kinds of JWT (DESIGN.md section 4). Which kind is part of the type: a token of one
+//! Signs and verifies Ringfence's four kinds of JWT. Which kind is part of the type: a token of one
 //! kind is refused wherever another is asked for, by its `typ` header and by its audience (I6).
 
 use std::time::Duration;

@@ -57,7 +57,8 @@ impl NodeObject {
         {
             log::error("link closed", node, &error);
         }
-        let provisioner = provisioner::NodeProvisioner::new(&host, &config);
+        let end_viewers = || self.end_all_viewers();
+        let provisioner = provisioner::NodeProvisioner::new(&host, &config, &end_viewers);
         match drive_node::drive_node(&host, &config.settings, &provisioner, node).await {
             Ok(driven) => self.apply(driven, Some(safety)).await,
             Err(error) => {
@@ -78,14 +79,9 @@ impl NodeObject {
             self.close_viewers(*workspace);
         }
         if driven.close_all || driven.refused {
-            for socket in self.state.get_websockets() {
-                match sockets::attached(&socket) {
-                    Some(Attached::Agent { .. }) => relay::close(&socket, close_code::REVOKED, "not trusted any more"),
-                    Some(Attached::Terminal { .. } | Attached::Opening { .. }) => {
-                        relay::end_viewer(&self.state, &self.sockets, &socket, close_code::ENDED, "node ended");
-                    }
-                    Some(Attached::Events { .. }) | None => {}
-                }
+            self.end_all_viewers();
+            for link in sockets::agents(&self.state) {
+                relay::close(&link, close_code::REVOKED, "not trusted any more");
             }
         }
         self.keep_ticket(&driven).await;
@@ -105,6 +101,18 @@ impl NodeObject {
                 {
                     worker::console_error!("wake: {error}");
                 }
+            }
+        }
+    }
+
+    /// Tells every viewer of a terminal that it is over.
+    fn end_all_viewers(&self) {
+        for socket in self.state.get_websockets() {
+            match sockets::attached(&socket) {
+                Some(Attached::Terminal { .. } | Attached::Opening { .. }) => {
+                    relay::end_viewer(&self.state, &self.sockets, &socket, close_code::ENDED, "node ended");
+                }
+                Some(Attached::Agent { .. } | Attached::Events { .. }) | None => {}
             }
         }
     }

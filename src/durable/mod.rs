@@ -15,13 +15,10 @@ pub use panics::install_hook;
 use crate::app::revoke;
 use crate::cloudflare::Host;
 
-/// Users whose interrupted revocations one run of the cron repeats.
-const MAX_REVOKED_USERS: usize = 5;
-
 /// What the cron does, once a minute. Sweeps come here, each isolated from the others.
 pub async fn cron(env: worker::Env) {
     let host = Host::new(env);
-    if let Err(error) = revoke::repeat_open(&host, MAX_REVOKED_USERS).await {
+    if let Err(error) = revoke::repeat_open(&host).await {
         worker::console_error!("cron: revocations: {}", error.log.unwrap_or(error.detail));
     }
 }

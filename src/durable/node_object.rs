@@ -276,6 +276,12 @@ impl NodeObject {
             relay::close(socket, close_code::INVALID, "not a message of this protocol");
             return;
         };
+        if let AgentMessage::Hello(hello) = &message
+            && !ringfence_protocol::is_supported(hello.protocol_version)
+        {
+            relay::close(socket, close_code::INVALID, "this version of the protocol is not supported");
+            return;
+        }
         if let AgentMessage::ChannelClosed { channel, reason } = message {
             relay::channel_closed(&self.state, &self.sockets, channel, reason);
             return;

@@ -1,4 +1,4 @@
-//! Why a provider did not do what was asked, in the classes that callers act upon (DESIGN.md section 5).
+//! Why a provider did not do what was asked, in the classes that callers act upon.
 
 use std::fmt;
 use std::time::Duration;

@@ -274,12 +274,20 @@ pub fn insert_revocations_of_user(user: UserId, now: UnixMillis) -> Statement {
     )
 }
 
-/// Revocations not yet carried everywhere, oldest first.
-pub fn open_revocations(limit: u32) -> Statement {
+/// The revocation not yet carried everywhere that was tried longest ago.
+pub fn next_open_revocation() -> Statement {
     Statement::new(
         "SELECT grant_id, user_id, reached_node_id FROM revocations
-         WHERE fanned_out_at_ms IS NULL ORDER BY created_at_ms LIMIT ?1",
-        [i64::from(limit).into()],
+         WHERE fanned_out_at_ms IS NULL ORDER BY tried_at_ms, created_at_ms LIMIT 1",
+        [],
+    )
+}
+
+/// Notes that a user's revocations are being tried.
+pub fn mark_tried(user: UserId, now: UnixMillis) -> Statement {
+    Statement::new(
+        "UPDATE revocations SET tried_at_ms = ?2 WHERE user_id = ?1 AND fanned_out_at_ms IS NULL",
+        [user.into(), now.into()],
     )
 }
 

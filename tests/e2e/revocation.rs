@@ -17,7 +17,7 @@ use crate::support::request::{Raw, http};
 use crate::support::socket::EventsSocket;
 use crate::support::stage::{LIMIT, Stage};
 
-/// DESIGN.md section 4: from the request to the close frame.
+/// From the request to the close frame.
 const PROMISED: Duration = Duration::from_secs(2);
 
 /// What one browser or program has open at a workspace.

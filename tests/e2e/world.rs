@@ -208,6 +208,15 @@ impl Person {
         wait.await.with_context(|| last.lock().unwrap().clone())
     }
 
+    /// Waits until a workspace has failed or is gone. Requests may fail meanwhile.
+    pub async fn workspace_ended(&self, id: WorkspaceId) -> Result<()> {
+        until(&format!("workspace {id} to end"), LIMIT, async || {
+            let state = self.client.workspace(id).await.map(|view| view.state);
+            Ok(matches!(state, Ok(WorkspaceState::Failed | WorkspaceState::Gone)))
+        })
+        .await
+    }
+
     /// Waits until a node is in a state. Requests may fail meanwhile.
     pub async fn node_until(&self, id: NodeId, state: NodeState) -> Result<NodeView> {
         let last = Mutex::new(String::from("nothing was answered"));

@@ -177,10 +177,10 @@ fn a_revocation_that_could_not_be_carried_is_carried_by_the_cron() {
         assert_eq!(it.count("SELECT COUNT(*) FROM revocations WHERE fanned_out_at_ms IS NULL"), 1);
 
         it.p.objects_answer.set(true);
-        revoke::repeat_open(&it.p, 5).await.unwrap();
+        revoke::repeat_open(&it.p).await.unwrap();
         assert_eq!(*it.p.revoked.borrow(), [(node, caller.grant)]);
         assert_eq!(it.count("SELECT COUNT(*) FROM revocations WHERE fanned_out_at_ms IS NULL"), 0);
-        revoke::repeat_open(&it.p, 5).await.unwrap();
+        revoke::repeat_open(&it.p).await.unwrap();
         assert_eq!(it.p.revoked.borrow().len(), 1, "marked done");
     });
 }
@@ -194,12 +194,34 @@ fn a_revocation_reaches_every_node_of_a_user_who_has_many() {
         let (_, caller) = it.sign_in(user).await;
         sessions::revoke(&it.p, &caller, caller.session().unwrap()).await.unwrap();
         assert_eq!(it.count("SELECT COUNT(*) FROM revocations WHERE fanned_out_at_ms IS NULL"), 1, "some are left");
-        revoke::repeat_open(&it.p, 5).await.unwrap();
+        revoke::repeat_open(&it.p).await.unwrap();
         assert_eq!(it.count("SELECT COUNT(*) FROM revocations WHERE fanned_out_at_ms IS NULL"), 0);
         let mut reached: Vec<NodeId> = it.p.revoked.borrow().iter().map(|(node, _)| *node).collect();
         reached.sort_unstable();
         nodes.sort_unstable();
         assert_eq!(reached, nodes, "each once");
+    });
+}
+
+#[test]
+fn a_user_whose_nodes_do_not_answer_keeps_nobody_waiting() {
+    run(async {
+        let it = Installation::new();
+        let (ada, bob) = (it.user("ada", Role::Member).await, it.user("bob", Role::Member).await);
+        it.node(ada);
+        let node = it.node(bob);
+        it.p.objects_answer.set(false);
+        for user in [ada, bob] {
+            let (_, caller) = it.sign_in(user).await;
+            sessions::revoke(&it.p, &caller, caller.session().unwrap()).await.unwrap();
+            it.p.now.set(it.p.now.get() + Duration::from_secs(1));
+        }
+        // Ada's are tried again, in vain, and then it is Bob's turn.
+        revoke::repeat_open(&it.p).await.unwrap();
+        it.p.now.set(it.p.now.get() + Duration::from_secs(60));
+        it.p.objects_answer.set(true);
+        revoke::repeat_open(&it.p).await.unwrap();
+        assert_eq!(it.p.revoked.borrow().iter().map(|(reached, _)| *reached).collect::<Vec<_>>(), [node]);
     });
 }
 
@@ -221,7 +243,7 @@ fn a_second_suspension_reaches_every_node_as_the_first_did() {
         it.p.revoked.borrow_mut().clear();
 
         users::suspend(&it.p, &admin, user).await.unwrap();
-        revoke::repeat_open(&it.p, 5).await.unwrap();
+        revoke::repeat_open(&it.p).await.unwrap();
         let carried = it.p.revoked.borrow().clone();
         let mut reached: Vec<NodeId> =
             carried.into_iter().filter(|(_, grant)| *grant == token).map(|(node, _)| node).collect();
@@ -305,4 +327,25 @@ fn the_last_admin_cannot_suspend_themselves() {
         assert_eq!(code(users::suspend(&it.p, &member, admin.user.id).await), Some(ErrorCode::Forbidden));
         assert!(matches!(admin.grant, GrantId::Session(_)));
     });
+}
+
+#[test]
+fn workspaces_without_isolation_are_never_put_on_machines_that_cost_money() {
+    let key = |byte: u8| B64.encode([byte; 32]);
+    let keyring =
+        format!(r#"{{"keys":[{{"kid":"a","seed":"{0}"}}],"seal":[{{"version":1,"key":"{0}"}}],"mac":"{0}"}}"#, key(1));
+    let accepted = |url: Option<&str>| {
+        let lookup = |name: &str| match name {
+            "RINGFENCE_ORIGIN" => Some(ORIGIN.to_owned()),
+            "RINGFENCE_KEYRING" => Some(keyring.clone()),
+            "RINGFENCE_INSTALLATION_ID" => Some("test".to_owned()),
+            "RINGFENCE_ENGINE" => Some("unconfined".to_owned()),
+            "RINGFENCE_HETZNER_URL" => url.map(str::to_owned),
+            _ => None,
+        };
+        Config::read(lookup).is_ok()
+    };
+    assert!(accepted(Some("http://127.0.0.1:4000")));
+    assert!(!accepted(Some("https://api.hetzner.cloud")));
+    assert!(!accepted(None), "the default is the real one");
 }

@@ -1,4 +1,4 @@
-//! Many at once: claims, users; and what all of it costs (I1, I3, budgets of DESIGN.md section 11).
+//! Many at once: claims, users; and what all of it costs (I1, I3, budgets).
 
 use ringfence::app::delete_workspace::delete_workspace;
 use ringfence::ports::Clock;

@@ -1,4 +1,4 @@
-//! Terminals: PTYs that outlive the sockets that look at them (DESIGN.md section 8).
+//! Terminals: PTYs that outlive the sockets that look at them.
 //!
 //! [`core`] decides everything and does nothing; [`task`] owns one PTY and does what the core says.
 

@@ -1,4 +1,4 @@
-//! The agent checks viewers' tokens itself (DESIGN.md section 4), with the keys it got from user-data or from its control plane.
+//! The agent checks viewers' tokens itself, with the keys it got from user-data or from its control plane.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

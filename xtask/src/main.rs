@@ -59,7 +59,7 @@ enum Command {
     },
     /// Format, lint, layout rules and documentation, without running anything.
     Check,
-    /// Measure what the budgets of DESIGN.md section 11 limit, and print one table.
+    /// Measure what the budgets limit, and print one table.
     ///
     /// Builds what is deployed. Exit code 0 only if every budget is kept; figures of a busy machine tell little.
     Bench {

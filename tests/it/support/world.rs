@@ -351,6 +351,8 @@ impl<'a> Provisioner for &'a World {
         Ok(&self.cloud)
     }
 
+    fn end_viewers(&self) {}
+
     async fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> Result<Bootstrap> {
         let jti: JwtId = self.p.id();
         let statements = vec![bootstrap::insert(jti, node.id, now + Duration::from_secs(900))];

@@ -1,4 +1,4 @@
-//! Terminals over the link (DESIGN.md section 8).
+//! Terminals over the link.
 
 use ringfence_protocol::claims::{SessionClaims, WorkspaceClaims};
 use ringfence_protocol::ids::{GrantId, JwtId, NodeId, SessionId, TenantId, UserId, WorkspaceId};

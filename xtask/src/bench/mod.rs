@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the budgets of DESIGN.md section 11, measured and printed as one table.
+//! `cargo xtask bench`: the budgets, measured and printed as one table.
 //!
 //! Everything runs on this machine against what is deployed: release Worker in workerd, static agent, real PTY.
 

@@ -1,4 +1,4 @@
-//! Rules of the layout that compilers and linters do not know (DESIGN.md sections 2 and 3).
+//! Rules of the layout that compilers and linters do not know.
 //!
 //! Each rule takes the sources and returns sentences, one for each place that breaks it. A rule that needs an exception
 //! says so in its own table, where a reader sees it.

@@ -29,7 +29,11 @@ export async function startStack() {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const ended = new Promise((resolve) => {
+    child.once("exit", resolve);
+    // A program that cannot be started has ended, too.
+    child.once("error", resolve);
+  });
   const stop = async () => {
     child.kill("SIGTERM");
     await ended;
@@ -54,6 +58,10 @@ function ready(child) {
     child.once("exit", (code) => {
       clearTimeout(late);
       reject(new Error(`the stack ended with ${code}:\n${said}`));
+    });
+    child.once("error", (error) => {
+      clearTimeout(late);
+      reject(error);
     });
     const read = (chunk) => {
       said += chunk;

@@ -5,6 +5,8 @@ mod runner;
 
 use std::time::{Duration, Instant};
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
@@ -110,8 +112,15 @@ fn in_browser(filter: Option<&str>) -> Result<Count> {
     }
     command.current_dir(&dir).env("CHROMIUM_PATH", chromium);
     // The tests start `xtask dev` themselves; this very program spares them a wait for cargo.
-    command.env("RINGFENCE_XTASK", std::env::current_exe()?);
+    command.env("RINGFENCE_XTASK", this_program()?);
     runner::run(&mut command, Format::Node)
+}
+
+/// A path to run this very program by. An earlier suite may have built it anew, and so removed the file that runs here;
+/// Linux runs a removed program by the process that still has it.
+fn this_program() -> Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(if path.exists() { path } else { format!("/proc/{}/exe", std::process::id()).into() })
 }
 
 /// Runs the tests of each selection: `cargo nextest run` where there is nextest, which runs them side by side; else

@@ -3,9 +3,8 @@
 mod count;
 mod runner;
 
-use std::time::{Duration, Instant};
-
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;

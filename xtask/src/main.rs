@@ -51,7 +51,7 @@ enum Command {
         /// Only this suite.
         #[arg(long, value_enum)]
         only: Option<Suite>,
-        /// Leave out the browser tests, which take longest.
+        /// Only the native tests: half a minute, and neither workerd nor a browser.
         #[arg(long)]
         quick: bool,
         /// Passed on to the test runners: a filter on test names.

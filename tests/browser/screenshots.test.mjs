@@ -295,7 +295,11 @@ async function take(file, picture, options) {
   await page.locator("h1, h2, [role=alert], .timeline").first().waitFor();
   await picture.act?.(page);
   await picture.until?.(page);
-  await page.locator("[aria-busy=true]").waitFor({ state: "detached" });
+  // The first of none: nothing is loading any more.
+  await page
+    .locator("[aria-busy=true]")
+    .first()
+    .waitFor({ state: "detached" });
   await page.evaluate(() => document.fonts.ready);
   await assertFits(page);
   for (const colorScheme of ["light", "dark"]) {

@@ -296,10 +296,7 @@ async function take(file, picture, options) {
   await picture.act?.(page);
   await picture.until?.(page);
   // The first of none: nothing is loading any more.
-  await page
-    .locator("[aria-busy=true]")
-    .first()
-    .waitFor({ state: "detached" });
+  await page.locator("[aria-busy=true]").first().waitFor({ state: "detached" });
   await page.evaluate(() => document.fonts.ready);
   await assertFits(page);
   for (const colorScheme of ["light", "dark"]) {

@@ -31,3 +31,16 @@ pub const SUBPROTOCOL: &str = "ringfence.v1";
 
 /// Largest WebSocket message on any socket, in bytes, header included.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_version_and_the_one_before_are_spoken_and_no_other() {
+        assert!(is_supported(PROTOCOL_VERSION));
+        assert!(is_supported(PROTOCOL_VERSION - 1));
+        assert!(!is_supported(PROTOCOL_VERSION + 1));
+        assert!(!is_supported(u32::MAX));
+    }
+}

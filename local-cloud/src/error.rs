@@ -95,6 +95,11 @@ impl ApiError {
         Self::new(ErrorCode::Locked, "the server is locked by an action that is still running")
     }
 
+    /// What was asked of a machine cannot be done now, with the reason.
+    pub(crate) fn cannot(cause: &anyhow::Error) -> Self {
+        Self::new(ErrorCode::ResourceUnavailable, format!("{cause:#}"))
+    }
+
     /// The state could not be written; the log has the reason.
     pub(crate) fn internal(cause: &anyhow::Error) -> Self {
         tracing::error!(error = format!("{cause:#}"), "request failed");

@@ -1,6 +1,7 @@
 //! What local-cloud remembers: its servers and actions, in one JSON file that is replaced atomically.
 
 use crate::labels::Labels;
+use crate::network::addresses::Slot;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -78,6 +79,9 @@ pub(crate) struct Server {
     pub(crate) location: String,
     pub(crate) created_at_ms: i64,
     pub(crate) status: ServerStatus,
+    /// Its place in the network, where machines have one.
+    #[serde(default)]
+    pub(crate) slot: Option<Slot>,
 }
 
 /// Hetzner's names of actions.

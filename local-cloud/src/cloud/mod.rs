@@ -12,11 +12,12 @@ mod ledger;
 mod progress;
 
 use crate::clock::now_ms;
+use crate::command::Outcome;
 use crate::error::ApiError;
 use crate::faults::Faults;
 use crate::labels::Labels;
-use crate::machine::Driver;
 use crate::machine::supervisor::{MachineHandle, MachineView};
+use crate::machine::{Driver, Inside};
 use crate::order::NewServer;
 use crate::rate_limit::RateLimiter;
 use crate::request_log::RequestLog;
@@ -29,6 +30,7 @@ use std::collections::HashMap;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A running cloud. Clones are the same cloud.
 #[derive(Clone)]
@@ -68,6 +70,11 @@ pub(crate) struct MachineReport {
     pub(crate) server: Server,
     pub(crate) view: MachineView,
     pub(crate) directory: String,
+    pub(crate) driver: &'static str,
+    pub(crate) isolation: &'static str,
+    pub(crate) inside: Inside,
+    /// The namespace of the cloud's own network.
+    pub(crate) cloud_namespace: Option<String>,
 }
 
 impl Cloud {
@@ -87,7 +94,7 @@ impl Cloud {
         let directory = std::fs::canonicalize(directory)?;
         let file = StateFile::in_directory(&directory);
         let state = file.load()?;
-        let driver = Driver::process(&settings.agent_bin, &directory, &state.installation)?;
+        let driver = Driver::open(&settings, &directory, &state.installation).await?;
         driver.clear_leftovers().await?;
         let grants = grants(&settings);
         let limiter = Mutex::new(RateLimiter::new(settings.requests_per_hour));
@@ -111,6 +118,7 @@ impl Cloud {
         for stop in stops {
             let _ = stop.await;
         }
+        self.inner.driver.close().await;
     }
 
     pub(crate) fn grant(&self, token: &str) -> Option<Grant> {
@@ -144,7 +152,6 @@ impl Cloud {
         ledger.admit(project, &order.name, self.inner.settings.servers_max)?;
         let now = now_ms();
         let id = ledger.state.take_server_id();
-        self.inner.driver.prepare(id, &order.user_data).map_err(|error| ApiError::internal(&error))?;
         let server = Server {
             id,
             project: project.clone(),
@@ -155,7 +162,9 @@ impl Cloud {
             location: order.location.name.to_owned(),
             created_at_ms: now,
             status: ServerStatus::Initializing,
+            slot: self.inner.driver.network().map(|_| ledger.free_slot()).transpose()?,
         };
+        self.inner.driver.prepare(&server, &order.user_data).map_err(|error| ApiError::internal(&error))?;
         ledger.state.servers.insert(id, server.clone());
         let action = ledger.state.begin_action(project, id, Command::CreateServer, now);
         let next_actions = match order.start_after_create {
@@ -283,13 +292,43 @@ impl Cloud {
     // ---- machines, for tests ----
 
     pub(crate) fn machines(&self) -> Vec<MachineReport> {
+        let driver = &self.inner.driver;
         let ledger = self.ledger();
         let report = |server: &Server| MachineReport {
             server: server.clone(),
             view: ledger.machines.get(&server.id).map(MachineHandle::view).unwrap_or_default(),
-            directory: self.inner.driver.directory(server.id).display().to_string(),
+            directory: driver.directory(server.id).display().to_string(),
+            driver: driver.name(),
+            isolation: driver.isolation(),
+            inside: driver.inside(server.id),
+            cloud_namespace: driver.network().map(|network| network.namespace().name().to_owned()),
         };
         ledger.state.servers.values().map(report).collect()
+    }
+
+    /// Runs a program in a machine.
+    pub(crate) async fn exec(
+        &self,
+        id: ServerId,
+        argv: &[String],
+        input: &[u8],
+        limit: Duration,
+    ) -> Result<Outcome, ApiError> {
+        if !self.ledger().state.servers.contains_key(&id) {
+            return Err(ApiError::not_found("server"));
+        }
+        self.inner.driver.exec(id, argv, input, limit).await.map_err(|error| ApiError::cannot(&error))
+    }
+
+    /// Runs a program in the cloud's network, outside of every machine.
+    pub(crate) async fn exec_outside(
+        &self,
+        argv: &[String],
+        input: &[u8],
+        limit: Duration,
+    ) -> Result<Outcome, ApiError> {
+        let network = self.inner.driver.network().ok_or_else(|| ApiError::not_found("network of this driver"))?;
+        network.exec(argv, input, limit).await.map_err(|error| ApiError::cannot(&error))
     }
 
     /// Sends a signal to the agent alone.

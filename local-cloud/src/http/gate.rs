@@ -7,7 +7,7 @@ use crate::faults::{Mishap, Operation};
 use crate::rate_limit::RateLimit;
 use crate::request_log::RequestEntry;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
@@ -69,12 +69,14 @@ async fn serve(cloud: &Cloud, operation: Option<Operation>, request: Request, ne
 }
 
 fn grant(cloud: &Cloud, request: &Request) -> Option<Grant> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    cloud.grant(bearer(request.headers())?)
+}
+
+/// The token of an `Authorization` header.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return None;
-    }
-    cloud.grant(token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn lose(mut response: Response) -> Response {

@@ -48,6 +48,8 @@ pub fn app(cloud: Cloud) -> Router {
         .route("/_machines", get(control::machines))
         .route("/_machines/{id}/kill", post(control::kill))
         .route("/_machines/{id}/console", get(control::console))
+        .route("/_machines/{id}/exec", post(control::exec))
+        .route("/_cloud/exec", post(control::exec_outside))
         .route("/_faults", post(control::order_fault).get(control::list_faults).delete(control::clear_faults))
         .route("/_requests", get(control::requests))
         .route_layer(from_fn(control::only_from_here));

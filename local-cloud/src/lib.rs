@@ -15,6 +15,7 @@ mod cloud;
 mod command;
 mod error;
 mod faults;
+mod firewalls;
 mod http;
 mod labels;
 mod machine;

@@ -8,6 +8,7 @@
 //! One lock guards state and machine handles and is never held across an await. A change is saved before it is answered, so what
 //! a client was told survives a crash; what was under way is taken up again by [`Cloud::open`].
 
+mod firewalls;
 mod ledger;
 mod progress;
 
@@ -24,6 +25,7 @@ use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::state::{Action, ActionStatus, Command, ProjectId, Server, ServerId, ServerStatus, StateFile};
 use anyhow::{Context as _, Result, bail};
+pub(crate) use firewalls::FirewallReport;
 use ledger::Ledger;
 use rustix::process::Signal;
 use std::collections::HashMap;
@@ -150,6 +152,10 @@ impl Cloud {
     pub(crate) fn create_server(&self, project: &ProjectId, order: NewServer) -> Result<CreatedServer, ApiError> {
         let mut ledger = self.ledger();
         ledger.admit(project, &order.name, self.inner.settings.servers_max)?;
+        for firewall in &order.firewalls {
+            let known = ledger.owned_firewall(project, *firewall).is_ok();
+            known.then_some(()).ok_or_else(|| ApiError::invalid("firewalls", "firewall not found"))?;
+        }
         let now = now_ms();
         let id = ledger.state.take_server_id();
         let server = Server {
@@ -162,6 +168,7 @@ impl Cloud {
             location: order.location.name.to_owned(),
             created_at_ms: now,
             status: ServerStatus::Initializing,
+            firewalls: order.firewalls,
             slot: self.inner.driver.network().map(|_| ledger.free_slot()).transpose()?,
         };
         self.inner.driver.prepare(&server, &order.user_data).map_err(|error| ApiError::internal(&error))?;

@@ -49,11 +49,12 @@ fn public_net(server: &Server) -> Value {
     let ipv6 = server
         .slot
         .map(|slot| json!({"id": server.id, "ip": format!("{}/128", slot.v6()), "blocked": false, "dns_ptr": []}));
+    let firewalls: Vec<Value> = server.firewalls.iter().map(|id| json!({"id": id, "status": "applied"})).collect();
     json!({
         "ipv4": {"id": server.id, "ip": ipv4, "blocked": false, "dns_ptr": name},
         "ipv6": ipv6,
         "floating_ips": [],
-        "firewalls": [],
+        "firewalls": firewalls,
     })
 }
 

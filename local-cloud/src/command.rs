@@ -27,9 +27,14 @@ pub(crate) async fn run_with(program: &str, arguments: &[&str], input: &str) -> 
     command.args(arguments);
     let outcome =
         bounded(command, input.as_bytes(), SET_UP_LIMIT).await.with_context(|| format!("running {program}"))?;
-    if outcome.timed_out || outcome.exit != 0 {
-        let said = String::from_utf8_lossy(&outcome.stderr);
-        bail!("`{program} {}` failed ({}): {}", arguments.join(" "), outcome.exit, said.trim());
+    let what = format!("{program} {}", arguments.join(" "));
+    must_succeed(&what, outcome.exit == 0, &outcome.stderr)
+}
+
+/// What a program that failed has said, as an error.
+pub(crate) fn must_succeed(what: &str, succeeded: bool, stderr: &[u8]) -> Result<()> {
+    if !succeeded {
+        bail!("`{what}` failed: {}", String::from_utf8_lossy(stderr).trim());
     }
     Ok(())
 }

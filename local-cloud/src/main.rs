@@ -28,7 +28,7 @@ struct Arguments {
     #[arg(long, required_if_eq("driver", "process"))]
     agent_bin: Option<PathBuf>,
     /// The folder with the machine image, as `cargo xtask image` prints it.
-    #[arg(long, required_if_eq("driver", "nspawn"))]
+    #[arg(long, required_if_eq_any([("driver", "nspawn"), ("driver", "qemu")]))]
     image: Option<PathBuf>,
     /// A port of this computer's loopback that machines reach at 192.0.2.1. May be given several times.
     #[arg(long, value_name = "PORT")]
@@ -62,6 +62,8 @@ enum DriverName {
     Process,
     /// A booted Debian in namespaces of this computer. Needs root.
     Nspawn,
+    /// A virtual machine with a kernel of its own. Needs root.
+    Qemu,
 }
 
 #[tokio::main]
@@ -87,6 +89,7 @@ impl Arguments {
         let driver = match self.driver {
             DriverName::Process => DriverSettings::Process,
             DriverName::Nspawn => DriverSettings::Nspawn(machines),
+            DriverName::Qemu => DriverSettings::Qemu(machines),
         };
         Settings {
             driver,

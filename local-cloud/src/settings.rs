@@ -37,6 +37,8 @@ pub enum DriverSettings {
     Process,
     /// A booted Debian in namespaces of this computer.
     Nspawn(MachineSettings),
+    /// A virtual machine with a kernel of its own.
+    Qemu(MachineSettings),
 }
 
 /// What machines with a disk and a network are made of.

@@ -35,7 +35,7 @@ enum DriverName {
     Process,
     /// A booted Debian in namespaces of this computer. Needs root.
     Nspawn,
-    /// A real VM (not yet).
+    /// A virtual machine with a kernel of its own; minutes slower where there is no KVM. Needs root.
     Qemu,
 }
 
@@ -44,11 +44,14 @@ pub fn run(options: &DevOptions) -> Result<()> {
     let driver = match options.driver {
         DriverName::Process => Driver::Process,
         DriverName::Nspawn => Driver::Nspawn,
-        DriverName::Qemu => bail!("the qemu driver does not exist yet: use --driver process"),
+        DriverName::Qemu => Driver::Qemu,
     };
     if driver != Driver::Process {
         // First, because it says at once when it cannot be.
         image::ensure()?;
+        if driver == Driver::Qemu {
+            image::ensure_qemu()?;
+        }
     }
     let profile = if options.release { Profile::Release } else { Profile::Dev };
     let artifacts = step("Building", || build::all(&Toolchain::ensure()?, profile))?;
@@ -71,6 +74,7 @@ async fn serve(options: StackOptions) -> Result<()> {
     say(match driver {
         Driver::Process => "machines are plain processes: unconfined, for a first look only",
         Driver::Nspawn => "machines are booted in namespaces of this computer, and share its kernel",
+        Driver::Qemu => "machines are virtual, and have kernels of their own",
     });
     say(format!("logs: {}", stack.state_dir().join("logs").display()));
     say(format!("API token of the local cloud: {}", stack.secrets().cloud_tokens[0]));

@@ -171,7 +171,10 @@ impl Cloud {
             firewalls: order.firewalls,
             slot: self.inner.driver.network().map(|_| ledger.free_slot()).transpose()?,
         };
-        self.inner.driver.prepare(&server, &order.user_data).map_err(|error| ApiError::internal(&error))?;
+        if let Err(error) = self.inner.driver.prepare(&server, &order.user_data) {
+            self.inner.driver.remove(id);
+            return Err(ApiError::internal(&error));
+        }
         ledger.state.servers.insert(id, server.clone());
         let action = ledger.state.begin_action(project, id, Command::CreateServer, now);
         let next_actions = match order.start_after_create {

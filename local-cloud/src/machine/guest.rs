@@ -8,13 +8,20 @@ use tokio::process::Command;
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Process number one of the machine among its processes: the one whose number is 1 one namespace further in than ours.
+/// Process number one of the machine, two namespaces further in than we are.
 pub(super) fn leader(processes: &[i32]) -> Option<i32> {
-    let depth = namespace_pids(std::process::id().cast_signed())?.len() + 1;
-    processes
-        .iter()
-        .copied()
-        .find(|pid| namespace_pids(*pid).is_some_and(|numbers| numbers.len() == depth && numbers.last() == Some(&1)))
+    first_of(processes, 2)
+}
+
+/// Its systemd-nspawn, which is number one of the namespace around the machine.
+pub(super) fn monitor(processes: &[i32]) -> Option<i32> {
+    first_of(processes, 1)
+}
+
+fn first_of(processes: &[i32], namespaces_in: usize) -> Option<i32> {
+    let depth = namespace_pids(std::process::id().cast_signed())?.len() + namespaces_in;
+    let is_first = |numbers: Vec<i32>| numbers.len() == depth && numbers.last() == Some(&1);
+    processes.iter().copied().find(|pid| namespace_pids(*pid).is_some_and(is_first))
 }
 
 /// The agent's main process: of its name, in the machine's own namespace of processes (a container has another), and started by

@@ -25,6 +25,24 @@ impl Image {
         Ok(Self { directory, _in_use: Arc::new(in_use) })
     }
 
+    /// The disk of a variant, which nobody writes to.
+    pub(super) fn disk(&self, variant: Variant) -> PathBuf {
+        self.directory.join("disks").join(format!("{}.raw", variant.as_str()))
+    }
+
+    pub(super) fn kernel(&self) -> PathBuf {
+        self.directory.join("kernel")
+    }
+
+    pub(super) fn initrd(&self) -> PathBuf {
+        self.directory.join("initrd")
+    }
+
+    /// Where something that was found out about this image on this computer may be kept.
+    pub(super) fn note(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.note"))
+    }
+
     /// The layers of a variant, as overlay mounts want them.
     pub(super) fn layers(&self, variant: Variant) -> String {
         let base = self.directory.join("base").display().to_string();

@@ -8,16 +8,18 @@ mod image;
 pub(crate) mod nspawn;
 pub(crate) mod process;
 pub(crate) mod procfs;
+mod qemu;
 mod record;
 pub(crate) mod supervisor;
 
 use crate::command::Outcome;
 use crate::network::Network;
-use crate::settings::{DriverSettings, Settings};
+use crate::settings::{DriverSettings, MachineSettings, Settings};
 use crate::state::{Server, ServerId};
 use anyhow::{Result, bail};
 use nspawn::{NspawnDriver, NspawnMachine};
 use process::{ProcessDriver, ProcessMachine};
+use qemu::{QemuDriver, QemuMachine};
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +32,8 @@ pub(crate) enum Driver {
     Process(ProcessDriver),
     /// A booted Debian in namespaces.
     Nspawn(NspawnDriver),
+    /// A virtual machine.
+    Qemu(QemuDriver),
 }
 
 /// A machine that has been started.
@@ -37,6 +41,7 @@ pub(crate) enum Driver {
 pub(crate) enum RunningMachine {
     Process(ProcessMachine),
     Nspawn(NspawnMachine),
+    Qemu(QemuMachine),
 }
 
 /// How a machine ended by itself.
@@ -67,9 +72,12 @@ impl Driver {
                 ProcessDriver::new(&settings.agent_bin, state_dir, installation).map(Self::Process)
             }
             DriverSettings::Nspawn(machines) => {
-                require_root("nspawn")?;
-                let network = Network::start(installation, &machines.image, state_dir, &machines.forward).await?;
-                NspawnDriver::new(Arc::new(network), &machines.image, state_dir, installation).map(Self::Nspawn)
+                let network = network(machines, state_dir, installation).await?;
+                NspawnDriver::new(network, &machines.image, state_dir, installation).map(Self::Nspawn)
+            }
+            DriverSettings::Qemu(machines) => {
+                let network = network(machines, state_dir, installation).await?;
+                QemuDriver::new(network, &machines.image, state_dir).await.map(Self::Qemu)
             }
         }
     }
@@ -79,6 +87,7 @@ impl Driver {
         match self {
             Self::Process(_) => "process",
             Self::Nspawn(_) => "nspawn",
+            Self::Qemu(_) => "qemu",
         }
     }
 
@@ -87,6 +96,7 @@ impl Driver {
         match self {
             Self::Process(_) => "unconfined",
             Self::Nspawn(_) => "namespaces",
+            Self::Qemu(driver) => driver.isolation(),
         }
     }
 
@@ -95,6 +105,7 @@ impl Driver {
         match self {
             Self::Process(_) => None,
             Self::Nspawn(driver) => Some(driver.network()),
+            Self::Qemu(driver) => Some(driver.network()),
         }
     }
 
@@ -103,6 +114,7 @@ impl Driver {
         match self {
             Self::Process(driver) => driver.prepare(server.id, user_data),
             Self::Nspawn(driver) => driver.prepare(server, user_data),
+            Self::Qemu(driver) => driver.prepare(server, user_data),
         }
     }
 
@@ -110,6 +122,7 @@ impl Driver {
         match self {
             Self::Process(driver) => driver.boot(id).map(RunningMachine::Process),
             Self::Nspawn(driver) => driver.boot(id).await.map(RunningMachine::Nspawn),
+            Self::Qemu(driver) => driver.boot(id).await.map(RunningMachine::Qemu),
         }
     }
 
@@ -118,6 +131,7 @@ impl Driver {
         match self {
             Self::Process(driver) => driver.clear(id).await,
             Self::Nspawn(driver) => driver.clear(id).await,
+            Self::Qemu(driver) => driver.clear(id).await,
         }
     }
 
@@ -126,6 +140,7 @@ impl Driver {
         match self {
             Self::Process(driver) => driver.clear_leftovers().await,
             Self::Nspawn(driver) => driver.clear_leftovers().await,
+            Self::Qemu(driver) => driver.clear_leftovers().await,
         }
     }
 
@@ -134,6 +149,7 @@ impl Driver {
         match self {
             Self::Process(driver) => driver.remove(id),
             Self::Nspawn(driver) => driver.remove(id),
+            Self::Qemu(driver) => driver.remove(id),
         }
     }
 
@@ -146,7 +162,7 @@ impl Driver {
 
     pub(crate) fn inside(&self, id: ServerId) -> Inside {
         match self {
-            Self::Process(_) => Inside::default(),
+            Self::Process(_) | Self::Qemu(_) => Inside::default(),
             Self::Nspawn(driver) => {
                 Inside { leader: driver.leader(id), namespace: Some(driver.namespace(id).name().to_owned()) }
             }
@@ -158,6 +174,7 @@ impl Driver {
         match self {
             Self::Process(_) => bail!("a machine of the process driver has no inside"),
             Self::Nspawn(driver) => driver.exec(id, argv, input, limit).await,
+            Self::Qemu(driver) => driver.exec(id, argv, input, limit).await,
         }
     }
 
@@ -175,6 +192,7 @@ impl Driver {
         match self {
             Self::Process(driver) => driver.directory(id),
             Self::Nspawn(driver) => driver.directory(id),
+            Self::Qemu(driver) => driver.directory(id),
         }
     }
 }
@@ -185,6 +203,7 @@ impl RunningMachine {
         match self {
             Self::Process(machine) => machine.exited().await,
             Self::Nspawn(machine) => machine.exited().await,
+            Self::Qemu(machine) => machine.exited().await,
         }
     }
 
@@ -193,14 +212,16 @@ impl RunningMachine {
         match self {
             Self::Process(machine) => machine.signal(signal),
             Self::Nspawn(machine) => machine.signal_agent(signal),
+            Self::Qemu(machine) => machine.signal_agent(signal).await,
         }
     }
 
     /// Presses the power button; false when there is nothing that could answer.
-    pub(crate) fn ask_to_end(&self) -> bool {
+    pub(crate) async fn ask_to_end(&self) -> bool {
         match self {
             Self::Process(machine) => machine.signal(Signal::TERM),
             Self::Nspawn(machine) => machine.ask_to_end(),
+            Self::Qemu(machine) => machine.ask_to_end().await,
         }
     }
 
@@ -208,15 +229,16 @@ impl RunningMachine {
         match self {
             Self::Process(machine) => machine.pid(),
             Self::Nspawn(machine) => machine.pid(),
+            Self::Qemu(machine) => machine.pid(),
         }
     }
 }
 
-fn require_root(driver: &str) -> Result<()> {
+/// The network that machines of their own are plugged into.
+async fn network(machines: &MachineSettings, state_dir: &Path, installation: &str) -> Result<Arc<Network>> {
     if !rustix::process::geteuid().is_root() {
-        bail!(
-            "the {driver} driver makes network namespaces and needs root: run it with sudo, or take --driver process"
-        );
+        bail!("machines with a network of their own need root: run it with sudo, or take --driver process");
     }
-    Ok(())
+    let network = Network::start(installation, &machines.image, state_dir, &machines.forward).await?;
+    Ok(Arc::new(network))
 }

@@ -137,12 +137,12 @@ impl Supervisor {
                     Some(Order::Shutdown) => {
                         self.shutdown_asked = true;
                         // A machine without an agent has nothing that could refuse.
-                        if !machine.ask_to_end() && machine.pid().is_none() {
+                        if !machine.ask_to_end().await && machine.pid().is_none() {
                             break Exit::PoweredOff;
                         }
                     }
                     Some(Order::Stop { grace, done }) => {
-                        if !grace.is_zero() && machine.ask_to_end() {
+                        if !grace.is_zero() && machine.ask_to_end().await {
                             let _ = tokio::time::timeout(grace, machine.exited()).await;
                         }
                         return self.stopped(done).await;

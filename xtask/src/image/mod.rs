@@ -37,7 +37,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("curl", "curl"),
     ("nsenter", "util-linux"),
 ];
-const QEMU_PROGRAMS: [(&str, &str); 2] = [("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils")];
+const QEMU_PROGRAMS: [(&str, &str); 3] =
+    [("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils"), ("genisoimage", "genisoimage")];
 
 /// An image that is whole.
 #[derive(Clone, Debug)]

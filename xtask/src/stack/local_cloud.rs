@@ -41,6 +41,7 @@ impl LocalCloud {
         command.arg("--driver").arg(match order.driver {
             Driver::Process => "process",
             Driver::Nspawn => "nspawn",
+            Driver::Qemu => "qemu",
         });
         if let Some(image) = order.image {
             command.arg("--image").arg(&image.dir).arg("--forward").arg(order.forward.to_string());

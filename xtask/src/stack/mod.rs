@@ -38,6 +38,8 @@ pub enum Driver {
     Process,
     /// A booted Debian in namespaces of this computer.
     Nspawn,
+    /// A virtual machine with a kernel of its own.
+    Qemu,
 }
 
 /// What to start, and where.
@@ -114,6 +116,10 @@ impl Stack {
         let image = match options.driver {
             Driver::Process => None,
             Driver::Nspawn => Some(image::ensure()?),
+            Driver::Qemu => {
+                image::ensure_qemu()?;
+                Some(image::ensure()?)
+            }
         };
         let mut stack = Self {
             port,
@@ -271,7 +277,7 @@ impl Stack {
                 set("RINGFENCE_ORIGIN", format!("{origin},{by_name}"));
                 set("RINGFENCE_ENGINE", "unconfined".to_owned());
             }
-            Driver::Nspawn => {
+            Driver::Nspawn | Driver::Qemu => {
                 set("RINGFENCE_ORIGIN", format!("http://{GATEWAY}:{},{origin},{by_name}", self.port));
                 set("RINGFENCE_ENGINE", "containers".to_owned());
             }

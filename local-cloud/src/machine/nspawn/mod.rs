@@ -99,8 +99,10 @@ impl NspawnDriver {
         let groups = ControlGroups::create(&format!("ringfence-{}-{id}", self.installation), &directory)?;
         let console = console::open(&directory)?;
         let mut command = Command::new("setpriv");
-        // Killed with us, whatever ends us: a machine without its network and its provider is of no use to anyone.
-        command.args(["--pdeathsig", "KILL", "--", "unshare", "--mount", "--propagation", "slave", "--"]);
+        // Killed with us, whatever ends us: a machine without its network and its provider is of no use to anyone. A namespace of
+        // processes around systemd-nspawn sees to it, because that one's own death would leave the machine running.
+        command.args(["--pdeathsig", "KILL", "--", "unshare", "--mount", "--propagation", "slave"]);
+        command.args(["--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"]);
         command.args(["sh", "-euc", START, "start"]);
         command.arg(directory.join("root")).arg(self.image.layers(record.variant));
         command.arg(directory.join("upper")).arg(directory.join("work"));
@@ -124,7 +126,13 @@ impl NspawnDriver {
         }
         command.arg(format!("--network-namespace-path={}", namespace.path().display()));
         command.arg(format!("--machine={}", hostname(&record.name)));
-        command.args(["--console=read-only", "--bind=/dev/fuse", "--bind=/dev/loop-control"]);
+        // As on a machine of its own; containers of Docker have a session keyring each.
+        command.args([
+            "--system-call-filter=@keyring bpf",
+            "--console=read-only",
+            "--bind=/dev/fuse",
+            "--bind=/dev/loop-control",
+        ]);
         for number in 0..LOOP_DEVICES {
             let device = format!("/dev/loop{number}");
             if Path::new(&device).exists() {
@@ -211,7 +219,8 @@ impl NspawnMachine {
 
     /// Presses the power button: systemd-nspawn asks the machine's systemd to power off.
     pub(crate) fn ask_to_end(&self) -> bool {
-        self.pid().and_then(Pid::from_raw).is_some_and(|monitor| kill_process(monitor, Signal::TERM).is_ok())
+        let monitor = guest::monitor(&self.groups.processes());
+        monitor.and_then(Pid::from_raw).is_some_and(|monitor| kill_process(monitor, Signal::TERM).is_ok())
     }
 
     pub(crate) fn pid(&self) -> Option<i32> {

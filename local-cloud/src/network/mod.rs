@@ -18,12 +18,13 @@ pub(crate) mod sites;
 
 use crate::command::{self, Outcome};
 use addresses::{DNS, GATEWAY_V4, GATEWAY_V6, INTERNET, METADATA_V4, METADATA_V6, NEIGHBOUR, REGISTRY, Slot};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use namespace::Namespace;
 use services::Services;
 use sites::{Residents, Site};
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -35,6 +36,7 @@ const HTTP_PORT: u16 = 80;
 pub(crate) struct Network {
     namespace: Namespace,
     residents: Residents,
+    claim: Claim,
     _services: Services,
     _servers: JoinSet<()>,
 }
@@ -42,6 +44,7 @@ pub(crate) struct Network {
 impl Network {
     /// Makes the namespace anew and starts everything that serves in it.
     pub(crate) async fn start(installation: &str, image: &Path, directory: &Path, forward: &[u16]) -> Result<Self> {
+        let claim = Claim::take(installation)?;
         let namespace = Namespace::new(installation, "cloud");
         namespace.remove().await;
         namespace.create().await?;
@@ -60,7 +63,7 @@ impl Network {
             let listener = namespace.listen(SocketAddr::new(GATEWAY_V4.into(), port))?;
             servers.spawn(http::serve(listener, move |request, from| forward::pass(request, from, port)));
         }
-        Ok(Self { namespace, residents, _services: services, _servers: servers })
+        Ok(Self { namespace, residents, claim, _services: services, _servers: servers })
     }
 
     pub(crate) fn residents(&self) -> &Residents {
@@ -112,6 +115,29 @@ impl Network {
     /// Ends what runs in the network and takes it down.
     pub(crate) async fn remove(&self) {
         self.namespace.remove().await;
+        self.claim.forget();
+    }
+}
+
+/// The right to the names of an installation. The state directory's lock does not give it: a copy of the directory has another lock
+/// and the same names.
+#[derive(Debug)]
+struct Claim {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Claim {
+    fn take(installation: &str) -> Result<Self> {
+        let path = Path::new("/run").join(format!("{}lock", namespace::prefix(installation)));
+        let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        lock.try_lock()
+            .context("another local-cloud of the same installation runs: is this a copied state directory?")?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    fn forget(&self) {
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

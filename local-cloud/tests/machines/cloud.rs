@@ -1,4 +1,4 @@
-//! The real program with the `nspawn` driver, its client, and waiting for conditions.
+//! The real program with a driver that boots machines, its client, and waiting for conditions.
 
 use reqwest::{Client, Method, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Only a failing test waits so long; a machine boots in seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Only a failing test waits so long: a machine boots in seconds, an emulated one in minutes.
+const PATIENCE: Duration = Duration::from_secs(600);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const TOKEN: &str = "a-token";
 
@@ -43,8 +43,12 @@ pub(crate) fn image() -> Option<PathBuf> {
 
 impl Cloud {
     pub(crate) fn start(image: &Path, state_dir: &Path, more: &[&str]) -> Self {
+        Self::with_driver("nspawn", image, state_dir, more)
+    }
+
+    pub(crate) fn with_driver(driver: &str, image: &Path, state_dir: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_local-cloud"))
-            .args(["--driver", "nspawn", "--boot-delay-ms", "50", "--delete-delay-ms", "0", "--exit-with-stdin"])
+            .args(["--driver", driver, "--boot-delay-ms", "50", "--delete-delay-ms", "0", "--exit-with-stdin"])
             .args(more)
             .env("LOCAL_CLOUD_TOKENS", TOKEN)
             .arg("--state-dir")

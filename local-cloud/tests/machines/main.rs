@@ -4,3 +4,4 @@
 mod cloud;
 mod network;
 mod nspawn;
+mod qemu;

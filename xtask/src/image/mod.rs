@@ -5,6 +5,7 @@
 //! container engine, a layer with Podman and one with Docker, disks of all three, a kernel, and what the local cloud's registry serves.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -92,6 +93,8 @@ pub fn ensure() -> Result<Image> {
     install(&PROGRAMS, "what machines are made with")?;
     let folder = project::cache_dir()?.join("image");
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    // Set-user-id programs of another system are in there, which age: no other account gets at them.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
     let digest = digest()?;
     let dir = folder.join(&digest);
     if !dir.is_dir() {

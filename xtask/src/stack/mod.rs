@@ -216,7 +216,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Ends the local cloud with SIGKILL; its machines go on, as a provider's do when its API is down.
+    /// Ends the local cloud with SIGKILL. Machines that are processes go on, as a provider's do when its API is down; those with a
+    /// network of their own end with it, and are booted on their disks by the next.
     pub async fn kill_local_cloud(&self) -> Result<()> {
         match self.local_cloud.lock().await.take() {
             Some(local_cloud) => local_cloud.kill().await,

@@ -22,14 +22,6 @@ pub struct Machine {
     pub directory: PathBuf,
 }
 
-/// What became of a command inside a machine, or in the cloud's own network.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Executed {
-    pub exit: i32,
-    pub stdout: String,
-    pub stderr: String,
-}
-
 /// A request that reached the local cloud's API.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Received {
@@ -97,24 +89,6 @@ impl Cloud {
         let answer = request.body(json!({ "signal": signal }).to_string()).send().await?;
         ensure!(answer.status().is_success(), "the machine was not signalled: {}", answer.text().await?);
         Ok(())
-    }
-
-    /// Runs a command as root inside a machine.
-    pub async fn exec(&self, machine: u64, argv: &[&str]) -> Result<Executed> {
-        self.exec_at(&format!("/_machines/{machine}/exec"), argv).await
-    }
-
-    /// Runs a command outside of every machine, in the network they are in.
-    pub async fn exec_outside(&self, argv: &[&str]) -> Result<Executed> {
-        self.exec_at("/_cloud/exec", argv).await
-    }
-
-    async fn exec_at(&self, path: &str, argv: &[&str]) -> Result<Executed> {
-        let body = json!({ "argv": argv }).to_string();
-        let answer = self.http.post(format!("{}{path}", self.url)).body(body).send().await?;
-        let (status, bytes) = (answer.status(), answer.bytes().await?);
-        ensure!(status.is_success(), "{path}: {}", String::from_utf8_lossy(&bytes));
-        Ok(serde_json::from_slice(&bytes)?)
     }
 
     /// The statuses that requests of one kind were answered with; none where the answer was lost.

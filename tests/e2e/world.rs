@@ -36,6 +36,7 @@ pub struct Setting {
 
 impl Setting {
     /// What machines are made of; processes when not said.
+    #[allow(dead_code, reason = "for the tests on real machines, which share this file")]
     pub fn driver(mut self, driver: Driver) -> Self {
         self.driver = Some(driver);
         self

@@ -78,12 +78,15 @@ async fn a_machine_whose_firewall_does_not_load_powers_off_before_anything_else(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_without_an_engine_gets_one_as_a_step_that_shows() -> Result<()> {
-    on_machines(|setting| setting.var("RINGFENCE_IMAGE", BARE_IMAGE), async |world| {
-        let ada = world.person("ada").await?;
-        let workspace = ada.runs(&ada.params()).await?;
-        let told = ada.told(workspace.node.id).await?;
-        ensure!(told.iter().any(|text| text.contains("nstall")), "the installation does not show: {told:?}");
-        Ok(())
-    })
+    on_machines(
+        |setting| setting.var("RINGFENCE_IMAGE", BARE_IMAGE),
+        async |world| {
+            let ada = world.person("ada").await?;
+            let workspace = ada.runs(&ada.params()).await?;
+            let told = ada.told(workspace.node.id).await?;
+            ensure!(told.iter().any(|text| text.contains("nstall")), "the installation does not show: {told:?}");
+            Ok(())
+        },
+    )
     .await
 }

@@ -21,7 +21,10 @@ const NETWORK: &[Attempt] = &[
     ("metadata by redirect", "curl -sS -m 5 -fL http://internet.test/redirect"),
     ("a private address", "curl -sS -m 3 http://10.77.0.1/"),
     ("a private address by name", "curl -sS -m 3 http://private.test/"),
-    ("the machine's control plane, over the private side", "curl -sS -m 3 http://$(ip route show default | cut -d' ' -f3)/"),
+    (
+        "the machine's control plane, over the private side",
+        "curl -sS -m 3 http://$(ip route show default | cut -d' ' -f3)/",
+    ),
     ("mail", "curl -sS -m 3 telnet://198.51.100.10:25 </dev/null"),
 ];
 
@@ -38,7 +41,10 @@ const SYSTEM: &[Attempt] = &[
     ("a new network namespace", "unshare --net true"),
     ("another process's namespaces", "nsenter -t 1 -m true"),
     ("a new root", "chroot / true"),
-    ("ptrace of a process outside", "perl -e 'for (1..40000) { next if -e \"/proc/$_\"; exit 0 if syscall(101, 16, $_, 0, 0) == 0 } exit 1'"),
+    (
+        "ptrace of a process outside",
+        "perl -e 'for (1..40000) { next if -e \"/proc/$_\"; exit 0 if syscall(101, 16, $_, 0, 0) == 0 } exit 1'",
+    ),
     ("a raw socket", "perl -MSocket -e 'socket(my $s, PF_INET, SOCK_RAW, 1) ? exit 0 : exit 1'"),
     ("a packet socket", "perl -e 'socket(my $s, 17, 3, 768) ? exit 0 : exit 1'"),
     ("a block device", "mknod /tmp/disk b 8 0"),
@@ -51,13 +57,19 @@ const SYSTEM: &[Attempt] = &[
     ("binfmt", "echo :x:M::x::/tmp/x: > /proc/sys/fs/binfmt_misc/register"),
     ("a kernel parameter under /sys", "find /sys -maxdepth 3 -writable -type f 2>/dev/null | grep -q ."),
     ("setuid by a program of the image", "echo | su -c true root"),
-    ("setuid by a program of one's own", "cp /bin/dash /workspace/d; chmod u+s /workspace/d; /workspace/d -p -c 'test $(id -u) != 1000'"),
+    (
+        "setuid by a program of one's own",
+        "cp /bin/dash /workspace/d; chmod u+s /workspace/d; /workspace/d -p -c 'test $(id -u) != 1000'",
+    ),
     ("uid 0", "perl -e 'use POSIX; POSIX::setuid(0) && $< == 0 ? exit 0 : exit 1'"),
     ("a capability", "grep -qE 'Cap(Eff|Prm|Bnd|Amb):.*[1-9a-f]' /proc/self/status"),
     ("a cgroup of one's own", "mkdir /sys/fs/cgroup/x || mkdir /sys/fs/cgroup/memory/x"),
     ("leaving the cgroup", "echo $$ > /sys/fs/cgroup/cgroup.procs || echo $$ > /sys/fs/cgroup/memory/cgroup.procs"),
     ("a release agent", "echo /tmp/x > /sys/fs/cgroup/memory/release_agent"),
-    ("more memory", "echo 99999999999 > /sys/fs/cgroup/memory.max || echo -1 > /sys/fs/cgroup/memory/memory.limit_in_bytes"),
+    (
+        "more memory",
+        "echo 99999999999 > /sys/fs/cgroup/memory.max || echo -1 > /sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ),
     ("the kernel's keyring", "perl -e 'exit(syscall(248, \"user\", \"x\", \"y\", 1, -3) >= 0 ? 0 : 1)'"),
     ("bpf", "perl -e 'exit(syscall(321, 0, 0, 0) != -1 ? 0 : 1)'"),
     ("loading a module", "perl -e 'exit(syscall(175, 0, 0, \"\") == 0 ? 0 : 1)'"),
@@ -69,31 +81,34 @@ const SYSTEM: &[Attempt] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_runs_in_a_workspace_gets_out_of_it() -> Result<()> {
-    on_machines(|setting| setting, async |world| {
-        let ada = world.person("ada").await?;
-        let workspace = ada.runs(&ada.params()).await?;
-        let sibling = ada.runs(&ada.params()).await?;
-        ensure!(sibling.node.id == workspace.node.id, "the two are not on one machine");
-        metadata_is_there_to_be_found(world).await?;
+    on_machines(
+        |setting| setting,
+        async |world| {
+            let ada = world.person("ada").await?;
+            let workspace = ada.runs(&ada.params()).await?;
+            let sibling = ada.runs(&ada.params()).await?;
+            ensure!(sibling.node.id == workspace.node.id, "the two are not on one machine");
+            metadata_is_there_to_be_found(world).await?;
 
-        let mut shell = ada.shell(workspace.id).await?;
-        shell.ok("curl -sS -m 5 -f http://internet.test/ >/dev/null").await.context("the internet is reached")?;
-        let mut open = Vec::new();
-        for (way, command) in NETWORK.iter().chain(SYSTEM) {
-            let ran = shell.run(command).await?;
-            if ran.code == 0 || ran.output.contains(METADATA_ANSWER) {
-                open.push(format!("{way}: {}", ran.output.trim()));
+            let mut shell = ada.shell(workspace.id).await?;
+            shell.ok("curl -sS -m 5 -f http://internet.test/ >/dev/null").await.context("the internet is reached")?;
+            let mut open = Vec::new();
+            for (way, command) in NETWORK.iter().chain(SYSTEM) {
+                let ran = shell.run(command).await?;
+                if ran.code == 0 || ran.output.contains(METADATA_ANSWER) {
+                    open.push(format!("{way}: {}", ran.output.trim()));
+                }
             }
-        }
-        ensure!(open.is_empty(), "ways out of a workspace are open:\n{}", open.join("\n"));
-        the_sibling_is_out_of_reach(world, &ada, &workspace, &sibling).await
-    })
+            ensure!(open.is_empty(), "ways out of a workspace are open:\n{}", open.join("\n"));
+            the_sibling_is_out_of_reach(world, &ada, &workspace, &sibling).await
+        },
+    )
     .await
 }
 
 /// From outside of every machine the metadata answer, so that not reaching them means something.
 async fn metadata_is_there_to_be_found(world: &World) -> Result<()> {
-    let answer = world.cloud.exec_outside(&["curl", "-sS", "-m", "5", "http://169.254.169.254/hetzner/v1/metadata"]).await?;
+    let answer = world.outside(&["curl", "-sS", "-m", "5", "http://169.254.169.254/hetzner/v1/metadata"]).await?;
     ensure!(answer.stdout.contains(METADATA_ANSWER), "the metadata service is not there: {answer:?}");
     Ok(())
 }
@@ -109,10 +124,14 @@ async fn the_sibling_is_out_of_reach(
     let address = theirs.ok("ip -4 -o addr show scope global | awk '{print $4}' | cut -d/ -f1").await?;
     theirs.ok("(while :; do nc -l -p 7777 </etc/hostname; done >/dev/null 2>&1 &) ; true").await?;
     theirs.ok("nc -w 2 127.0.0.1 7777 </dev/null").await.context("the sibling's server answers the sibling")?;
-    let from_machine = world.inside(workspace.node.id, &format!("timeout 3 sh -c 'exec 3<>/dev/tcp/{address}/7777'")).await?;
+    let from_machine =
+        world.inside(workspace.node.id, &format!("timeout 3 sh -c 'exec 3<>/dev/tcp/{address}/7777'")).await?;
     let mut ours = ada.shell(workspace.id).await?;
     let reached = ours.run(&format!("nc -w 3 {address} 7777 </dev/null")).await?;
-    ensure!(reached.code != 0 || reached.output.trim().is_empty(), "the sibling's network is reached: {reached:?} ({from_machine:?})");
+    ensure!(
+        reached.code != 0 || reached.output.trim().is_empty(),
+        "the sibling's network is reached: {reached:?} ({from_machine:?})"
+    );
     let files = ours.run("cat /workspace/mark /tmp/mark; find / -xdev -name mark 2>/dev/null | grep .").await?;
     ensure!(files.code != 0, "the sibling's files are reached: {files:?}");
     let processes = ours.run("grep -lsa 7777 /proc/[0-9]*/cmdline | grep -v self").await?;

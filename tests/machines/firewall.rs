@@ -12,7 +12,8 @@ use crate::world::World;
 
 /// TCP ports are tried by the thousand at once: dropped packets are not answered, and each try takes its time.
 const SCANNER: &str = r#"
-import asyncio, socket, sys
+import asyncio, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 async def tcp(address, port, gate):
     async with gate:
         try:
@@ -47,9 +48,9 @@ print("said:", said)
 
 async fn nothing_answers(world: &World, addresses: &[String]) -> Result<()> {
     for address in addresses {
-        let tcp = world.cloud.exec_outside(&["python3", "-c", SCANNER, address, "1", "65535"]).await?;
+        let tcp = world.outside(&["python3", "-c", SCANNER, address, "1", "65535"]).await?;
         ensure!(tcp.stdout.trim() == "open: []", "{address}: {tcp:?}");
-        let udp = world.cloud.exec_outside(&["python3", "-c", UDP_SCANNER, address]).await?;
+        let udp = world.outside(&["python3", "-c", UDP_SCANNER, address]).await?;
         ensure!(udp.stdout.trim() == "said: []", "{address}: {udp:?}");
     }
     Ok(())
@@ -57,48 +58,54 @@ async fn nothing_answers(world: &World, addresses: &[String]) -> Result<()> {
 
 async fn addresses(world: &World, node: NodeId) -> Result<Vec<String>> {
     let machine = until_some("the machine", COMMAND_LIMIT, async || Ok(world.machine(node).await.ok())).await?;
-    Ok([machine.ipv4, machine.ipv6].into_iter().flatten().collect())
+    Ok(vec![machine.ipv4.to_string(), machine.ipv6.to_string()])
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_outside_nothing_on_a_machine_answers_before_during_and_after_its_boot() -> Result<()> {
-    on_machines(|setting| setting, async |world| {
-        let ada = world.person("ada").await?;
-        let workspace = ada.client.create_workspace(&ada.params()).await?;
-        let node = workspace.node.id;
-        let targets = addresses(world, node).await?;
-        ensure!(targets.len() == 2, "a machine has an address of each family: {targets:?}");
-        // From its first packet on; the last scan that begins before it runs ends after.
-        let mut scans = 0;
-        while ada.client.workspace(workspace.id).await?.state != ringfence_protocol::state::WorkspaceState::Running {
-            nothing_answers(world, &targets).await.context("while it boots")?;
-            scans += 1;
-            ensure!(scans < 20, "it never runs");
-        }
-        nothing_answers(world, &targets).await.context("when it runs")?;
+    on_machines(
+        |setting| setting,
+        async |world| {
+            let ada = world.person("ada").await?;
+            let workspace = ada.client.create_workspace(&ada.params()).await?;
+            let node = workspace.node.id;
+            let targets = addresses(world, node).await?;
+            // From its first packet on; the last scan that begins before it runs ends after.
+            let mut scans = 0;
+            while ada.client.workspace(workspace.id).await?.state != ringfence_protocol::state::WorkspaceState::Running
+            {
+                nothing_answers(world, &targets).await.context("while it boots")?;
+                scans += 1;
+                ensure!(scans < 20, "it never runs");
+            }
+            nothing_answers(world, &targets).await.context("when it runs")?;
 
-        let mut shell = ada.shell(workspace.id).await?;
-        world.inside_ok(node, "systemctl restart podman.socket podman.service").await?;
-        shell.ok("echo still here").await.context("a terminal outlives a restart of the engine")?;
-        nothing_answers(world, &targets).await.context("after the engine was restarted")
-    })
+            let mut shell = ada.shell(workspace.id).await?;
+            world.inside_ok(node, "systemctl restart podman.socket podman.service").await?;
+            shell.ok("echo still here").await.context("a terminal outlives a restart of the engine")?;
+            nothing_answers(world, &targets).await.context("after the engine was restarted")
+        },
+    )
     .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_that_somebody_removes_come_back_and_are_told_of() -> Result<()> {
-    on_machines(|setting| setting, async |world| {
-        let ada = world.person("ada").await?;
-        let node = ada.runs(&ada.params()).await?.node.id;
-        let rules = "iptables -t mangle -S RINGFENCE-INPUT; ip6tables -t mangle -S RINGFENCE-INPUT; \
+    on_machines(
+        |setting| setting,
+        async |world| {
+            let ada = world.person("ada").await?;
+            let node = ada.runs(&ada.params()).await?.node.id;
+            let rules = "iptables -t mangle -S RINGFENCE-INPUT; ip6tables -t mangle -S RINGFENCE-INPUT; \
                      iptables -t mangle -S RINGFENCE-FORWARD; iptables -t mangle -S INPUT";
-        let before = world.inside_ok(node, rules).await?;
-        world.inside_ok(node, "iptables -t mangle -F; ip6tables -t mangle -F RINGFENCE-INPUT").await?;
-        let back = async || Ok(world.inside(node, rules).await?.stdout == before);
-        until("the rules to be back", Duration::from_secs(90), back).await?;
-        let told = async || Ok(ada.told(node).await?.iter().any(|text| text.contains("firewall")));
-        until("their owner to be told", COMMAND_LIMIT, told).await
-    })
+            let before = world.inside_ok(node, rules).await?;
+            world.inside_ok(node, "iptables -t mangle -F; ip6tables -t mangle -F RINGFENCE-INPUT").await?;
+            let back = async || Ok(world.inside(node, rules).await?.stdout == before);
+            until("the rules to be back", Duration::from_secs(90), back).await?;
+            let told = async || Ok(ada.told(node).await?.iter().any(|text| text.contains("firewall")));
+            until("their owner to be told", COMMAND_LIMIT, told).await
+        },
+    )
     .await
 }
 

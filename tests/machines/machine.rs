@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::routes;
 use ringfence_protocol::state::{NetworkMode, WorkspaceState};
 use ringfence_protocol::views::{EventKind, EventsView, PostureView, WorkspaceView};
-use serde_json::json;
 use xtask::stack::Driver;
 
-use crate::cloud::{Executed, Machine};
 use crate::shell::Shell;
 use crate::world::{Person, Setting, World, story};
 
@@ -32,7 +30,6 @@ pub const WORKSPACE_IMAGE: &str = "localhost/ringfence/workspace:latest";
 pub fn driver() -> Option<Driver> {
     let driver = match std::env::var(DRIVER_VARIABLE).as_deref() {
         Ok("nspawn") => Driver::Nspawn,
-        Ok("qemu") => Driver::Qemu,
         Ok(other) => panic!("{DRIVER_VARIABLE}={other} is no driver"),
         Err(_) => {
             eprintln!("SKIPPED: run with `cargo xtask test --only nspawn` or `--only qemu`");
@@ -62,34 +59,6 @@ pub async fn on_machines(
     match driver() {
         Some(driver) => story(change(setting(driver)), tell).await,
         None => Ok(()),
-    }
-}
-
-impl World {
-    /// The machine of a node.
-    pub async fn machine(&self, node: NodeId) -> Result<Machine> {
-        let id = self.person_node(node).await?;
-        let machines = self.cloud.machines().await?;
-        machines.into_iter().find(|machine| machine.id.to_string() == id).context("the node has no machine")
-    }
-
-    async fn person_node(&self, node: NodeId) -> Result<String> {
-        let rows = self.stack.d1("SELECT provider_instance_id AS id FROM nodes WHERE id = ?1", &[json!(node)]).await?;
-        let id = rows.first().and_then(|row| row.get("id")).and_then(|id| id.as_str());
-        id.map(str::to_owned).context("the node has no machine yet")
-    }
-
-    /// Runs a command as root inside a node's machine.
-    pub async fn inside(&self, node: NodeId, command: &str) -> Result<Executed> {
-        let machine = self.machine(node).await?;
-        self.cloud.exec(machine.id, &["sh", "-c", command]).await
-    }
-
-    /// Runs a command inside that has to succeed; what it printed.
-    pub async fn inside_ok(&self, node: NodeId, command: &str) -> Result<String> {
-        let done = self.inside(node, command).await?;
-        ensure!(done.exit == 0, "`{command}` ended with {}: {}{}", done.exit, done.stdout, done.stderr);
-        Ok(done.stdout)
     }
 }
 

@@ -10,6 +10,7 @@ mod cloud;
 mod engine_errors;
 mod escapes;
 mod firewall;
+mod inside;
 mod limits;
 mod machine;
 mod main_job;

@@ -76,9 +76,15 @@ async fn nothing_of_it_is_left(world: &World, node: ringfence_protocol::ids::Nod
     for (what, command) in [
         ("containers", format!("{tool} ps -aq")),
         ("volumes", format!("{tool} volume ls -q")),
-        ("networks", format!("{tool} network ls --format '{{{{.Name}}}}' | grep -vxE 'podman|bridge|host|none' || true")),
+        (
+            "networks",
+            format!("{tool} network ls --format '{{{{.Name}}}}' | grep -vxE 'podman|bridge|host|none' || true"),
+        ),
         ("mounts", "grep -c /var/lib/ringfence/volumes /proc/self/mounts | grep -vx 0 || true".into()),
-        ("files", "find /var/lib/ringfence/volumes /run/ringfence -mindepth 1 -name '*wsp_*' 2>/dev/null || true".into()),
+        (
+            "files",
+            "find /var/lib/ringfence/volumes /run/ringfence -mindepth 1 -name '*wsp_*' 2>/dev/null || true".into(),
+        ),
         ("proxies", "ps -eo comm | grep -x tinyproxy || true".into()),
     ] {
         let left = world.inside_ok(node, &command).await?;
@@ -90,14 +96,17 @@ async fn nothing_of_it_is_left(world: &World, node: ringfence_protocol::ids::Nod
 /// What the driver must be able to do is checked before anything else is believed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_runs_real_systemd_and_cloud_init() -> Result<()> {
-    on_machines(|setting| setting, async |world| {
-        let ada = world.person("ada").await?;
-        let node = ada.runs(&ada.params()).await?.node.id;
-        ensure!(world.inside_ok(node, "cat /proc/1/comm").await?.trim() == "systemd", "no systemd");
-        let status = world.inside(node, "cloud-init status --long").await?;
-        ensure!(status.stdout.contains("status: done"), "cloud-init: {}", status.stdout);
-        ensure!(machine::driver().is_some(), "no driver");
-        Ok(())
-    })
+    on_machines(
+        |setting| setting,
+        async |world| {
+            let ada = world.person("ada").await?;
+            let node = ada.runs(&ada.params()).await?.node.id;
+            ensure!(world.inside_ok(node, "cat /proc/1/comm").await?.trim() == "systemd", "no systemd");
+            let status = world.inside(node, "cloud-init status --long").await?;
+            ensure!(status.stdout.contains("status: done"), "cloud-init: {}", status.stdout);
+            ensure!(machine::driver().is_some(), "no driver");
+            Ok(())
+        },
+    )
     .await
 }

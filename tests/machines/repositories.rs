@@ -53,13 +53,16 @@ fn asked(ada: &Person, name: &str, branch: Option<&str>) -> CreateWorkspaceParam
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_is_cloned_and_its_devcontainer_honoured_within_the_limits() -> Result<()> {
-    on_machines(|setting| setting, async |world| {
-        let server = world.cloud.exec_outside(&["sh", "-c", SERVER]).await?;
-        ensure!(server.exit == 0, "no server: {server:?}");
-        let told = tell(world).await;
-        world.cloud.exec_outside(&["kill", server.stdout.trim()]).await?;
-        told
-    })
+    on_machines(
+        |setting| setting,
+        async |world| {
+            let server = world.outside(&["sh", "-c", SERVER]).await?;
+            ensure!(server.exit == 0, "no server: {server:?}");
+            let told = tell(world).await;
+            world.outside(&["kill", server.stdout.trim()]).await?;
+            told
+        },
+    )
     .await
 }
 
@@ -73,7 +76,10 @@ async fn tell(world: &World) -> Result<()> {
 
     let full = ada.runs(&asked(&ada, "full", None)).await?;
     let mut shell = ada.shell(full.id).await?;
-    ensure!(shell.ok("cat made-by-post-create; echo $GREETING; id -un").await? == "made\nfrom devcontainer\ndev", "not honoured");
+    ensure!(
+        shell.ok("cat made-by-post-create; echo $GREETING; id -un").await? == "made\nfrom devcontainer\ndev",
+        "not honoured"
+    );
     ada.client.delete_workspace(full.id).await?;
 
     for (name, code, words) in [

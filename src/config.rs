@@ -2,7 +2,7 @@
 
 mod settings;
 
-use ringfence_protocol::state::EngineKind;
+use ringfence_protocol::state::EngineChoice;
 
 use crate::domain::keyring::Keyring;
 
@@ -14,8 +14,8 @@ pub struct Config {
     pub origins: Vec<String>,
     /// The installation's keys.
     pub keyring: Keyring,
-    /// What runs workspaces on new nodes; none until a later release has container engines, unless the operator asked for `unconfined`.
-    pub engine: Option<EngineKind>,
+    /// What runs workspaces on new nodes: containers, unless the operator asked for `unconfined`.
+    pub engine: EngineChoice,
     /// Tells this installation's machines from others' in the same account: 1 to 32 lower-case letters and digits.
     pub installation_id: String,
     /// Base URL of the Hetzner Cloud API.
@@ -44,10 +44,12 @@ impl Config {
             return Err(InvalidConfig("RINGFENCE_INSTALLATION_ID: 1 to 32 lower-case letters and digits".into()));
         }
         let engine = match lookup("RINGFENCE_ENGINE").filter(|text| !text.is_empty()) {
-            Some(word) => Some(word.parse().map_err(|_| {
-                InvalidConfig("RINGFENCE_ENGINE: only `unconfined` is known, for local trial without isolation".into())
-            })?),
-            None => None,
+            Some(word) => word.parse().map_err(|_| {
+                InvalidConfig(
+                    "RINGFENCE_ENGINE: `containers`, or `unconfined` for a local trial without isolation".into(),
+                )
+            })?,
+            None => EngineChoice::Containers,
         };
         let number = |name: &str| match lookup(name).filter(|text| !text.is_empty()) {
             Some(text) => text.parse().map(Some).map_err(|_| InvalidConfig(format!("{name}: a whole number"))),
@@ -58,7 +60,7 @@ impl Config {
             .unwrap_or_else(|| "https://api.hetzner.cloud".into());
         // Machines that cost money are never ordered for workspaces without isolation.
         let local = ["http://127.", "http://localhost:", "http://[::1]:"];
-        if engine == Some(EngineKind::Unconfined) && !local.iter().any(|start| hetzner_url.starts_with(start)) {
+        if engine == EngineChoice::Unconfined && !local.iter().any(|start| hetzner_url.starts_with(start)) {
             return Err(InvalidConfig(
                 "RINGFENCE_ENGINE=unconfined goes with a cloud on this machine alone: set RINGFENCE_HETZNER_URL to it"
                     .into(),

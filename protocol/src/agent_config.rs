@@ -8,13 +8,18 @@ use crate::ids::NodeId;
 /// Where user-data places the agent's configuration.
 pub const AGENT_CONFIG_PATH: &str = "/etc/ringfence/agent.json";
 
+/// Where machines of a local cloud reach their control plane, over plain http. The address is of a range that is set aside for
+/// documentation (RFC 5737), so that it is nobody's on the internet.
+pub const LOCAL_CLOUD_GATEWAY: std::net::Ipv4Addr = std::net::Ipv4Addr::new(192, 0, 2, 1);
+
 /// The agent's configuration.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
     /// The node this machine is.
     pub node_id: NodeId,
-    /// Origin of the control plane, e.g. `https://ringfence.example.workers.dev`. Plain http only to loopback.
+    /// Origin of the control plane, e.g. `https://ringfence.example.workers.dev`. Plain http only to loopback and to
+    /// [`LOCAL_CLOUD_GATEWAY`].
     pub origin: String,
     /// The control plane's public keys at the time of creation; newer ones are taken only from `origin`.
     pub keys: Jwks,
@@ -31,4 +36,7 @@ pub enum EngineConfig {
     /// Plain processes with the agent's own rights: for local trial and tests only.
     #[serde(rename = "unconfined: workspaces are plain processes without any isolation")]
     Unconfined,
+    /// A hardened container each, by the engine that the machine has.
+    #[serde(rename = "containers")]
+    Containers,
 }

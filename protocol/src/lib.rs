@@ -5,12 +5,14 @@
 
 pub mod agent_config;
 pub mod claims;
+pub mod container;
 pub mod ids;
 pub mod link;
 pub mod money;
 #[cfg(feature = "schema")]
 pub mod openapi;
 pub mod params;
+pub mod posture;
 pub mod problem;
 pub mod routes;
 pub mod state;

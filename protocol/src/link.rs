@@ -10,8 +10,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::{ContainerSpec, WorkspaceSecrets};
 use crate::ids::{GrantId, NodeId, ViewerId, WorkspaceId};
-use crate::state::EngineKind;
+use crate::posture::Posture;
+use crate::state::{BootFailure, EngineKind, WorkspaceFailure};
 use crate::time::UnixMillis;
 
 /// What the agent sends to show that it is there; answered automatically.
@@ -61,6 +63,39 @@ pub enum AgentMessage {
     Ready,
     /// What a workspace is now. Sent when it changes and as the answer to every command about it.
     Workspace(WorkspaceReport),
+    /// The machine will not take workspaces, for this reason.
+    BootFailed(BootFailedReport),
+    /// A step of making a workspace has ended: pulling its image, cloning its repository.
+    WorkspaceStep {
+        /// Of which.
+        workspace_id: WorkspaceId,
+        /// The step.
+        step: BootStep,
+    },
+    /// How far a step of making a workspace is: shown to whoever looks on, never recorded. At most twice a second for each.
+    Progress(Progress),
+    /// Something a person should know, without a change of phase: a process that ran out of memory, a firewall rule restored.
+    Notice {
+        /// About which workspace; the machine when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        workspace_id: Option<WorkspaceId>,
+        /// What happened, in a sentence.
+        detail: String,
+    },
+    /// What was measured of the machine: before the first ready, when it changed, and hourly.
+    NodePosture(Posture),
+    /// What was measured inside a workspace: when it has started, when it changed, and hourly.
+    WorkspacePosture {
+        /// In which.
+        workspace_id: WorkspaceId,
+        /// What.
+        posture: Posture,
+    },
+    /// The machine cannot be trusted any more (its firewall is gone and cannot be restored): quarantine it.
+    Quarantine {
+        /// Why, in a sentence.
+        detail: String,
+    },
     /// Figures of the machine: on crossing a threshold, at most once a minute, and hourly.
     Facts(Facts),
     /// The agent has ended a channel.
@@ -89,6 +124,35 @@ pub struct Hello {
     pub workspaces: Vec<WorkspaceReport>,
 }
 
+/// Why a machine takes no workspaces. Also what a machine whose agent never ran sends to `POST /agent/boot-failure`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BootFailedReport {
+    /// A stable word.
+    pub failure: BootFailure,
+    /// What was seen, for people.
+    pub detail: String,
+}
+
+/// How far a step of making a workspace is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Progress {
+    /// Of which workspace.
+    pub workspace_id: WorkspaceId,
+    /// What is being done, in a few words.
+    pub step: String,
+    /// More, for people, e.g. `3 of 5 layers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// How much of it is done, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_bytes: Option<u64>,
+    /// Of how much, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+}
+
 /// One step of a boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootStep {
@@ -112,6 +176,9 @@ pub struct WorkspaceReport {
     pub spec_generation: i64,
     /// What it is now.
     pub phase: WorkspacePhase,
+    /// Why it failed: a stable word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<WorkspaceFailure>,
     /// For people, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -166,6 +233,9 @@ pub enum ControlMessage {
         spec_generation: i64,
         /// What it should be.
         spec: WorkspaceSpec,
+        /// What of it is secret. The agent keeps it in memory and on tmpfs only.
+        #[serde(default, skip_serializing_if = "WorkspaceSecrets::is_empty")]
+        secrets: WorkspaceSecrets,
     },
     /// Leave nothing of the workspace on the machine.
     RemoveWorkspace {
@@ -195,6 +265,9 @@ pub struct WorkspaceSpec {
     pub name: String,
     /// Whether it should run.
     pub running: bool,
+    /// Its container; absent where workspaces are plain processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerSpec>,
 }
 
 /// A viewer's wish to look at a terminal.

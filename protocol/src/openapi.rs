@@ -183,7 +183,7 @@ fn header_parameters(endpoint: &Endpoint, exchange: &Exchange) -> Vec<Parameter>
         ));
     }
     match endpoint.principal {
-        Principal::Public | Principal::User | Principal::Session | Principal::Admin => {}
+        Principal::Public | Principal::User | Principal::Session | Principal::Admin | Principal::Machine => {}
         Principal::Viewer => {
             parameters.push(header(
                 "Sec-WebSocket-Protocol",
@@ -210,7 +210,7 @@ fn security(principal: Principal) -> Vec<BTreeMap<&'static str, [&'static str; 0
         Principal::User | Principal::Admin => any_of(&["session", "api_token"]),
         Principal::Session => any_of(&["session"]),
         Principal::Viewer => any_of(&["workspace_token"]),
-        Principal::NewAgent => any_of(&["bootstrap_token"]),
+        Principal::NewAgent | Principal::Machine => any_of(&["bootstrap_token"]),
         Principal::Agent => any_of(&["callback_token"]),
     }
 }
@@ -282,7 +282,7 @@ fn error_statuses(endpoint: &Endpoint, exchange: &Exchange) -> Vec<u16> {
         Principal::Public => {}
         Principal::User | Principal::Session | Principal::Admin => statuses.extend([401, 403]),
         Principal::Viewer => statuses.extend([401, 403, 404, 426]),
-        Principal::NewAgent => statuses.push(401),
+        Principal::NewAgent | Principal::Machine => statuses.push(401),
         Principal::Agent => statuses.extend([401, 403]),
     }
     if endpoint.websocket {

@@ -1,11 +1,13 @@
 //! Bodies of requests and query strings. Unknown fields are refused everywhere.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::{RegistryLogin, Repository};
 use crate::ids::CredentialId;
-use crate::state::{Isolation, Permission, ProviderKind, Role};
+use crate::state::{Isolation, NetworkMode, Permission, ProviderKind, Role};
 
 /// A text that must not be printed: it arrives in a request and goes into the vault.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +77,7 @@ pub struct ReplaceCredentialParams {
 }
 
 /// `POST /api/workspaces`. Everything has a default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateWorkspaceParams {
@@ -97,6 +99,40 @@ pub struct CreateWorkspaceParams {
     /// How the node is shared; `user` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
+    /// The container's image: an OCI reference, e.g. `docker.io/library/debian:13`. The repository's `devcontainer.json` may name
+    /// another one; the installation's default when neither does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Processors, e.g. `1.5`; hundredths count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_limit: Option<f64>,
+    /// Memory, without swap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
+    /// Room for `/workspace` and `/sessions` together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_quota_bytes: Option<u64>,
+    /// Processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids_limit: Option<u32>,
+    /// What it reaches over the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkMode>,
+    /// With `restricted`: the domains it reaches, each with its subdomains, e.g. `example.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_domains: Option<Vec<String>>,
+    /// A git repository to clone into `/workspace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
+    /// Environment variables. Not for secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, String>>,
+    /// Secrets: each is a file `/run/secrets/<name>` in the workspace, on tmpfs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<BTreeMap<String, SecretText>>,
+    /// Credentials for the image's registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_login: Option<RegistryLogin>,
 }
 
 /// `POST /api/workspaces/{id}/token`

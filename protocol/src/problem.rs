@@ -80,6 +80,8 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, "Send application/json";
     /// The provider refused the key.
     CredentialRejected = "credential_rejected", 422, "The provider refused the credential";
+    /// More was asked for a container than this installation allows.
+    CeilingExceeded = "ceiling_exceeded", 422, "More than this installation allows";
     /// The provider does not offer what was asked.
     NotOffered = "not_offered", 422, "The provider does not offer this";
     /// A WebSocket was expected.

@@ -40,6 +40,8 @@ pub enum Principal {
     NewAgent,
     /// A node's agent: callback token and proof of possession.
     Agent,
+    /// A machine whose agent does not run: bootstrap token alone. It may say that its boot has failed and nothing else.
+    Machine,
 }
 
 /// One route.
@@ -128,12 +130,14 @@ endpoints! {
     WORKSPACE_DELETE = Delete "/api/workspaces/{id}" User, "delete_workspace", "Deletes a workspace in whatever state it is.";
     WORKSPACE_STOP = Post "/api/workspaces/{id}/stop" User, "stop_workspace", "Stops a running workspace; its files are kept.";
     WORKSPACE_START = Post "/api/workspaces/{id}/start" User, "start_workspace", "Starts a stopped workspace.";
+    WORKSPACE_POSTURE = Get "/api/workspaces/{id}/posture" User, "get_workspace_posture", "What was measured inside the workspace's container.";
     WORKSPACE_TOKEN = Post "/api/workspaces/{id}/token" User, "create_workspace_token", "Makes a short-lived token that opens WebSockets to the workspace.";
     WORKSPACE_TERMINAL = Get "/api/workspaces/{id}/terminal" Viewer websocket, "open_terminal", "A terminal of the workspace.";
     WORKSPACE_SOCKET = Get "/api/workspaces/{id}/socket" Viewer websocket, "open_events", "The workspace's boot log and events, as they happen.";
 
     NODES_LIST = Get "/api/nodes" User, "list_nodes", "Your nodes, newest first.";
     NODE_GET = Get "/api/nodes/{id}" User, "get_node", "One of your nodes.";
+    NODE_POSTURE = Get "/api/nodes/{id}/posture" User, "get_node_posture", "What was measured of the machine: firewall, listening sockets, versions.";
     NODE_DELETE = Delete "/api/nodes/{id}" User, "delete_node", "Destroys a node and what runs on it, in whatever state it is.";
     NODE_CORDON = Post "/api/nodes/{id}/cordon" User, "cordon_node", "No new workspaces on this node.";
     NODE_UNCORDON = Post "/api/nodes/{id}/uncordon" User, "uncordon_node", "New workspaces on this node again.";
@@ -150,5 +154,6 @@ endpoints! {
 
     AGENT_BOOTSTRAP = Post "/agent/bootstrap" NewAgent, "agent_bootstrap", "Trades a bootstrap token for a callback token.";
     AGENT_TOKEN = Post "/agent/token" Agent, "agent_token", "Renews a callback token.";
+    AGENT_BOOT_FAILURE = Post "/agent/boot-failure" Machine, "agent_boot_failure", "Tells that the machine's boot has failed before its agent ran.";
     AGENT_LINK = Get "/agent/link" Agent websocket, "agent_link", "The agent's link.";
 }

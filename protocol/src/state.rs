@@ -115,10 +115,85 @@ words! {
         /// Hetzner Cloud.
         Hetzner = "hetzner",
     }
-    /// What runs workspaces on a node.
+    /// What runs workspaces on a node, as its agent found it.
     EngineKind {
         /// Plain processes, no isolation at all. Only where the configuration asks for it in words.
         Unconfined = "unconfined",
+        /// Containers, by Podman.
+        Podman = "podman",
+        /// Containers, by Docker.
+        Docker = "docker",
+    }
+    /// What an installation runs workspaces with.
+    EngineChoice {
+        /// A hardened container each, by whichever engine the machine has.
+        Containers = "containers",
+        /// Plain processes without any isolation: for a first look on one's own computer.
+        Unconfined = "unconfined",
+    }
+    /// What a workspace reaches over the network. Metadata services, private ranges and other workspaces: never.
+    NetworkMode {
+        /// Nothing.
+        None = "none",
+        /// The domains of its allow-list, through a filtering proxy.
+        Restricted = "restricted",
+        /// The internet.
+        Internet = "internet",
+    }
+    /// Why an agent could not make or keep a workspace.
+    WorkspaceFailure {
+        /// The machine's engine does not answer.
+        EngineUnavailable = "engine_unavailable",
+        /// The engine refused, for a reason that has no code of its own: the detail says it.
+        EngineRefused = "engine_refused",
+        /// The registry has no such image.
+        ImageNotFound = "image_not_found",
+        /// The registry wants other credentials, or any.
+        PullDenied = "pull_denied",
+        /// The image could not be fetched: the registry cannot be reached, or its answer cannot be used.
+        PullFailed = "pull_failed",
+        /// The image has no shell, or not the command that was asked for.
+        CommandNotFound = "command_not_found",
+        /// The user that `devcontainer.json` or the image names is not in the image.
+        UserNotFound = "user_not_found",
+        /// The repository could not be cloned.
+        CloneFailed = "clone_failed",
+        /// `devcontainer.json` asks for what a workspace may not have, or cannot be read.
+        DevcontainerRefused = "devcontainer_refused",
+        /// `postCreateCommand` failed.
+        PostCreateFailed = "post_create_failed",
+        /// Its memory limit was reached.
+        OutOfMemory = "out_of_memory",
+        /// Its disk quota, or the machine's disk, is full.
+        DiskFull = "disk_full",
+        /// The filtering proxy of a restricted network could not be started.
+        ProxyUnavailable = "proxy_unavailable",
+    }
+    /// Why a machine never got ready.
+    BootFailure {
+        /// The firewall could not be loaded. The machine powers off.
+        FirewallFailed = "firewall_failed",
+        /// The agent's binary could not be fetched.
+        AgentFetchFailed = "agent_fetch_failed",
+        /// What was fetched is not the binary that user-data names.
+        AgentDigestMismatch = "agent_digest_mismatch",
+        /// The agent's service could not be started.
+        AgentStartFailed = "agent_start_failed",
+        /// There is no container engine, and none could be installed.
+        EngineUnavailable = "engine_unavailable",
+        /// The container runtime is older than the fixes that matter.
+        EngineOutdated = "engine_outdated",
+        /// What was measured is not what must hold.
+        PostureFailed = "posture_failed",
+    }
+    /// What came of measuring one thing.
+    PostureOutcome {
+        /// As it must be.
+        Pass = "pass",
+        /// Not as it must be.
+        Fail = "fail",
+        /// It could not be measured.
+        Unknown = "unknown",
     }
     /// What a token allows in a workspace.
     Permission {

@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::Repository;
 use crate::ids::{ApiTokenId, CredentialId, NodeId, SessionId, TenantId, UserId, WorkspaceId};
-use crate::link::Facts;
+use crate::link::{Facts, Progress};
 use crate::money::Money;
 use crate::params::SecretText;
+use crate::posture::PostureCheck;
 use crate::state::{
-    EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, Permission, ProviderKind, Role, UserState, WorkspaceState,
+    EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState, Permission, ProviderKind,
+    Role, UserState, WorkspaceState,
 };
 use crate::time::UnixMillis;
 
@@ -64,7 +67,7 @@ pub struct UserView {
 }
 
 /// `GET /api/me`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MeView {
     /// Who.
@@ -74,9 +77,57 @@ pub struct MeView {
     pub session_id: Option<SessionId>,
     /// When this session or token ends.
     pub expires_at: UnixMillis,
-    /// What runs workspaces in this installation; `unconfined` means without isolation.
+    /// What this installation runs workspaces with; `unconfined` means without isolation.
+    pub engine: EngineChoice,
+    /// What a workspace's container is when nothing else is asked, and the most that can be asked. Absent where there are no containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub engine: Option<EngineKind>,
+    pub container_limits: Option<ContainerLimitsView>,
+}
+
+/// Defaults and ceilings of containers in this installation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ContainerLimitsView {
+    /// When nothing is asked.
+    pub default: ContainerView,
+    /// The most processors.
+    pub cpu_limit_max: f64,
+    /// The most memory.
+    pub memory_limit_bytes_max: u64,
+    /// The most disk.
+    pub disk_quota_bytes_max: u64,
+    /// The most processes and threads.
+    pub pids_limit_max: u32,
+}
+
+/// What was asked of a workspace's container. What came of it is its posture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ContainerView {
+    /// The image that was asked for; the repository's `devcontainer.json` may name another one.
+    pub image: String,
+    /// Processors.
+    pub cpu_limit: f64,
+    /// Memory, without swap.
+    pub memory_limit_bytes: u64,
+    /// Room for `/workspace` and `/sessions` together.
+    pub disk_quota_bytes: u64,
+    /// Processes and threads.
+    pub pids_limit: u32,
+    /// What it reaches over the network.
+    pub network: NetworkMode,
+    /// With a restricted network, the domains it reaches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_domains: Vec<String>,
+    /// What was cloned into `/workspace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
+    /// Names of its environment variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// Names of its secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
 /// A signed-in browser.
@@ -220,7 +271,7 @@ pub struct PriceView {
 }
 
 /// A workspace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkspaceView {
     /// Names the workspace.
@@ -241,6 +292,9 @@ pub struct WorkspaceView {
     pub reason: String,
     /// How its node is shared.
     pub isolation: Isolation,
+    /// What was asked of its container; absent where it is a plain process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerView>,
     /// The node it has a place on.
     pub node: NodeSummary,
     /// Why it was placed there.
@@ -386,7 +440,7 @@ pub enum EventKind {
         /// Why, in a sentence.
         detail: String,
     },
-    /// A step of the boot ended.
+    /// A step of the node's boot, or of making the workspace, ended.
     BootStep {
         /// What was done.
         step: String,
@@ -430,6 +484,20 @@ pub enum SocketMessage {
         /// In order; ids tell repeated ones.
         items: Vec<EventView>,
     },
+    /// How far a step of making the workspace is. Only while it lasts; nothing is lost with one.
+    Progress(Progress),
+}
+
+/// `GET /api/nodes/{id}/posture` and `GET /api/workspaces/{id}/posture`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PostureView {
+    /// Whether all that must hold was seen to hold.
+    pub holds: bool,
+    /// When it was measured.
+    pub measured_at: UnixMillis,
+    /// Each thing that was looked at.
+    pub checks: Vec<PostureCheck>,
 }
 
 /// One row of the audit log.

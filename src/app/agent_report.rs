@@ -40,7 +40,14 @@ pub async fn agent_report(
         }
         AgentMessage::BootStep(step) => record_boot_step(p, id, agent_epoch, step).await,
         AgentMessage::Facts(facts) => record_facts(p, id, agent_epoch, &facts).await,
-        AgentMessage::ChannelClosed { .. } => Ok(Driven::default()),
+        AgentMessage::BootFailed(_)
+        | AgentMessage::WorkspaceStep { .. }
+        | AgentMessage::Progress(_)
+        | AgentMessage::Notice { .. }
+        | AgentMessage::NodePosture(_)
+        | AgentMessage::WorkspacePosture { .. }
+        | AgentMessage::Quarantine { .. }
+        | AgentMessage::ChannelClosed { .. } => Ok(Driven::default()),
     }
 }
 

@@ -4,7 +4,7 @@
 use ringfence_protocol::agent_config::{AgentConfig, EngineConfig};
 use ringfence_protocol::claims::BootstrapClaims;
 use ringfence_protocol::ids::{CredentialId, JwtId, UserId};
-use ringfence_protocol::state::{EngineKind, ProviderKind};
+use ringfence_protocol::state::{EngineChoice, ProviderKind};
 use ringfence_protocol::time::UnixMillis;
 
 use super::credentials;
@@ -47,8 +47,8 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
 
     async fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> Result<Bootstrap> {
         let engine = match self.config.engine {
-            Some(EngineKind::Unconfined) => EngineConfig::Unconfined,
-            None => return Err(Error::internal("no engine is configured for new nodes")),
+            EngineChoice::Unconfined => EngineConfig::Unconfined,
+            EngineChoice::Containers => EngineConfig::Containers,
         };
         let jti: JwtId = self.platform.id();
         let claims = BootstrapClaims { jti, node: node.id };

@@ -3,7 +3,6 @@
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::params::CreateWorkspaceParams;
-use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::views::WorkspaceView;
 
 use super::caller::Caller;
@@ -37,12 +36,6 @@ async fn create(
     params: &CreateWorkspaceParams,
     repeatable: &Repeatable,
 ) -> Result<WorkspaceView> {
-    if config.engine.is_none() {
-        return Err(Error::new(
-            ErrorCode::Unavailable,
-            "This installation has nothing to run workspaces with. For a local trial without isolation, its operator can set RINGFENCE_ENGINE=unconfined.",
-        ));
-    }
     let (credential, catalog) = credentials::choose(p, config, caller, params).await?;
     let id: WorkspaceId = p.id();
     let now = p.now();

@@ -33,7 +33,13 @@ pub fn me(config: &Config, caller: &Caller) -> MeView {
         GrantId::Session(id) => Some(id),
         GrantId::ApiToken(_) => None,
     };
-    MeView { user: user_view(&caller.user), session_id, expires_at: caller.expires_at, engine: config.engine }
+    MeView {
+        user: user_view(&caller.user),
+        session_id,
+        expires_at: caller.expires_at,
+        engine: config.engine,
+        container_limits: None,
+    }
 }
 
 /// The caller's signed-in browsers.

@@ -1,6 +1,7 @@
 //! One turn of a node: read it with its workspaces, let the machines decide, store what they have become in one batch that
 //! takes for granted what was read. Every change of a node's or workspace's state goes through here (I9).
 
+use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
 use ringfence_protocol::link::{ControlMessage, WorkspaceSpec};
 use ringfence_protocol::time::UnixMillis;
@@ -271,7 +272,8 @@ fn ensure(tenancy: &Tenancy) -> ControlMessage {
     ControlMessage::EnsureWorkspace {
         workspace_id: tenancy.row.id,
         spec_generation: tenancy.workspace.spec_generation,
-        spec: WorkspaceSpec { name: tenancy.row.name.clone(), running: tenancy.workspace.running },
+        spec: WorkspaceSpec { name: tenancy.row.name.clone(), running: tenancy.workspace.running, container: None },
+        secrets: WorkspaceSecrets::default(),
     }
 }
 

@@ -217,6 +217,13 @@ fn verdict(endpoint: &Endpoint, attempt: &Attempt) -> Verdict {
             (Kind::Bootstrap, Place::BearerWithProof, _) if attempt.stands() => Verdict::Right,
             _ => Verdict::Refused(ErrorCode::TokenInvalid),
         },
+        Principal::Machine => match (kind, place, attempt.standing) {
+            (Kind::Bootstrap, Place::Bearer | Place::BearerWithProof, Standing::Expired) => {
+                Verdict::Refused(ErrorCode::BootstrapExpired)
+            }
+            (Kind::Bootstrap, Place::Bearer | Place::BearerWithProof, _) if attempt.stands() => Verdict::Right,
+            _ => Verdict::Refused(ErrorCode::TokenInvalid),
+        },
         Principal::Agent => {
             let right = kind == Kind::Callback && place == Place::DpopWithProof && attempt.stands();
             if right { Verdict::Right } else { Verdict::Refused(ErrorCode::TokenInvalid) }
@@ -255,16 +262,23 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         }
         "replace_credential" => (fill(&victim.credential), Some(secret)),
         "create_workspace" => (endpoint.fill(&[]), Some(json!({ "credential_id": victim.credential }))),
-        "get_workspace" | "delete_workspace" | "stop_workspace" | "start_workspace" => (fill(&victim.workspace), None),
+        "get_workspace" | "delete_workspace" | "stop_workspace" | "start_workspace" | "get_workspace_posture" => {
+            (fill(&victim.workspace), None)
+        }
         "create_workspace_token" => (fill(&victim.workspace), Some(json!({}))),
         "open_terminal" => {
             (format!("{}?viewer={}", fill(&victim.workspace), Id::<kind::Viewer>::from_entropy([7; 13])), None)
         }
         "open_events" => (fill(&victim.workspace), None),
-        "get_node" | "delete_node" | "cordon_node" | "uncordon_node" | "drain_node" => (fill(&victim.node), None),
+        "get_node" | "delete_node" | "cordon_node" | "uncordon_node" | "drain_node" | "get_node_posture" => {
+            (fill(&victim.node), None)
+        }
         "create_user" => (endpoint.fill(&[]), Some(json!({ "name": "intruder", "role": "admin" }))),
         "get_user" | "suspend_user" | "resume_user" | "create_sign_in_link" => (fill(&victim.person.user), None),
         "agent_bootstrap" => (endpoint.fill(&[]), Some(json!({ "protocol_version": 1, "agent_sha256": "" }))),
+        "agent_boot_failure" => {
+            (endpoint.fill(&[]), Some(json!({ "failure": "agent_fetch_failed", "detail": "made up" })))
+        }
         "agent_token" | "agent_link" => (endpoint.fill(&[]), None),
         unknown => panic!("the authorisation matrix has no case for {unknown} ({})", endpoint.path),
     }

@@ -214,7 +214,7 @@ async fn a_socket_opens_only_from_our_origin_with_a_token_as_its_subprotocol() -
 fn changing_routes() -> impl Iterator<Item = &'static Endpoint> {
     routes::ALL.iter().copied().filter(|endpoint| match endpoint.principal {
         Principal::User | Principal::Session | Principal::Admin | Principal::Public => endpoint.method != Method::Get,
-        Principal::Viewer | Principal::NewAgent | Principal::Agent => false,
+        Principal::Viewer | Principal::NewAgent | Principal::Agent | Principal::Machine => false,
     })
 }
 

@@ -26,8 +26,8 @@ use crate::link::{self, Link, Outgoing};
 use crate::node::{Constants, Node, NodeEvent};
 use crate::options::Options;
 use crate::renewal;
-use crate::workspaces::Engine;
 use crate::workspaces::table::Table;
+use crate::workspaces::{Engine, EngineError};
 
 /// First wait before dialing again.
 const REDIAL_FLOOR: Duration = Duration::from_millis(250);
@@ -58,6 +58,9 @@ pub enum AgentError {
     /// Requests cannot be made at all.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// Workspaces cannot be run.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The agent cannot read its own binary.
     #[error("cannot read the agent's own binary: {0}")]
     Binary(std::io::Error),
@@ -124,7 +127,7 @@ async fn boot(options: &Options) -> Result<Booted, AgentError> {
         agent_sha256,
         terminal_epoch: new_epoch(),
     };
-    let engine = Engine::new(config.engine, &options.state_dir);
+    let engine = Engine::new(config.engine, &options.state_dir)?;
     let table = Table::load(options.state_dir.join(TABLE_FILE))?;
     Ok(Booted {
         node: Node::new(constants, engine, table, boot, newest_grant),

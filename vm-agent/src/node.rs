@@ -180,7 +180,7 @@ impl Node {
             ControlMessage::Welcome { node_id } => {
                 tracing::error!(%node_id, "the control plane takes this node for another");
             }
-            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec } => {
+            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec, secrets: _ } => {
                 let answer = self.table.ensure(workspace_id, spec_generation, spec);
                 self.commanded(workspace_id, spec_generation, answer).await;
             }

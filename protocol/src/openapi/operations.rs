@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{inline_schema_of, schema_of};
 use crate::claims::Jwks;
-use crate::link::{Attach, BootstrapParams, CallbackGrant};
+use crate::link::{Attach, BootFailedReport, BootstrapParams, CallbackGrant};
 use crate::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
     EventsParams, ListParams, RedeemLinkParams, ReplaceCredentialParams,
@@ -13,7 +13,7 @@ use crate::problem::ErrorCode;
 use crate::routes::{self, Endpoint};
 use crate::views::{
     ApiTokenView, AuditView, CatalogView, CreatedApiTokenView, CredentialView, EventsView, MeView, NodeView, Page,
-    ProviderView, ReadyView, SessionView, SignInLinkView, UserView, WorkspaceTokenView, WorkspaceView,
+    PostureView, ProviderView, ReadyView, SessionView, SignInLinkView, UserView, WorkspaceTokenView, WorkspaceView,
 };
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -105,6 +105,8 @@ impl Exchange {
     }
 }
 
+const NOT_MEASURED: &str = "404 as long as nothing was measured.";
+
 /// What the provider may answer when a key is tried.
 const TRYING_A_KEY: &[ErrorCode] = &[ErrorCode::CredentialRejected, ErrorCode::ProviderUnavailable];
 
@@ -145,6 +147,7 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::WORKSPACE_CREATE => accepted::<WorkspaceView>().takes::<CreateWorkspaceParams>().idempotent().or(&[
             ErrorCode::NoCredential,
             ErrorCode::NotOffered,
+            ErrorCode::CeilingExceeded,
             ErrorCode::LimitReached,
             ErrorCode::ProviderUnavailable,
         ]),
@@ -152,6 +155,7 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::WORKSPACE_DELETE => accepted::<WorkspaceView>(),
         routes::WORKSPACE_STOP => accepted::<WorkspaceView>().or(&[ErrorCode::Conflict]),
         routes::WORKSPACE_START => accepted::<WorkspaceView>().or(&[ErrorCode::Conflict]),
+        routes::WORKSPACE_POSTURE => ok::<PostureView>().notes(NOT_MEASURED),
         routes::WORKSPACE_TOKEN => {
             created::<WorkspaceTokenView>().takes::<CreateWorkspaceTokenParams>().or(&[ErrorCode::Conflict])
         }
@@ -165,6 +169,7 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
 
         routes::NODES_LIST => page::<NodeView>(),
         routes::NODE_GET => ok::<NodeView>(),
+        routes::NODE_POSTURE => ok::<PostureView>().notes(NOT_MEASURED),
         routes::NODE_DELETE => accepted::<NodeView>(),
         routes::NODE_CORDON => ok::<NodeView>(),
         routes::NODE_UNCORDON => ok::<NodeView>(),
@@ -186,6 +191,9 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
             .or(&[ErrorCode::BootstrapExpired, ErrorCode::BootstrapKeyConflict])
             .notes("The same token with the same key, within its life, gets the same answer again."),
         routes::AGENT_TOKEN => ok::<CallbackGrant>(),
+        routes::AGENT_BOOT_FAILURE => no_content().takes::<BootFailedReport>().or(&[ErrorCode::BootstrapExpired]).notes(
+            "Only while the token has not been traded: once an agent runs, it alone speaks for the machine.",
+        ),
         routes::AGENT_LINK => switches().notes(
             "The agent offers the subprotocol `ringfence.v1`. Text messages are JSON, binary messages channel frames: docs/protocol.md.",
         ),

@@ -2,9 +2,13 @@
 
 use std::fmt::Write;
 
+use ringfence_protocol::container::{ContainerSpec, RegistryLogin, Repository, WorkspaceSecrets};
 use ringfence_protocol::ids::{ID_ENTROPY_BYTES, Id, Kind};
 use ringfence_protocol::link::Facts;
 use ringfence_protocol::money::Money;
+use ringfence_protocol::params::SecretText;
+use ringfence_protocol::posture::{Posture, PostureCheck};
+use ringfence_protocol::state::{NetworkMode, PostureOutcome};
 use ringfence_protocol::time::UnixMillis;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +36,50 @@ pub(crate) fn facts() -> Facts {
         disk_total_bytes: 42_949_672_960,
         measured_at: at(30),
     }
+}
+
+pub(crate) fn container() -> ContainerSpec {
+    ContainerSpec {
+        image: "docker.io/library/debian:13".into(),
+        cpu_limit_millis: 1500,
+        memory_limit_bytes: 2_147_483_648,
+        disk_quota_bytes: 5_368_709_120,
+        pids_limit: 512,
+        network: NetworkMode::Restricted,
+        allowed_domains: vec!["example.com".into()],
+        repository: Some(repository()),
+        env: [("LANG".to_owned(), "C.UTF-8".to_owned())].into(),
+    }
+}
+
+pub(crate) fn repository() -> Repository {
+    Repository { url: "https://git.example.com/demo.git".into(), branch: Some("main".into()) }
+}
+
+pub(crate) fn registry_login() -> RegistryLogin {
+    RegistryLogin { username: "robot".into(), password: SecretText::new("rp".into()) }
+}
+
+pub(crate) fn secrets() -> WorkspaceSecrets {
+    WorkspaceSecrets {
+        registry_login: Some(registry_login()),
+        files: [("api_key".to_owned(), SecretText::new("s3".into()))].into(),
+    }
+}
+
+pub(crate) fn posture_check(outcome: PostureOutcome) -> PostureCheck {
+    PostureCheck {
+        id: "capabilities".into(),
+        title: "The container has no capabilities.".into(),
+        rule: "all capabilities dropped".into(),
+        measured: "CapEff 0000000000000000".into(),
+        outcome,
+        must_pass: true,
+    }
+}
+
+pub(crate) fn posture() -> Posture {
+    Posture { measured_at: at(40), checks: vec![posture_check(PostureOutcome::Pass)] }
 }
 
 /// The text of a snapshot: each value as JSON under a heading.

@@ -1,21 +1,24 @@
 //! Every message of the link.
 
 use ringfence_protocol::claims::{Jwk, Jwks};
+use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::GrantId;
 use ringfence_protocol::link::{
-    AgentMessage, Attach, BootStep, BootstrapParams, CallbackGrant, ChannelId, CloseReason, ControlMessage, Hello,
-    OpenChannel, WorkspacePhase, WorkspaceReport, WorkspaceSpec, close_code, unwrap, wrap,
+    AgentMessage, Attach, BootFailedReport, BootStep, BootstrapParams, CallbackGrant, ChannelId, CloseReason,
+    ControlMessage, Hello, OpenChannel, Progress, WorkspacePhase, WorkspaceReport, WorkspaceSpec, close_code, unwrap,
+    wrap,
 };
-use ringfence_protocol::state::EngineKind;
+use ringfence_protocol::state::{BootFailure, EngineKind, WorkspaceFailure};
 
-use crate::examples::{Pinned, at, facts, id};
+use crate::examples::{Pinned, at, container, facts, id, posture, secrets};
 
 fn attach() -> Attach {
     Attach { terminal: "main".into(), cols: 120, rows: 40, epoch: 7, offset: 1024, viewer: id(255) }
 }
 
 fn report(phase: WorkspacePhase, detail: Option<&str>) -> WorkspaceReport {
-    WorkspaceReport { workspace_id: id(4), spec_generation: 3, phase, detail: detail.map(str::to_owned) }
+    let failure = (phase == WorkspacePhase::Failed).then_some(WorkspaceFailure::ImageNotFound);
+    WorkspaceReport { workspace_id: id(4), spec_generation: 3, phase, failure, detail: detail.map(str::to_owned) }
 }
 
 /// Its only purpose is to stop compiling when there is a new message, so that it gets an example.
@@ -25,6 +28,13 @@ fn agent_message_name(message: &AgentMessage) -> &'static str {
         AgentMessage::BootStep(_) => "boot_step",
         AgentMessage::Ready => "ready",
         AgentMessage::Workspace(_) => "workspace",
+        AgentMessage::BootFailed(_) => "boot_failed",
+        AgentMessage::WorkspaceStep { .. } => "workspace_step",
+        AgentMessage::Progress(_) => "progress",
+        AgentMessage::Notice { .. } => "notice",
+        AgentMessage::NodePosture(_) => "node_posture",
+        AgentMessage::WorkspacePosture { .. } => "workspace_posture",
+        AgentMessage::Quarantine { .. } => "quarantine",
         AgentMessage::Facts(_) => "facts",
         AgentMessage::ChannelClosed { .. } => "channel_closed",
     }
@@ -42,14 +52,13 @@ fn control_message_name(message: &ControlMessage) -> &'static str {
 }
 
 pub(crate) fn agent_messages() -> Vec<AgentMessage> {
-    let step = |error: Option<&str>| {
-        AgentMessage::BootStep(BootStep {
-            step: "trade the bootstrap token".into(),
-            started_at: at(0),
-            duration_ms: 41,
-            error: error.map(str::to_owned),
-        })
+    let boot_step = |error: Option<&str>| BootStep {
+        step: "trade the bootstrap token".into(),
+        started_at: at(0),
+        duration_ms: 41,
+        error: error.map(str::to_owned),
     };
+    let step = |error: Option<&str>| AgentMessage::BootStep(boot_step(error));
     vec![
         AgentMessage::Hello(Hello {
             protocol_version: 1,
@@ -66,6 +75,23 @@ pub(crate) fn agent_messages() -> Vec<AgentMessage> {
         AgentMessage::Workspace(report(WorkspacePhase::Stopped, None)),
         AgentMessage::Workspace(report(WorkspacePhase::Absent, None)),
         AgentMessage::Workspace(report(WorkspacePhase::Failed, Some("no space left"))),
+        AgentMessage::BootFailed(BootFailedReport {
+            failure: BootFailure::EngineOutdated,
+            detail: "runc 1.1.5; 1.2.8 or 1.3.3 is needed".into(),
+        }),
+        AgentMessage::WorkspaceStep { workspace_id: id(4), step: boot_step(None) },
+        AgentMessage::Progress(Progress {
+            workspace_id: id(4),
+            step: "pull the image".into(),
+            detail: Some("3 of 5 layers".into()),
+            done_bytes: Some(1024),
+            total_bytes: Some(4096),
+        }),
+        AgentMessage::Notice { workspace_id: Some(id(4)), detail: "A process was killed.".into() },
+        AgentMessage::Notice { workspace_id: None, detail: "A firewall rule was restored.".into() },
+        AgentMessage::NodePosture(posture()),
+        AgentMessage::WorkspacePosture { workspace_id: id(4), posture: posture() },
+        AgentMessage::Quarantine { detail: "The firewall cannot be restored.".into() },
         AgentMessage::Facts(facts()),
         AgentMessage::ChannelClosed { channel: ChannelId(9), reason: CloseReason::Exited },
     ]
@@ -77,7 +103,14 @@ pub(crate) fn control_messages() -> Vec<ControlMessage> {
         ControlMessage::EnsureWorkspace {
             workspace_id: id(4),
             spec_generation: 3,
-            spec: WorkspaceSpec { name: "quiet-otter".into(), running: true },
+            spec: WorkspaceSpec { name: "quiet-otter".into(), running: true, container: None },
+            secrets: WorkspaceSecrets::default(),
+        },
+        ControlMessage::EnsureWorkspace {
+            workspace_id: id(4),
+            spec_generation: 3,
+            spec: WorkspaceSpec { name: "quiet-otter".into(), running: true, container: Some(container()) },
+            secrets: secrets(),
         },
         ControlMessage::RemoveWorkspace { workspace_id: id(4), spec_generation: 4 },
         ControlMessage::OpenChannel(OpenChannel {

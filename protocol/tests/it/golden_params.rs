@@ -4,9 +4,9 @@ use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
     EventsParams, ListParams, RedeemLinkParams, ReplaceCredentialParams, SecretText,
 };
-use ringfence_protocol::state::{Isolation, Permission, ProviderKind, Role};
+use ringfence_protocol::state::{Isolation, NetworkMode, Permission, ProviderKind, Role};
 
-use crate::examples::{Pinned, id};
+use crate::examples::{Pinned, container, id, registry_login, repository, secrets};
 
 #[test]
 fn params_keep_their_form() {
@@ -28,6 +28,17 @@ fn params_keep_their_form() {
             region: Some("fsn1".into()),
             size: Some("cx23".into()),
             isolation: Some(Isolation::Ephemeral),
+            image: Some("docker.io/library/debian:13".into()),
+            cpu_limit: Some(1.5),
+            memory_limit_bytes: Some(2_147_483_648),
+            disk_quota_bytes: Some(5_368_709_120),
+            pids_limit: Some(512),
+            network: Some(NetworkMode::Restricted),
+            allowed_domains: Some(vec!["example.com".into()]),
+            repository: Some(repository()),
+            env: Some(container().env),
+            secrets: Some(secrets().files),
+            registry_login: Some(registry_login()),
         },
     );
     pinned.json("CreateWorkspaceParams, empty", &CreateWorkspaceParams::default());

@@ -36,7 +36,7 @@ fn each_principal_keeps_to_its_own_paths() {
             Principal::Public | Principal::User | Principal::Session => assert!(!agent && !admin),
             Principal::Admin => assert!(admin),
             Principal::Viewer => assert!(endpoint.websocket && !agent && !admin),
-            Principal::NewAgent | Principal::Agent => assert!(agent),
+            Principal::NewAgent | Principal::Agent | Principal::Machine => assert!(agent),
         }
         if endpoint.websocket {
             assert_eq!(endpoint.method, Method::Get);

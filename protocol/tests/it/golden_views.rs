@@ -1,16 +1,19 @@
 //! Bodies of answers, and the messages of the events socket.
 
+use ringfence_protocol::link::Progress;
 use ringfence_protocol::params::SecretText;
 use ringfence_protocol::state::{
-    EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, Permission, ProviderKind, Role, UserState, WorkspaceState,
+    EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState, Permission, PostureOutcome,
+    ProviderKind, Role, UserState, WorkspaceState,
 };
 use ringfence_protocol::views::{
-    ApiTokenView, AuditView, CatalogView, CheckView, CreatedApiTokenView, CredentialView, EventKind, EventView,
-    EventsView, MeView, NodeSummary, NodeView, Page, PriceView, ProviderView, ReadyView, RegionView, SessionView,
-    SignInLinkView, SizeView, SocketMessage, UserView, WorkspaceTokenView, WorkspaceView,
+    ApiTokenView, AuditView, CatalogView, CheckView, ContainerLimitsView, ContainerView, CreatedApiTokenView,
+    CredentialView, EventKind, EventView, EventsView, MeView, NodeSummary, NodeView, Page, PostureView, PriceView,
+    ProviderView, ReadyView, RegionView, SessionView, SignInLinkView, SizeView, SocketMessage, UserView,
+    WorkspaceTokenView, WorkspaceView,
 };
 
-use crate::examples::{Pinned, at, euros, facts, id};
+use crate::examples::{Pinned, at, euros, facts, id, posture_check, repository};
 
 fn user() -> UserView {
     UserView {
@@ -27,6 +30,39 @@ fn api_token() -> ApiTokenView {
     ApiTokenView { id: id(7), name: "ci".into(), created_at: at(0), expires_at: at(86_400) }
 }
 
+fn container() -> ContainerView {
+    ContainerView {
+        image: "docker.io/library/debian:13".into(),
+        cpu_limit: 1.5,
+        memory_limit_bytes: 2_147_483_648,
+        disk_quota_bytes: 5_368_709_120,
+        pids_limit: 512,
+        network: NetworkMode::Restricted,
+        allowed_domains: vec!["example.com".into()],
+        repository: Some(repository()),
+        env: vec!["LANG".into()],
+        secrets: vec!["api_key".into()],
+    }
+}
+
+fn container_limits() -> ContainerLimitsView {
+    let least = ContainerView {
+        network: NetworkMode::Internet,
+        allowed_domains: vec![],
+        repository: None,
+        env: vec![],
+        secrets: vec![],
+        ..container()
+    };
+    ContainerLimitsView {
+        default: least,
+        cpu_limit_max: 4.0,
+        memory_limit_bytes_max: 8_589_934_592,
+        disk_quota_bytes_max: 21_474_836_480,
+        pids_limit_max: 4096,
+    }
+}
+
 fn workspace() -> WorkspaceView {
     WorkspaceView {
         id: id(4),
@@ -37,6 +73,7 @@ fn workspace() -> WorkspaceView {
         failure: Some("node_lost".into()),
         reason: "Its node was lost.".into(),
         isolation: Isolation::User,
+        container: Some(container()),
         node: NodeSummary {
             id: id(3),
             state: NodeState::Ready,
@@ -116,12 +153,19 @@ fn views_of_people_and_their_tokens_keep_their_form() {
             user: user(),
             session_id: Some(id(6)),
             expires_at: at(604_800),
-            engine: Some(EngineKind::Unconfined),
+            engine: EngineChoice::Containers,
+            container_limits: Some(container_limits()),
         },
     );
     pinned.json(
         "MeView with an API token",
-        &MeView { user: user(), session_id: None, expires_at: at(604_800), engine: None },
+        &MeView {
+            user: user(),
+            session_id: None,
+            expires_at: at(604_800),
+            engine: EngineChoice::Unconfined,
+            container_limits: None,
+        },
     );
     pinned.json(
         "SessionView",
@@ -211,7 +255,15 @@ fn views_of_nodes_and_workspaces_keep_their_form() {
     pinned.json("WorkspaceView", &workspace());
     pinned.json(
         "WorkspaceView with what it has at least",
-        &WorkspaceView { deadline_at: None, failure: None, ..workspace() },
+        &WorkspaceView { deadline_at: None, failure: None, container: None, ..workspace() },
+    );
+    pinned.json(
+        "PostureView",
+        &PostureView {
+            holds: false,
+            measured_at: at(40),
+            checks: vec![posture_check(PostureOutcome::Fail), posture_check(PostureOutcome::Unknown)],
+        },
     );
     pinned.json("NodeView", &node());
     pinned.json(
@@ -242,6 +294,16 @@ fn lists_events_and_messages_of_the_events_socket_keep_their_form() {
         &SocketMessage::Snapshot { workspace: Box::new(workspace()), node: Box::new(node()) },
     );
     pinned.json("SocketMessage::Events", &SocketMessage::Events { items: events() });
+    pinned.json(
+        "SocketMessage::Progress",
+        &SocketMessage::Progress(Progress {
+            workspace_id: id(4),
+            step: "pull the image".into(),
+            detail: None,
+            done_bytes: None,
+            total_bytes: None,
+        }),
+    );
     pinned.json(
         "ReadyView",
         &ReadyView {

@@ -5,7 +5,8 @@ use std::fmt::Display;
 use ringfence_protocol::ids::{GrantId, UserId, kind};
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::state::{
-    EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, Permission, ProviderKind, Role, UserState, WorkspaceState,
+    BootFailure, EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState, Permission,
+    PostureOutcome, ProviderKind, Role, UserState, WorkspaceFailure, WorkspaceState,
 };
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION, SUBPROTOCOL, link, terminal};
@@ -78,6 +79,11 @@ fn words_and_limits_keep_their_values() {
     pinned.line("NodeHealth", &words(NodeHealth::ALL));
     pinned.line("ProviderKind", &words(ProviderKind::ALL));
     pinned.line("EngineKind", &words(EngineKind::ALL));
+    pinned.line("EngineChoice", &words(EngineChoice::ALL));
+    pinned.line("NetworkMode", &words(NetworkMode::ALL));
+    pinned.line("WorkspaceFailure", &words(WorkspaceFailure::ALL));
+    pinned.line("BootFailure", &words(BootFailure::ALL));
+    pinned.line("PostureOutcome", &words(PostureOutcome::ALL));
     pinned.line("Permission", &words(Permission::ALL));
     pinned.line("Role", &words(Role::ALL));
     pinned.line("UserState", &words(UserState::ALL));

@@ -35,7 +35,7 @@ impl FakeAgent {
     /// Does what a message asks, and answers.
     pub fn obey(&mut self, message: &ControlMessage) -> Option<AgentMessage> {
         let (id, generation, phase) = match message {
-            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec } => {
+            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec, .. } => {
                 let phase = match (self.clumsy, spec.running) {
                     (true, _) => WorkspacePhase::Failed,
                     (false, true) => WorkspacePhase::Running,
@@ -65,5 +65,5 @@ impl FakeAgent {
 }
 
 fn report(workspace_id: WorkspaceId, spec_generation: i64, phase: WorkspacePhase) -> WorkspaceReport {
-    WorkspaceReport { workspace_id, spec_generation, phase, detail: None }
+    WorkspaceReport { workspace_id, spec_generation, phase, failure: None, detail: None }
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use ringfence_protocol::ids::GrantId;
 use ringfence_protocol::link::{AgentMessage, ChannelId, CloseReason, OpenChannel, WorkspaceSpec};
+use ringfence_protocol::state::EngineKind;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Bytes;
 
@@ -129,7 +130,8 @@ impl Node {
         self.terminals_started += 1;
         let epoch = self.constants.terminal_epoch + self.terminals_started;
         let is_unconfined = match self.engine.kind() {
-            ringfence_protocol::state::EngineKind::Unconfined => true,
+            EngineKind::Unconfined => true,
+            EngineKind::Podman | EngineKind::Docker => false,
         };
         let name = terminal::Name { workspace_id: *workspace_id, name: name.clone(), epoch };
         let core = Core::new(epoch, is_unconfined, size);

@@ -23,12 +23,13 @@ pub struct EngineError(pub String);
 
 impl Engine {
     /// The engine the configuration asks for.
-    pub fn new(config: EngineConfig, state_dir: &Path) -> Self {
+    pub fn new(config: EngineConfig, state_dir: &Path) -> Result<Self, EngineError> {
         match config {
             EngineConfig::Unconfined => {
                 tracing::warn!("workspaces on this machine are plain processes: UNCONFINED, without any isolation");
-                Self::Unconfined(Unconfined::new(state_dir))
+                Ok(Self::Unconfined(Unconfined::new(state_dir)))
             }
+            EngineConfig::Containers => Err(EngineError("this agent has no container engine".into())),
         }
     }
 

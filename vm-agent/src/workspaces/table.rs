@@ -163,6 +163,7 @@ impl Table {
             workspace_id,
             spec_generation: entry.spec_generation,
             phase: entry.phase,
+            failure: None,
             detail: entry.detail.clone(),
         })
     }
@@ -183,7 +184,7 @@ mod tests {
     }
 
     fn spec() -> WorkspaceSpec {
-        WorkspaceSpec { name: "demo".into(), running: true }
+        WorkspaceSpec { name: "demo".into(), running: true, container: None }
     }
 
     fn table(dir: &tempfile::TempDir) -> Table {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 
 use axum::extract::ws::{Message, WebSocket};
+use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
 use ringfence_protocol::link::{
     self, AgentMessage, ChannelId, CloseReason, ControlMessage, Hello, WorkspacePhase, WorkspaceReport, WorkspaceSpec,
@@ -188,7 +189,8 @@ impl Link {
         self.say(&ControlMessage::EnsureWorkspace {
             workspace_id,
             spec_generation,
-            spec: WorkspaceSpec { name: "demo".into(), running },
+            spec: WorkspaceSpec { name: "demo".into(), running, container: None },
+            secrets: WorkspaceSecrets::default(),
         });
     }
 

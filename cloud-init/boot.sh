@@ -25,7 +25,7 @@ close_doors() {
     sockets='ssh.socket sshd.socket sshd-vsock.socket sshd-unix-local.socket'
     timers='apt-daily.timer apt-daily-upgrade.timer podman-auto-update.timer'
     services='ssh.service sshd.service tinyproxy.service unattended-upgrades.service apt-daily.service apt-daily-upgrade.service'
-    for unit in $sockets $timers $services podman-auto-update.service; do ln -sf /dev/null $units/$unit || return; done
+    for unit in $sockets $timers $services podman-auto-update.service; do ln -sf /dev/null "$units/$unit" || return; done
     # What start jobs there are must see the masks, but a reload takes a while: only where there is an ssh to start.
     [ ! -e /usr/lib/systemd/system/ssh.service ] || systemctl daemon-reload || return
     # shellcheck disable=SC2086 # words

@@ -26,10 +26,7 @@ const EARLY_FILES: [(&str, &str); 7] = [
     ("/usr/local/lib/ringfence/fail", include_str!("../../cloud-init/fail.sh")),
     ("/etc/ringfence/firewall.v4", include_str!("../../cloud-init/firewall.v4")),
     ("/etc/ringfence/firewall.v6", include_str!("../../cloud-init/firewall.v6")),
-    (
-        "/etc/systemd/system/ringfence-firewall.service",
-        include_str!("../../cloud-init/ringfence-firewall.service"),
-    ),
+    ("/etc/systemd/system/ringfence-firewall.service", include_str!("../../cloud-init/ringfence-firewall.service")),
 ];
 
 /// Modules of cloud-init that run: those that make the machine itself work, and ours. Left out are those that make users, keys and

@@ -108,8 +108,25 @@ impl ServerType {
     }
 }
 
+/// Hetzner's word for where an image comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ImageKind {
+    System,
+    App,
+}
+
+impl ImageKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::App => "app",
+        }
+    }
+}
+
 pub(crate) struct Image {
     pub(crate) id: u64,
+    pub(crate) kind: ImageKind,
     pub(crate) name: &'static str,
     pub(crate) description: &'static str,
     pub(crate) os_flavor: &'static str,
@@ -205,7 +222,15 @@ pub(crate) const SERVER_TYPES: [ServerType; 18] = [
     shared(117, "cx53", X86, (16, 32, 320), eur(28_000, 17_490_000), None, None),
 ];
 
-pub(crate) const IMAGES: [Image; 8] = [
+pub(crate) const IMAGES: [Image; 10] = [
+    Image {
+        kind: ImageKind::App,
+        ..image(40_093_247, "docker-ce", "Docker CE", "debian", "13", X86, "2021-05-05T09:34:24Z")
+    },
+    Image {
+        kind: ImageKind::App,
+        ..image(105_888_141, "docker-ce", "Docker CE", "debian", "13", Arm, "2023-04-05T09:30:09Z")
+    },
     image(67_794_396, "ubuntu-22.04", "Ubuntu 22.04", "ubuntu", "22.04", X86, "2022-04-21T13:32:38Z"),
     image(103_908_130, "ubuntu-22.04", "Ubuntu 22.04", "ubuntu", "22.04", Arm, "2023-03-20T10:10:04Z"),
     image(114_690_387, "debian-12", "Debian 12", "debian", "12", X86, "2023-06-13T06:00:02Z"),
@@ -307,7 +332,7 @@ const fn image(
     architecture: Architecture,
     created: &'static str,
 ) -> Image {
-    Image { id, name, description, os_flavor, os_version, architecture, created }
+    Image { id, kind: ImageKind::System, name, description, os_flavor, os_version, architecture, created }
 }
 
 #[cfg(test)]

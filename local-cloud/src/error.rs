@@ -13,6 +13,7 @@ pub(crate) enum ErrorCode {
     Forbidden,
     TokenReadonly,
     ResourceLimitExceeded,
+    ResourceInUse,
     NotFound,
     MethodNotAllowed,
     UniquenessError,
@@ -32,6 +33,7 @@ impl ErrorCode {
             Self::Forbidden => "forbidden",
             Self::TokenReadonly => "token_readonly",
             Self::ResourceLimitExceeded => "resource_limit_exceeded",
+            Self::ResourceInUse => "resource_in_use",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UniquenessError => "uniqueness_error",
@@ -54,7 +56,7 @@ impl ErrorCode {
             Self::UniquenessError => StatusCode::CONFLICT,
             Self::DeprecatedApiEndpoint => StatusCode::GONE,
             Self::ResourceUnavailable => StatusCode::PRECONDITION_FAILED,
-            Self::InvalidInput => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ResourceInUse | Self::InvalidInput => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Locked => StatusCode::LOCKED,
             Self::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::ServiceError => StatusCode::INTERNAL_SERVER_ERROR,
@@ -88,11 +90,16 @@ impl ApiError {
 
     pub(crate) fn name_taken() -> Self {
         let details = json!({"fields": [{"name": "name"}]});
-        Self { code: ErrorCode::UniquenessError, message: "server name is already used".into(), details }
+        Self { code: ErrorCode::UniquenessError, message: "name is already used".into(), details }
     }
 
     pub(crate) fn locked() -> Self {
         Self::new(ErrorCode::Locked, "the server is locked by an action that is still running")
+    }
+
+    /// What was asked of a machine cannot be done now, with the reason.
+    pub(crate) fn cannot(cause: &anyhow::Error) -> Self {
+        Self::new(ErrorCode::ResourceUnavailable, format!("{cause:#}"))
     }
 
     /// The state could not be written; the log has the reason.

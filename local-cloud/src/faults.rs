@@ -31,6 +31,14 @@ pub enum Operation {
     PowerOffServer,
     /// `POST /v1/servers/{id}/actions/shutdown`
     ShutdownServer,
+    /// `POST /v1/firewalls`
+    CreateFirewall,
+    /// `GET /v1/firewalls`
+    ListFirewalls,
+    /// `GET /v1/firewalls/{id}`
+    GetFirewall,
+    /// `DELETE /v1/firewalls/{id}`
+    DeleteFirewall,
     /// Every list of actions.
     ListActions,
     /// Every way to look at one action.

@@ -5,18 +5,21 @@
 //!
 //! ```text
 //!  http (routes, gate, views) ──▶ cloud (verbs, one lock) ──▶ machine (driver, supervisor)
-//!                                   │
-//!                                   └──▶ state (one JSON file)
+//!                                   │                        │
+//!                                   └──▶ state (one JSON file)└──▶ network (one namespace, for machines that have one)
 //! ```
 
 mod catalog;
 mod clock;
 mod cloud;
+mod command;
 mod error;
 mod faults;
+mod firewalls;
 mod http;
 mod labels;
 mod machine;
+mod network;
 mod order;
 mod rate_limit;
 mod request_log;
@@ -28,5 +31,5 @@ pub use cloud::Cloud;
 pub use faults::{Fault, FaultOrder, FaultView, Operation};
 pub use http::app;
 pub use http::server::{listen, serve};
-pub use settings::Settings;
+pub use settings::{DriverSettings, MachineSettings, Settings};
 pub use state::ServerId;

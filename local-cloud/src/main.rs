@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
-use local_cloud::{Cloud, Settings, listen, serve};
+use local_cloud::{Cloud, DriverSettings, MachineSettings, Settings, listen, serve};
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,9 +24,15 @@ struct Arguments {
     /// How machines are run.
     #[arg(long, value_enum, default_value_t = DriverName::Process)]
     driver: DriverName,
-    /// The vm-agent binary that machines run.
-    #[arg(long)]
-    agent_bin: PathBuf,
+    /// The vm-agent binary that machines of the `process` driver run.
+    #[arg(long, required_if_eq("driver", "process"))]
+    agent_bin: Option<PathBuf>,
+    /// The folder with the machine image, as `cargo xtask image` prints it.
+    #[arg(long, required_if_eq_any([("driver", "nspawn"), ("driver", "qemu")]))]
+    image: Option<PathBuf>,
+    /// A port of this computer's loopback that machines reach at 192.0.2.1. May be given several times.
+    #[arg(long, value_name = "PORT")]
+    forward: Vec<u16>,
     /// An API token; each is a project with servers of its own. May be given several times.
     #[arg(long = "token", required = true, env = "LOCAL_CLOUD_TOKENS", value_delimiter = ',', hide_env_values = true)]
     tokens: Vec<String>,
@@ -54,6 +60,10 @@ struct Arguments {
 enum DriverName {
     /// The vm-agent as a plain process, without any isolation.
     Process,
+    /// A booted Debian in namespaces of this computer. Needs root.
+    Nspawn,
+    /// A virtual machine with a kernel of its own. Needs root.
+    Qemu,
 }
 
 #[tokio::main]
@@ -75,15 +85,20 @@ async fn main() -> Result<()> {
 
 impl Arguments {
     fn settings(self) -> Settings {
-        match self.driver {
-            DriverName::Process => Settings {
-                boot_delay: Duration::from_millis(self.boot_delay_ms),
-                delete_delay: Duration::from_millis(self.delete_delay_ms),
-                read_only_tokens: self.read_only_tokens,
-                servers_max: self.servers_max,
-                requests_per_hour: self.requests_per_hour,
-                ..Settings::new(self.state_dir, self.agent_bin, self.tokens)
-            },
+        let machines = MachineSettings { image: self.image.unwrap_or_default(), forward: self.forward };
+        let driver = match self.driver {
+            DriverName::Process => DriverSettings::Process,
+            DriverName::Nspawn => DriverSettings::Nspawn(machines),
+            DriverName::Qemu => DriverSettings::Qemu(machines),
+        };
+        Settings {
+            driver,
+            boot_delay: Duration::from_millis(self.boot_delay_ms),
+            delete_delay: Duration::from_millis(self.delete_delay_ms),
+            read_only_tokens: self.read_only_tokens,
+            servers_max: self.servers_max,
+            requests_per_hour: self.requests_per_hour,
+            ..Settings::new(self.state_dir, self.agent_bin.unwrap_or_default(), self.tokens)
         }
     }
 }

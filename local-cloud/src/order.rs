@@ -2,6 +2,7 @@
 
 use crate::catalog::{self, Image, Location, ServerType};
 use crate::error::{ApiError, ErrorCode};
+use crate::firewalls::FirewallId;
 use crate::labels::{Labels, check_labels};
 use crate::user_data::USER_DATA_MAX_BYTES;
 use serde::Deserialize;
@@ -35,7 +36,7 @@ pub(crate) struct CreateServerBody {
     #[serde(default)]
     networks: Vec<Value>,
     #[serde(default)]
-    firewalls: Vec<Value>,
+    firewalls: Vec<FirewallReference>,
     #[serde(default)]
     placement_group: Option<Value>,
 }
@@ -55,6 +56,11 @@ struct PublicNet {
     ipv6: Option<u64>,
 }
 
+#[derive(Deserialize)]
+struct FirewallReference {
+    firewall: FirewallId,
+}
+
 /// Hetzner takes both.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -72,6 +78,7 @@ pub(crate) struct NewServer {
     pub(crate) location: &'static Location,
     pub(crate) user_data: String,
     pub(crate) start_after_create: bool,
+    pub(crate) firewalls: Vec<FirewallId>,
 }
 
 /// Reads a JSON body. Broken JSON and JSON of the wrong shape are two different errors at Hetzner.
@@ -96,7 +103,6 @@ impl CreateServerBody {
             ("ssh_keys", !self.ssh_keys.is_empty()),
             ("volumes", !self.volumes.is_empty()),
             ("networks", !self.networks.is_empty()),
-            ("firewalls", !self.firewalls.is_empty()),
             ("placement_group", self.placement_group.is_some()),
             ("public_net", self.public_net.is_some_and(|net| net.ipv4.is_some() || net.ipv6.is_some())),
         ] {
@@ -116,7 +122,17 @@ impl CreateServerBody {
             return Err(ApiError::invalid("server_type", "unsupported location for server type"));
         }
         let start_after_create = self.start_after_create.unwrap_or(true);
-        Ok(NewServer { name: self.name, labels, server_type, image, location, user_data, start_after_create })
+        let firewalls = self.firewalls.into_iter().map(|reference| reference.firewall).collect();
+        Ok(NewServer {
+            name: self.name,
+            labels,
+            server_type,
+            image,
+            location,
+            user_data,
+            start_after_create,
+            firewalls,
+        })
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 pub struct Settings {
     /// Where state, machines and consoles live. One local-cloud at a time uses it.
     pub state_dir: PathBuf,
-    /// The vm-agent that machines run.
+    /// How machines are run.
+    pub driver: DriverSettings,
+    /// The vm-agent that machines of the `process` driver run. The others fetch theirs, as at a real cloud.
     pub agent_bin: PathBuf,
     /// Each API token is a project with servers of its own.
     pub tokens: Vec<String>,
@@ -28,11 +30,32 @@ pub struct Settings {
     pub requests_per_hour: u32,
 }
 
+/// How machines are run.
+#[derive(Clone, Debug)]
+pub enum DriverSettings {
+    /// The agent as a plain process, without any isolation.
+    Process,
+    /// A booted Debian in namespaces of this computer.
+    Nspawn(MachineSettings),
+    /// A virtual machine with a kernel of its own.
+    Qemu(MachineSettings),
+}
+
+/// What machines with a disk and a network are made of.
+#[derive(Clone, Debug)]
+pub struct MachineSettings {
+    /// The folder that `cargo xtask image` made.
+    pub image: PathBuf,
+    /// Ports of this computer's loopback that machines reach at the gateway.
+    pub forward: Vec<u16>,
+}
+
 impl Settings {
     /// The usual settings for a state directory, an agent and tokens.
     pub fn new(state_dir: impl Into<PathBuf>, agent_bin: impl Into<PathBuf>, tokens: Vec<String>) -> Self {
         Self {
             state_dir: state_dir.into(),
+            driver: DriverSettings::Process,
             agent_bin: agent_bin.into(),
             tokens,
             read_only_tokens: Vec::new(),

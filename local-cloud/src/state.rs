@@ -1,6 +1,8 @@
 //! What local-cloud remembers: its servers and actions, in one JSON file that is replaced atomically.
 
+use crate::firewalls::{Firewall, FirewallId};
 use crate::labels::Labels;
+use crate::network::addresses::Slot;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -78,6 +80,11 @@ pub(crate) struct Server {
     pub(crate) location: String,
     pub(crate) created_at_ms: i64,
     pub(crate) status: ServerStatus,
+    /// Its place in the network, where machines have one.
+    #[serde(default)]
+    pub(crate) slot: Option<Slot>,
+    #[serde(default)]
+    pub(crate) firewalls: Vec<FirewallId>,
 }
 
 /// Hetzner's names of actions.
@@ -140,8 +147,16 @@ pub(crate) struct State {
     pub(crate) installation: String,
     next_server: u64,
     next_action: u64,
+    #[serde(default = "first_id")]
+    next_firewall: u64,
     pub(crate) servers: BTreeMap<ServerId, Server>,
     pub(crate) actions: BTreeMap<ActionId, Action>,
+    #[serde(default)]
+    pub(crate) firewalls: BTreeMap<FirewallId, Firewall>,
+}
+
+fn first_id() -> u64 {
+    FIRST_ID
 }
 
 impl State {
@@ -150,14 +165,22 @@ impl State {
             installation: format!("{:032x}", rand::random::<u128>()),
             next_server: FIRST_ID,
             next_action: FIRST_ID,
+            next_firewall: FIRST_ID,
             servers: BTreeMap::new(),
             actions: BTreeMap::new(),
+            firewalls: BTreeMap::new(),
         }
     }
 
     pub(crate) fn take_server_id(&mut self) -> ServerId {
         let id = ServerId(self.next_server);
         self.next_server += 1;
+        id
+    }
+
+    pub(crate) fn take_firewall_id(&mut self) -> FirewallId {
+        let id = FirewallId(self.next_firewall);
+        self.next_firewall += 1;
         id
     }
 

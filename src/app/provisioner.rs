@@ -61,8 +61,10 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
             bootstrap_token: Some(token),
             engine,
         };
+        // Without the agent's digest only machines without isolation can be ordered.
+        let boot = user_data::Boot { agent: &agent, agent_sha256: "" };
         let user_data =
-            user_data::cloud_config(&agent).map_err(|error| Error::internal(format!("user-data: {error:?}")))?;
+            user_data::cloud_config(&boot).map_err(|error| Error::internal(format!("user-data: {error:?}")))?;
         Ok(Bootstrap { user_data, statements: vec![bootstrap::insert(jti, node.id, expires_at)] })
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 use xtask::build::{Artifacts, Profile};
 use xtask::client::{Client, until, until_some};
-use xtask::stack::{Stack, StackOptions};
+use xtask::stack::{Driver, Stack, StackOptions};
 
 use crate::cloud::Cloud;
 
@@ -31,9 +31,17 @@ pub struct Setting {
     vars: Vec<(String, String)>,
     cloud_args: Vec<String>,
     panics: bool,
+    driver: Option<Driver>,
 }
 
 impl Setting {
+    /// What machines are made of; processes when not said.
+    #[allow(dead_code, reason = "for the tests on real machines, which share this file")]
+    pub fn driver(mut self, driver: Driver) -> Self {
+        self.driver = Some(driver);
+        self
+    }
+
     /// A variable of the Worker.
     pub fn var(mut self, name: &str, value: impl ToString) -> Self {
         self.vars.push((name.to_owned(), value.to_string()));
@@ -104,6 +112,7 @@ impl World {
             .var("RINGFENCE_MAX_CPU_PERCENT", "101")
             .var("RINGFENCE_MAX_MEMORY_PERCENT", "101");
         options.cloud_args.extend(["--requests-per-hour".into(), "1000000".into()]);
+        options.driver = setting.driver.unwrap_or(options.driver);
         // What is named later wins.
         options.vars.extend(setting.vars);
         options.cloud_args.extend(setting.cloud_args);

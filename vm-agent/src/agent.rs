@@ -1,33 +1,31 @@
-//! The agent from start to end: boot, then the link task, which dials for ever and owns the node.
+//! The agent from start to end: [`start`], then the link task, which dials for ever and owns the node.
 
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use ringfence_protocol::PROTOCOL_VERSION;
-use ringfence_protocol::link::{AgentMessage, BootstrapParams, ControlMessage, PING_INTERVAL_SECS, PONG};
-use sha2::{Digest as _, Sha256};
+use ringfence_protocol::link::{AgentMessage, ControlMessage, PING_INTERVAL_SECS, PONG};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::backoff::Backoff;
-use crate::boot::BootLog;
-use crate::bootstrap::{self, BootstrapError};
-use crate::config::{self, ConfigError};
+use crate::bootstrap::BootstrapError;
+use crate::config::ConfigError;
 use crate::control_plane::{CallError, ControlPlane};
 use crate::disk::{self, DiskError};
 use crate::facts::{self, Reporter, Sampler};
 use crate::grant::Grant;
-use crate::identity::{Identity, IdentityError};
+use crate::host::report::HostReport;
+use crate::host::watch::HostEvent;
+use crate::identity::IdentityError;
 use crate::link::{self, Link, Outgoing};
-use crate::node::{Constants, Node, NodeEvent};
+use crate::node::NodeEvent;
+use crate::occupant::Occupant;
 use crate::options::Options;
 use crate::renewal;
-use crate::workspaces::table::Table;
-use crate::workspaces::{Engine, EngineError};
+use crate::start::{self, Started};
 
 /// First wait before dialing again.
 const REDIAL_FLOOR: Duration = Duration::from_millis(250);
@@ -58,9 +56,6 @@ pub enum AgentError {
     /// Requests cannot be made at all.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// Workspaces cannot be run.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
     /// The agent cannot read its own binary.
     #[error("cannot read the agent's own binary: {0}")]
     Binary(std::io::Error),
@@ -71,85 +66,29 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>) -> Resul
     let mut shutdown = std::pin::pin!(shutdown);
     disk::make_private_dir(&options.state_dir)?;
     let _lock = disk::lock_dir(&options.state_dir)?;
-    let booted = tokio::select! {
-        booted = boot(options) => booted?,
+    let started = tokio::select! {
+        started = start::start(options) => started?,
         () = &mut shutdown => return Ok(()),
     };
-    let Booted { mut node, control_plane, grants } = booted;
+    let Started { occupant: mut node, host, control_plane, grants } = started;
     let renewal = tokio::spawn(renewal::keep_fresh(
         Arc::clone(&control_plane),
-        options.state_dir.join(GRANT_FILE),
+        options.state_dir.join(start::GRANT_FILE),
         Arc::clone(&grants),
     ));
     node.resume().await;
     let sampler = Sampler::new(&options.state_dir);
-    let mut task = LinkTask { node, control_plane, grants, sampler, reporter: Reporter::default(), has_dialed: false };
+    let mut task =
+        LinkTask { node, host, control_plane, grants, sampler, reporter: Reporter::default(), has_dialed: false };
     task.run(shutdown).await;
     renewal.abort();
     tracing::info!("ended");
     Ok(())
 }
 
-const KEY_FILE: &str = "key";
-const GRANT_FILE: &str = "grant.json";
-const TABLE_FILE: &str = "workspaces.json";
-
-struct Booted {
-    node: Node,
-    control_plane: Arc<ControlPlane>,
-    grants: Arc<watch::Sender<Grant>>,
-}
-
-async fn boot(options: &Options) -> Result<Booted, AgentError> {
-    let mut boot = BootLog::default();
-    let started = Instant::now();
-    let (mut config, origin) = boot.ended("read the configuration", started, config::load(&options.config))?;
-    let started = Instant::now();
-    let identity = Identity::load_or_make(&options.state_dir.join(KEY_FILE));
-    let identity = boot.ended("make or load the node's key", started, identity)?;
-    let started = Instant::now();
-    let hashed = tokio::task::spawn_blocking(own_sha256).await;
-    let hashed = hashed.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let agent_sha256 = boot.ended("hash the agent's binary", started, hashed).map_err(AgentError::Binary)?;
-
-    let control_plane = Arc::new(ControlPlane::new(origin, identity)?);
-    let params = BootstrapParams { protocol_version: PROTOCOL_VERSION, agent_sha256: agent_sha256.clone() };
-    let files = bootstrap::Files {
-        config: &options.config,
-        grant: options.state_dir.join(GRANT_FILE),
-        remove: &options.remove_after_bootstrap,
-    };
-    let grant = bootstrap::obtain(&control_plane, &mut config, &files, &params, &mut boot).await?;
-    let (grants, newest_grant) = watch::channel(grant);
-    let constants = Constants {
-        node_id: config.node_id,
-        control_plane: Arc::clone(&control_plane),
-        agent_sha256,
-        terminal_epoch: new_epoch(),
-    };
-    let engine = Engine::new(config.engine, &options.state_dir)?;
-    let table = Table::load(options.state_dir.join(TABLE_FILE))?;
-    Ok(Booted {
-        node: Node::new(constants, engine, table, boot, newest_grant),
-        control_plane,
-        grants: Arc::new(grants),
-    })
-}
-
-/// Not zero, and so small that 2^52 terminals may follow before JavaScript's numbers lose precision.
-fn new_epoch() -> u64 {
-    1 + (rand::random::<u64>() >> 12)
-}
-
-fn own_sha256() -> std::io::Result<String> {
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(Path::new("/proc/self/exe"))?, &mut hasher)?;
-    let digest = hasher.finalize();
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 struct LinkTask {
-    node: Node,
+    node: Occupant,
+    host: HostReport,
     control_plane: Arc<ControlPlane>,
     grants: Arc<watch::Sender<Grant>>,
     sampler: Sampler,
@@ -169,6 +108,7 @@ enum LinkEnd {
 enum Event {
     Incoming(Option<Result<Message, tungstenite::Error>>),
     Node(NodeEvent),
+    Host(HostEvent),
     Ping,
     PongOverdue,
     Measure,
@@ -188,7 +128,7 @@ impl LinkTask {
                 break;
             };
             let dialed = match self.has_dialed {
-                false => self.node.boot.ended("dial the link", started, dialed),
+                false => self.node.boot().ended("dial the link", started, dialed),
                 true => dialed,
             };
             match dialed {
@@ -221,6 +161,7 @@ impl LinkTask {
             tokio::select! {
                 result = &mut something => return Some(result),
                 event = self.node.event() => self.node.handle_event(event).await,
+                event = self.host.event() => self.host.handle(event, None).await,
                 () = shutdown.as_mut() => return None,
             }
         }
@@ -231,6 +172,7 @@ impl LinkTask {
         let Link { mut incoming, outbox, mut sending } = link;
         tracing::info!("link open");
         self.node.link_up(outbox.clone()).await;
+        self.host.link_up(&outbox).await;
         self.reporter.link_is_new();
         let opened = Instant::now();
         let mut was_welcome = false;
@@ -245,6 +187,7 @@ impl LinkTask {
             let event = tokio::select! {
                 message = incoming.next() => Event::Incoming(message),
                 event = self.node.event() => Event::Node(event),
+                event = self.host.event() => Event::Host(event),
                 _ = ping.tick() => Event::Ping,
                 () = sleep_until(pong_by), if pong_by.is_some() => Event::PongOverdue,
                 _ = measure.tick() => Event::Measure,
@@ -270,6 +213,7 @@ impl LinkTask {
                 Event::Incoming(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {}
                 Event::Incoming(Some(Err(error))) => break closed.unwrap_or_else(|| error.to_string()),
                 Event::Node(event) => self.node.handle_event(event).await,
+                Event::Host(event) => self.host.handle(event, Some(&outbox)).await,
                 Event::Ping => {
                     pong_by.get_or_insert(Instant::now() + PONG_WITHIN);
                     outbox.send(Outgoing::Ping).await;

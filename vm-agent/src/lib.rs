@@ -8,7 +8,8 @@
 //! config ─▶ identity ─▶ bootstrap ─▶ grant ─▶ renewal
 //!                                      │
 //!                        control_plane ┴▶ link ─▶ node ─▶ workspaces (engine)
-//!                                                   └───▶ terminal (one task each)
+//!                                          ▲        └───▶ terminal (one task each)
+//!                                         host: firewall, posture
 //! ```
 
 pub mod agent;
@@ -21,15 +22,18 @@ pub mod control_plane;
 pub mod disk;
 pub mod facts;
 pub mod grant;
+pub mod host;
 pub mod identity;
 pub mod link;
 pub mod node;
+pub mod occupant;
 pub mod options;
 pub mod origin;
 pub mod processes;
 pub mod proof;
 pub mod renewal;
 pub mod secret;
+pub mod start;
 pub mod terminal;
 pub mod workspace_token;
 pub mod workspaces;

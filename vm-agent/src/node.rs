@@ -158,7 +158,6 @@ impl Node {
         for step in self.boot.messages(&clock) {
             self.say(AgentMessage::BootStep(step)).await;
         }
-        self.say(AgentMessage::Ready).await;
     }
 
     /// The link is gone, and its channels with it. Terminals go on.

@@ -1,8 +1,9 @@
-//! The control plane's origin: https, or plain http to this very machine.
+//! The control plane's origin: https, or plain http to this very machine or to the gateway of a local cloud.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ringfence_protocol::agent_config::LOCAL_CLOUD_GATEWAY;
 use ringfence_protocol::routes::Endpoint;
 
 /// Scheme, host and port of the control plane, without a trailing slash. Made by parsing.
@@ -16,7 +17,9 @@ pub enum InvalidOrigin {
     #[error("origin must look like https://host or https://host:port, without a path")]
     Malformed,
     /// Plain http to another machine would show tokens to the network.
-    #[error("origin must be https; plain http is accepted only to loopback addresses (127.0.0.0/8, ::1, localhost)")]
+    #[error(
+        "origin must be https; plain http is accepted only to loopback addresses (127.0.0.0/8, ::1, localhost) and to {LOCAL_CLOUD_GATEWAY}, the gateway of a local cloud"
+    )]
     PlainHttp,
 }
 
@@ -35,7 +38,7 @@ impl Origin {
         }
         match url.scheme() {
             "https" => {}
-            "http" if is_loopback(host) => {}
+            "http" if is_near(host) => {}
             "http" => return Err(InvalidOrigin::PlainHttp),
             _ => return Err(InvalidOrigin::Malformed),
         }
@@ -64,13 +67,13 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Whether a URL's host can only be this machine.
-fn is_loopback(host: &str) -> bool {
+/// Whether a URL's host can only be this machine, or the gateway of a local cloud: an address that nobody has on the internet.
+fn is_near(host: &str) -> bool {
     if host == "localhost" {
         return true;
     }
     if let Ok(address) = host.parse::<Ipv4Addr>() {
-        return address.is_loopback();
+        return address.is_loopback() || address == LOCAL_CLOUD_GATEWAY;
     }
     host.trim_start_matches('[')
         .trim_end_matches(']')
@@ -90,8 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_taken_only_to_this_machine() {
-        for ours in ["http://127.0.0.1:8787", "http://127.9.9.9:1", "http://[::1]:8787", "http://localhost:8787"] {
+    fn plain_http_is_taken_only_to_this_machine_and_the_gateway_of_a_local_cloud() {
+        for ours in [
+            "http://192.0.2.1:8787",
+            "http://127.0.0.1:8787",
+            "http://127.9.9.9:1",
+            "http://[::1]:8787",
+            "http://localhost:8787",
+        ] {
             assert!(Origin::parse(ours).is_ok(), "{ours}");
         }
         for theirs in [
@@ -100,6 +109,9 @@ mod tests {
             "http://localhost.example.com",
             "http://127.0.0.1.example.com",
             "http://[fe80::1]",
+            "http://192.0.2.2:8787",
+            "http://192.0.2.1.example.com",
+            "http://[::ffff:192.0.2.1]",
         ] {
             assert_eq!(Origin::parse(theirs), Err(InvalidOrigin::PlainHttp), "{theirs}");
         }

@@ -8,9 +8,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build::{self, Profile};
 use crate::progress::{say, step};
-use crate::project;
 use crate::stack::{Driver, Stack, StackOptions};
 use crate::toolchain::Toolchain;
+use crate::{image, project};
 
 /// How to serve.
 #[derive(Args, Debug)]
@@ -33,9 +33,9 @@ pub struct DevOptions {
 enum DriverName {
     /// The agent as a plain process, without any isolation.
     Process,
-    /// A booted Debian in namespaces of its own (not yet).
+    /// A booted Debian in namespaces of this computer. Needs root.
     Nspawn,
-    /// A real VM (not yet).
+    /// A virtual machine with a kernel of its own; minutes slower where there is no KVM. Needs root.
     Qemu,
 }
 
@@ -43,9 +43,16 @@ enum DriverName {
 pub fn run(options: &DevOptions) -> Result<()> {
     let driver = match options.driver {
         DriverName::Process => Driver::Process,
-        DriverName::Nspawn => bail!("the nspawn driver does not exist yet: use --driver process"),
-        DriverName::Qemu => bail!("the qemu driver does not exist yet: use --driver process"),
+        DriverName::Nspawn => Driver::Nspawn,
+        DriverName::Qemu => Driver::Qemu,
     };
+    if driver != Driver::Process {
+        // First, because it says at once when it cannot be.
+        image::ensure()?;
+        if driver == Driver::Qemu {
+            image::ensure_qemu()?;
+        }
+    }
     let profile = if options.release { Profile::Release } else { Profile::Dev };
     let artifacts = step("Building", || build::all(&Toolchain::ensure()?, profile))?;
     let mut stack_options = StackOptions::new(artifacts, project::root().join(&options.state_dir));
@@ -56,6 +63,7 @@ pub fn run(options: &DevOptions) -> Result<()> {
 }
 
 async fn serve(options: StackOptions) -> Result<()> {
+    let driver = options.driver;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stack = tokio::select! {
@@ -63,7 +71,11 @@ async fn serve(options: StackOptions) -> Result<()> {
         _ = interrupt.recv() => bail!("interrupted"),
         _ = terminate.recv() => bail!("terminated"),
     };
-    say("machines are plain processes: unconfined, for a first look only");
+    say(match driver {
+        Driver::Process => "machines are plain processes: unconfined, for a first look only",
+        Driver::Nspawn => "machines are booted in namespaces of this computer, and share its kernel",
+        Driver::Qemu => "machines are virtual, and have kernels of their own",
+    });
     say(format!("logs: {}", stack.state_dir().join("logs").display()));
     say(format!("API token of the local cloud: {}", stack.secrets().cloud_tokens[0]));
     println!("READY url={} sign-in={}", stack.origin(), stack.admin_sign_in_link().await?);

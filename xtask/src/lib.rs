@@ -10,6 +10,7 @@ pub mod client;
 pub mod clock;
 pub mod demo;
 pub mod dev;
+pub mod image;
 pub mod keys;
 pub mod progress;
 pub mod project;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use xtask::build::{self, Profile};
 use xtask::suites::{self, Suite};
 use xtask::toolchain::{self, Toolchain};
-use xtask::{bench, check, demo, dev, keys, progress};
+use xtask::{bench, check, demo, dev, image, keys, progress};
 
 /// Build, run, test and measure Ringfence on this machine.
 ///
@@ -33,6 +33,10 @@ enum Command {
         #[arg(long)]
         dev: bool,
     },
+    /// Make the Debian image that machines in namespaces and in qemu boot from, and print where it is. Needs root.
+    ///
+    /// Made once per recipe, in some minutes, and kept in the user's cache.
+    Image,
     /// Run the whole of Ringfence on this machine until Ctrl-C.
     ///
     /// Prints one line, `READY url=… sign-in=…`, when it serves. Users, credentials and nodes survive a restart.
@@ -95,6 +99,7 @@ fn run(command: Command) -> Result<()> {
             let artifacts = build::all(&Toolchain::ensure()?, profile(dev))?;
             build::report_sizes(&artifacts)
         }
+        Command::Image => image::print(),
         Command::Dev(options) => dev::run(&options),
         Command::Demo { release } => demo::run(profile(!release)),
         Command::Test { only, quick, filter } => suites::run(only, quick, filter.as_deref()),

@@ -3,6 +3,7 @@
 use crate::clock::now_ms;
 use crate::error::{ApiError, ErrorCode};
 use crate::machine::supervisor::MachineHandle;
+use crate::network::addresses::Slot;
 use crate::state::{Action, ActionStatus, Command, ProjectId, Server, ServerId, ServerStatus, State};
 use std::collections::HashMap;
 
@@ -27,6 +28,12 @@ impl Ledger {
             return Err(ApiError::new(ErrorCode::ResourceLimitExceeded, "server limit exceeded"));
         }
         Ok(())
+    }
+
+    /// A place in the network that no machine has.
+    pub(super) fn free_slot(&self) -> Result<Slot, ApiError> {
+        let taken = self.state.servers.values().filter_map(|server| server.slot);
+        Slot::free(taken).ok_or_else(|| ApiError::new(ErrorCode::ResourceLimitExceeded, "no address is free"))
     }
 
     pub(super) fn check_name_free(&self, project: &ProjectId, name: &str) -> Result<(), ApiError> {

@@ -8,27 +8,31 @@
 //! One lock guards state and machine handles and is never held across an await. A change is saved before it is answered, so what
 //! a client was told survives a crash; what was under way is taken up again by [`Cloud::open`].
 
+mod firewalls;
 mod ledger;
 mod progress;
 
 use crate::clock::now_ms;
+use crate::command::Outcome;
 use crate::error::ApiError;
 use crate::faults::Faults;
 use crate::labels::Labels;
-use crate::machine::Driver;
 use crate::machine::supervisor::{MachineHandle, MachineView};
+use crate::machine::{Driver, Inside};
 use crate::order::NewServer;
 use crate::rate_limit::RateLimiter;
 use crate::request_log::RequestLog;
 use crate::settings::Settings;
 use crate::state::{Action, ActionStatus, Command, ProjectId, Server, ServerId, ServerStatus, StateFile};
 use anyhow::{Context as _, Result, bail};
+pub(crate) use firewalls::FirewallReport;
 use ledger::Ledger;
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A running cloud. Clones are the same cloud.
 #[derive(Clone)]
@@ -68,6 +72,11 @@ pub(crate) struct MachineReport {
     pub(crate) server: Server,
     pub(crate) view: MachineView,
     pub(crate) directory: String,
+    pub(crate) driver: &'static str,
+    pub(crate) isolation: &'static str,
+    pub(crate) inside: Inside,
+    /// The namespace of the cloud's own network.
+    pub(crate) cloud_namespace: Option<String>,
 }
 
 impl Cloud {
@@ -87,7 +96,7 @@ impl Cloud {
         let directory = std::fs::canonicalize(directory)?;
         let file = StateFile::in_directory(&directory);
         let state = file.load()?;
-        let driver = Driver::process(&settings.agent_bin, &directory, &state.installation)?;
+        let driver = Driver::open(&settings, &directory, &state.installation).await?;
         driver.clear_leftovers().await?;
         let grants = grants(&settings);
         let limiter = Mutex::new(RateLimiter::new(settings.requests_per_hour));
@@ -111,6 +120,7 @@ impl Cloud {
         for stop in stops {
             let _ = stop.await;
         }
+        self.inner.driver.close().await;
     }
 
     pub(crate) fn grant(&self, token: &str) -> Option<Grant> {
@@ -142,9 +152,12 @@ impl Cloud {
     pub(crate) fn create_server(&self, project: &ProjectId, order: NewServer) -> Result<CreatedServer, ApiError> {
         let mut ledger = self.ledger();
         ledger.admit(project, &order.name, self.inner.settings.servers_max)?;
+        for firewall in &order.firewalls {
+            let known = ledger.owned_firewall(project, *firewall).is_ok();
+            known.then_some(()).ok_or_else(|| ApiError::invalid("firewalls", "firewall not found"))?;
+        }
         let now = now_ms();
         let id = ledger.state.take_server_id();
-        self.inner.driver.prepare(id, &order.user_data).map_err(|error| ApiError::internal(&error))?;
         let server = Server {
             id,
             project: project.clone(),
@@ -155,7 +168,13 @@ impl Cloud {
             location: order.location.name.to_owned(),
             created_at_ms: now,
             status: ServerStatus::Initializing,
+            firewalls: order.firewalls,
+            slot: self.inner.driver.network().map(|_| ledger.free_slot()).transpose()?,
         };
+        if let Err(error) = self.inner.driver.prepare(&server, &order.user_data) {
+            self.inner.driver.remove(id);
+            return Err(ApiError::internal(&error));
+        }
         ledger.state.servers.insert(id, server.clone());
         let action = ledger.state.begin_action(project, id, Command::CreateServer, now);
         let next_actions = match order.start_after_create {
@@ -283,13 +302,43 @@ impl Cloud {
     // ---- machines, for tests ----
 
     pub(crate) fn machines(&self) -> Vec<MachineReport> {
+        let driver = &self.inner.driver;
         let ledger = self.ledger();
         let report = |server: &Server| MachineReport {
             server: server.clone(),
             view: ledger.machines.get(&server.id).map(MachineHandle::view).unwrap_or_default(),
-            directory: self.inner.driver.directory(server.id).display().to_string(),
+            directory: driver.directory(server.id).display().to_string(),
+            driver: driver.name(),
+            isolation: driver.isolation(),
+            inside: driver.inside(server.id),
+            cloud_namespace: driver.network().map(|network| network.namespace().name().to_owned()),
         };
         ledger.state.servers.values().map(report).collect()
+    }
+
+    /// Runs a program in a machine.
+    pub(crate) async fn exec(
+        &self,
+        id: ServerId,
+        argv: &[String],
+        input: &[u8],
+        limit: Duration,
+    ) -> Result<Outcome, ApiError> {
+        if !self.ledger().state.servers.contains_key(&id) {
+            return Err(ApiError::not_found("server"));
+        }
+        self.inner.driver.exec(id, argv, input, limit).await.map_err(|error| ApiError::cannot(&error))
+    }
+
+    /// Runs a program in the cloud's network, outside of every machine.
+    pub(crate) async fn exec_outside(
+        &self,
+        argv: &[String],
+        input: &[u8],
+        limit: Duration,
+    ) -> Result<Outcome, ApiError> {
+        let network = self.inner.driver.network().ok_or_else(|| ApiError::not_found("network of this driver"))?;
+        network.exec(argv, input, limit).await.map_err(|error| ApiError::cannot(&error))
     }
 
     /// Sends a signal to the agent alone.

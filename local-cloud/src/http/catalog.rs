@@ -51,7 +51,7 @@ pub(super) async fn images(uri: Uri) -> Answer {
     let wanted = IMAGES.iter().filter(|image| {
         parameters.admits("name", image.name)
             && parameters.admits("architecture", image.architecture.as_str())
-            && parameters.admits("type", "system")
+            && parameters.admits("type", image.kind.as_str())
             && parameters.admits("status", "available")
     });
     list(&parameters, "images", wanted.map(views::image).collect())

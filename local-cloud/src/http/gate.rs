@@ -7,7 +7,7 @@ use crate::faults::{Mishap, Operation};
 use crate::rate_limit::RateLimit;
 use crate::request_log::RequestEntry;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
@@ -69,12 +69,14 @@ async fn serve(cloud: &Cloud, operation: Option<Operation>, request: Request, ne
 }
 
 fn grant(cloud: &Cloud, request: &Request) -> Option<Grant> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    cloud.grant(bearer(request.headers())?)
+}
+
+/// The token of an `Authorization` header.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return None;
-    }
-    cloud.grant(token.trim())
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn lose(mut response: Response) -> Response {
@@ -112,6 +114,10 @@ fn operation(request: &Request) -> Option<Operation> {
         "/servers/{id}/actions/poweron" => Some(Operation::PowerOnServer),
         "/servers/{id}/actions/poweroff" => Some(Operation::PowerOffServer),
         "/servers/{id}/actions/shutdown" => Some(Operation::ShutdownServer),
+        "/firewalls" if read => Some(Operation::ListFirewalls),
+        "/firewalls" => Some(Operation::CreateFirewall),
+        "/firewalls/{id}" if read => Some(Operation::GetFirewall),
+        "/firewalls/{id}" => Some(Operation::DeleteFirewall),
         "/actions" | "/servers/actions" | "/servers/{id}/actions" => Some(Operation::ListActions),
         "/actions/{id}" | "/servers/actions/{id}" | "/servers/{id}/actions/{action_id}" => Some(Operation::GetAction),
         "/server_types" | "/server_types/{id}" => Some(Operation::ServerTypes),

@@ -3,6 +3,7 @@
 mod actions;
 mod catalog;
 mod control;
+mod firewalls;
 mod gate;
 mod query;
 mod servers;
@@ -32,6 +33,8 @@ pub fn app(cloud: Cloud) -> Router {
         .route("/v1/servers/{id}/actions/{action_id}", get(actions::get_of_server))
         .route("/v1/servers/actions", get(actions::list_of_servers))
         .route("/v1/servers/actions/{id}", get(actions::get))
+        .route("/v1/firewalls", get(firewalls::list).post(firewalls::create))
+        .route("/v1/firewalls/{id}", get(firewalls::get).delete(firewalls::delete))
         .route("/v1/actions", get(actions::list_by_id))
         .route("/v1/actions/{id}", get(actions::get))
         .route("/v1/server_types", get(catalog::server_types))
@@ -48,6 +51,8 @@ pub fn app(cloud: Cloud) -> Router {
         .route("/_machines", get(control::machines))
         .route("/_machines/{id}/kill", post(control::kill))
         .route("/_machines/{id}/console", get(control::console))
+        .route("/_machines/{id}/exec", post(control::exec))
+        .route("/_cloud/exec", post(control::exec_outside))
         .route("/_faults", post(control::order_fault).get(control::list_faults).delete(control::clear_faults))
         .route("/_requests", get(control::requests))
         .route_layer(from_fn(control::only_from_here));

@@ -18,12 +18,7 @@ pub(super) fn server(server: &Server) -> Value {
         "name": server.name,
         "status": server.status.as_str(),
         "created": rfc3339(server.created_at_ms),
-        "public_net": {
-            "ipv4": {"id": server.id, "ip": MACHINE_IPV4, "blocked": false, "dns_ptr": "localhost"},
-            "ipv6": null,
-            "floating_ips": [],
-            "firewalls": [],
-        },
+        "public_net": public_net(server),
         "private_net": [],
         "server_type": kind.map(server_type),
         "datacenter": place.map(datacenter),
@@ -42,6 +37,24 @@ pub(super) fn server(server: &Server) -> Value {
         "load_balancers": [],
         "primary_disk_size": kind.map(|kind| kind.disk_gb),
         "placement_group": null,
+    })
+}
+
+fn public_net(server: &Server) -> Value {
+    let (ipv4, name) = match server.slot {
+        Some(slot) => (slot.v4().to_string(), format!("{}.machines.test", server.name)),
+        None => (MACHINE_IPV4.to_owned(), "localhost".to_owned()),
+    };
+    // One address, not a network: all machines share the bridge's.
+    let ipv6 = server
+        .slot
+        .map(|slot| json!({"id": server.id, "ip": format!("{}/128", slot.v6()), "blocked": false, "dns_ptr": []}));
+    let firewalls: Vec<Value> = server.firewalls.iter().map(|id| json!({"id": id, "status": "applied"})).collect();
+    json!({
+        "ipv4": {"id": server.id, "ip": ipv4, "blocked": false, "dns_ptr": name},
+        "ipv6": ipv6,
+        "floating_ips": [],
+        "firewalls": firewalls,
     })
 }
 
@@ -114,7 +127,7 @@ pub(super) fn datacenter(place: &Location) -> Value {
 pub(super) fn image(image: &Image) -> Value {
     json!({
         "id": image.id,
-        "type": "system",
+        "type": image.kind.as_str(),
         "status": "available",
         "name": image.name,
         "description": image.description,

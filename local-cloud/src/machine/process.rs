@@ -3,24 +3,19 @@
 //! What a real machine gets from cloud-init and systemd is done here by hand: the agent's configuration is written once, at the
 //! first boot; stdout and stderr go to the console log; whatever the agent left behind is ended with it.
 
-use super::Exit;
 use super::procfs::{self, Mark, ProcessIdentity};
+use super::record::write_private;
+use super::{Exit, console};
 use crate::state::ServerId;
 use crate::user_data;
 use anyhow::{Context as _, Result, anyhow};
 use rustix::process::Signal;
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-/// A console log longer than this is set aside at the next start of the agent.
-const CONSOLE_ROTATE_BYTES: u64 = 4 * 1024 * 1024;
-/// How much of the console's end is shown.
-const CONSOLE_SHOWN_BYTES: u64 = 64 * 1024;
 const MACHINE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs machines as processes on this computer.
@@ -33,7 +28,7 @@ pub(crate) struct ProcessDriver {
 
 /// A machine that has been started. An empty machine, without an agent, just stays on.
 #[derive(Debug)]
-pub(crate) struct RunningMachine {
+pub(crate) struct ProcessMachine {
     agent: Option<(Child, ProcessIdentity)>,
 }
 
@@ -54,13 +49,13 @@ impl ProcessDriver {
         write_private(&directory.join("user-data"), user_data.as_bytes())
     }
 
-    /// Starts the agent. Returns at once; `RunningMachine::exited` tells when it ends.
-    pub(crate) fn boot(&self, id: ServerId) -> Result<RunningMachine> {
+    /// Starts the agent. Returns at once; `ProcessMachine::exited` tells when it ends.
+    pub(crate) fn boot(&self, id: ServerId) -> Result<ProcessMachine> {
         let directory = self.directory(id);
-        let console = open_console(&directory)?;
+        let console = console::open(&directory)?;
         let config = directory.join("agent.json");
         if !self.provision(&directory, &config)? {
-            return Ok(RunningMachine { agent: None });
+            return Ok(ProcessMachine { agent: None });
         }
         let state = directory.join("state");
         std::fs::create_dir_all(&state)?;
@@ -87,7 +82,7 @@ impl ProcessDriver {
         // Until it is waited for, a dead child stays a zombie: its pid cannot have gone to anyone else yet.
         let identity = ProcessIdentity::of(pid).ok_or_else(|| anyhow!("process {pid} is not in /proc"))?;
         write_private(&directory.join("process.json"), &serde_json::to_vec(&identity)?)?;
-        Ok(RunningMachine { agent: Some((child, identity)) })
+        Ok(ProcessMachine { agent: Some((child, identity)) })
     }
 
     /// Ends every process of the machine.
@@ -125,26 +120,6 @@ impl ProcessDriver {
         }
     }
 
-    /// The end of the console log.
-    pub(crate) fn console(&self, id: ServerId) -> Vec<u8> {
-        let read = || -> std::io::Result<Vec<u8>> {
-            let mut file = File::open(self.directory(id).join("console.log"))?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(length.saturating_sub(CONSOLE_SHOWN_BYTES)))?;
-            let mut shown = Vec::new();
-            file.take(CONSOLE_SHOWN_BYTES).read_to_end(&mut shown)?;
-            Ok(shown)
-        };
-        read().unwrap_or_default()
-    }
-
-    /// A line of the machine's own console.
-    pub(crate) fn note(&self, id: ServerId, line: &str) {
-        if let Ok(mut console) = open_console(&self.directory(id)) {
-            let _ = writeln!(console, "local-cloud: {line}");
-        }
-    }
-
     pub(crate) fn directory(&self, id: ServerId) -> PathBuf {
         self.machines.join(id.to_string())
     }
@@ -161,10 +136,11 @@ impl ProcessDriver {
             let user_data = std::fs::read_to_string(directory.join("user-data"))?;
             match user_data::agent_config(&user_data) {
                 Ok(Some(content)) => write_private(config, &content)?,
-                Ok(None) => {
-                    writeln!(open_console(directory)?, "local-cloud: user-data has no agent; this machine stays empty")?
-                }
-                Err(reason) => writeln!(open_console(directory)?, "local-cloud: {reason}; this machine stays empty")?,
+                Ok(None) => writeln!(
+                    console::open(directory)?,
+                    "local-cloud: user-data has no agent; this machine stays empty"
+                )?,
+                Err(reason) => writeln!(console::open(directory)?, "local-cloud: {reason}; this machine stays empty")?,
             }
             write_private(&provisioned, b"")?;
             // It has the bootstrap token in it, which is the agent's to erase from its configuration and nobody's to find here.
@@ -174,7 +150,7 @@ impl ProcessDriver {
     }
 }
 
-impl RunningMachine {
+impl ProcessMachine {
     /// Waits until the agent ends by itself; for ever when there is none.
     pub(crate) async fn exited(&mut self) -> Exit {
         let Some((child, _)) = &mut self.agent else { return std::future::pending().await };
@@ -195,19 +171,4 @@ impl RunningMachine {
     pub(crate) fn pid(&self) -> Option<i32> {
         self.agent.as_ref().map(|(_, identity)| identity.pid)
     }
-}
-
-fn open_console(directory: &Path) -> Result<File> {
-    let path = directory.join("console.log");
-    if std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > CONSOLE_ROTATE_BYTES) {
-        std::fs::rename(&path, directory.join("console.log.1"))?;
-    }
-    Ok(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?)
-}
-
-fn write_private(path: &Path, content: &[u8]) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(content)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }

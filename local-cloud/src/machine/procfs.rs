@@ -57,6 +57,18 @@ pub(crate) async fn kill_all(mark: &Mark, main: Option<ProcessIdentity>) -> bool
     false
 }
 
+/// Ends one process; false when it would not die.
+pub(crate) async fn end(identity: ProcessIdentity) -> bool {
+    for _ in 0..ROUNDS_MAX {
+        if !identity.is_alive() {
+            return true;
+        }
+        kill(identity);
+        tokio::time::sleep(PAUSE_BETWEEN_ROUNDS).await;
+    }
+    false
+}
+
 /// A value of the mark variable to look for.
 #[derive(Clone, Debug)]
 pub(crate) struct Mark(String);

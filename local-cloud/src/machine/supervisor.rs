@@ -5,13 +5,12 @@
 //!  (start) ───────▶ up ─────────────────────────────────────────▶ off, told through `powered_off`
 //!             ▲     │ │ Stop
 //!             │     │ └─────────▶ cleared, told to whoever ordered it
-//!   restart_delay   │ exit ≠ 0, signal, boot failed
+//!   restart_delay   │ exit ≠ 0, signal, boot failed (a reboot: at once)
 //!             └─── broken
 //! ```
 //! Whatever else runs in the machine is ended with its agent, as systemd does with a unit's control group.
 
-use super::process::RunningMachine;
-use super::{Driver, Exit};
+use super::{Driver, Exit, RunningMachine};
 use crate::state::ServerId;
 use rustix::process::Signal;
 use std::time::Duration;
@@ -113,7 +112,7 @@ impl Supervisor {
     /// True when the machine powered itself off.
     async fn run(mut self) -> bool {
         loop {
-            let next = match self.driver.boot(self.id) {
+            let next = match self.driver.boot(self.id).await {
                 Ok(machine) => self.attend(machine).await,
                 Err(error) => {
                     self.driver.note(self.id, &format!("boot failed: {error:#}"));
@@ -134,16 +133,16 @@ impl Supervisor {
             tokio::select! {
                 exit = machine.exited() => break exit,
                 order = self.orders.recv() => match order {
-                    Some(Order::Signal(signal, done)) => drop(done.send(machine.signal(signal))),
+                    Some(Order::Signal(signal, done)) => drop(done.send(machine.signal_agent(signal).await)),
                     Some(Order::Shutdown) => {
                         self.shutdown_asked = true;
                         // A machine without an agent has nothing that could refuse.
-                        if !machine.signal(Signal::TERM) && machine.pid().is_none() {
+                        if !machine.ask_to_end().await && machine.pid().is_none() {
                             break Exit::PoweredOff;
                         }
                     }
                     Some(Order::Stop { grace, done }) => {
-                        if !grace.is_zero() && machine.signal(Signal::TERM) {
+                        if !grace.is_zero() && machine.ask_to_end().await {
                             let _ = tokio::time::timeout(grace, machine.exited()).await;
                         }
                         return self.stopped(done).await;
@@ -156,6 +155,7 @@ impl Supervisor {
         self.driver.clear(self.id).await;
         match exit {
             Exit::PoweredOff => Next::PoweredOff,
+            Exit::Rebooted => Next::Restart,
             Exit::Failed(_) if self.shutdown_asked => Next::PoweredOff,
             Exit::Failed(reason) => {
                 self.driver.note(self.id, &reason);

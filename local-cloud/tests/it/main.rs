@@ -3,6 +3,7 @@
 mod actions;
 mod actor;
 mod faults;
+mod firewalls;
 mod machines;
 mod restart;
 mod servers;

@@ -88,7 +88,18 @@ async fn every_answer_is_as_hetzner_describes_it() {
     }
     judged.get("/pricing", "/pricing").await;
 
+    let rules = json!([{"direction": "in", "protocol": "tcp", "port": "80", "source_ips": ["0.0.0.0/0", "::/0"]}]);
+    let fence = json!({"name": "fence", "labels": {"a": "b"}, "rules": rules});
+    let fenced = judged.send(Method::POST, "/firewalls", "/firewalls", Some(fence.clone())).await;
+    assert_eq!(fenced.status, StatusCode::CREATED);
+    let firewall = &fenced.body["firewall"]["id"];
+    for refused in [fence, json!({}), json!({"name": "x", "rules": [{"direction": "in", "protocol": "tcp"}]})] {
+        assert!(judged.send(Method::POST, "/firewalls", "/firewalls", Some(refused)).await.status.is_client_error());
+    }
+    judged.get("/firewalls", "/firewalls?label_selector=a%3Db&sort=name").await;
+
     let mut order = server_order("judged");
+    order["firewalls"] = json!([{"firewall": firewall}]);
     order["labels"] = json!({"a": "b"});
     let created = judged.send(Method::POST, "/servers", "/servers", Some(order.clone())).await;
     assert_eq!(created.status, StatusCode::CREATED);
@@ -98,6 +109,10 @@ async fn every_answer_is_as_hetzner_describes_it() {
     let (server, action) = (&created.body["server"]["id"], &created.body["action"]["id"]);
     let path = format!("/servers/{server}");
     judged.get("/servers/{id}", &path).await;
+    let fence = format!("/firewalls/{firewall}");
+    assert_eq!(judged.get("/firewalls/{id}", &fence).await.body["firewall"]["applied_to"][0]["server"]["id"], *server);
+    let refused = judged.send(Method::DELETE, "/firewalls/{id}", &fence, None).await;
+    assert_eq!(refused.code(), (422, "resource_in_use"));
     judged.get("/servers", "/servers?label_selector=a%3Db&sort=id").await;
     judged.get("/servers", "/servers?label_selector=%3D").await;
     judged.get("/servers/{id}", "/servers/1").await;

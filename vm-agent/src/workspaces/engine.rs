@@ -5,7 +5,7 @@ use std::path::Path;
 use ringfence_protocol::agent_config::EngineConfig;
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::WorkspaceSpec;
-use ringfence_protocol::state::EngineKind;
+use ringfence_protocol::state::{BootFailure, EngineKind};
 
 use super::unconfined::Unconfined;
 use crate::terminal::Spawned;
@@ -21,15 +21,28 @@ pub enum Engine {
 #[error("{0}")]
 pub struct EngineError(pub String);
 
+/// Why there is no engine to run workspaces with.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{detail}")]
+pub struct NoEngine {
+    /// A stable word.
+    pub failure: BootFailure,
+    /// What was seen, and what to do.
+    pub detail: String,
+}
+
 impl Engine {
     /// The engine the configuration asks for.
-    pub fn new(config: EngineConfig, state_dir: &Path) -> Result<Self, EngineError> {
+    pub async fn new(config: EngineConfig, state_dir: &Path) -> Result<Self, NoEngine> {
         match config {
             EngineConfig::Unconfined => {
                 tracing::warn!("workspaces on this machine are plain processes: UNCONFINED, without any isolation");
                 Ok(Self::Unconfined(Unconfined::new(state_dir)))
             }
-            EngineConfig::Containers => Err(EngineError("this agent has no container engine".into())),
+            EngineConfig::Containers => Err(NoEngine {
+                failure: BootFailure::EngineUnavailable,
+                detail: "this agent has no container engine".into(),
+            }),
         }
     }
 
@@ -37,6 +50,13 @@ impl Engine {
     pub fn kind(&self) -> EngineKind {
         match self {
             Self::Unconfined(_) => EngineKind::Unconfined,
+        }
+    }
+
+    /// The engine and its runtime with their versions, for people.
+    pub fn versions(&self) -> String {
+        match self {
+            Self::Unconfined(_) => "unconfined".into(),
         }
     }
 

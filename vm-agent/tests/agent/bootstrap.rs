@@ -115,7 +115,7 @@ async fn plain_http_to_another_machine_is_refused() {
     let control_plane = ControlPlane::start().await;
     let machine = Machine::new(&control_plane);
     let mut config = machine.config();
-    config.origin = "http://192.0.2.1:8787".into();
+    config.origin = "http://192.0.2.2:8787".into();
     std::fs::write(&machine.options.config, serde_json::to_vec(&config).unwrap()).unwrap();
     let ended = soon("the refusal", machine.start().task).await.unwrap();
     let message = ended.unwrap_err();

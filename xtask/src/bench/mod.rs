@@ -4,6 +4,7 @@
 
 mod agent;
 mod claim;
+mod machines;
 mod peer;
 mod requests;
 mod statistics;
@@ -34,8 +35,10 @@ pub fn run(json: bool) -> Result<()> {
     let artifacts = build::all(&Toolchain::ensure()?, Profile::Release)?;
     let mut rows = sizes(&artifacts)?;
     let state_dir = std::env::temp_dir().join(format!("ringfence-bench-{}", std::process::id()));
-    let options = StackOptions::new(artifacts, &state_dir);
-    rows.extend(tokio::runtime::Runtime::new()?.block_on(live(options))?);
+    let options = StackOptions::new(artifacts.clone(), &state_dir);
+    let runtime = tokio::runtime::Runtime::new()?;
+    rows.extend(runtime.block_on(live(options))?);
+    rows.extend(runtime.block_on(machines::measure(artifacts))?);
     let _ = std::fs::remove_dir_all(&state_dir);
     if json {
         println!("{}", serde_json::to_string_pretty(&rows)?);

@@ -16,6 +16,7 @@ pub(super) enum Unit {
     Statements,
     Rows,
     Hours,
+    Points,
 }
 
 impl Unit {
@@ -29,6 +30,7 @@ impl Unit {
             Self::Statements => "statements",
             Self::Rows => "rows",
             Self::Hours => "hours",
+            Self::Points => "points",
         }
     }
 }

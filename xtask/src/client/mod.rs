@@ -112,6 +112,11 @@ impl Client {
         read(accepted(self.request(endpoint, values)).await?).await
     }
 
+    /// Calls an endpoint with a query.
+    pub async fn query<T: DeserializeOwned>(&self, endpoint: &Endpoint, query: &impl Serialize) -> Result<T> {
+        read(accepted(self.request(endpoint, &[]).query(query)).await?).await
+    }
+
     /// Calls an endpoint with a body.
     pub async fn send<T: DeserializeOwned>(
         &self,

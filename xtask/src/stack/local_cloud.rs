@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::Driver;
 use super::child::Child;
+use crate::image::Image;
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -17,7 +18,11 @@ pub(super) struct Order<'a> {
     pub(super) agent: &'a Path,
     pub(super) state_dir: &'a Path,
     pub(super) driver: Driver,
+    /// What machines boot from, where they boot.
+    pub(super) image: Option<&'a Image>,
     pub(super) port: u16,
+    /// The control plane's port, for machines that cannot reach this computer otherwise.
+    pub(super) forward: u16,
     pub(super) tokens: &'a [String],
     pub(super) more_args: &'a [String],
 }
@@ -35,7 +40,12 @@ impl LocalCloud {
         command.arg("--state-dir").arg(order.state_dir);
         command.arg("--driver").arg(match order.driver {
             Driver::Process => "process",
+            Driver::Nspawn => "nspawn",
+            Driver::Qemu => "qemu",
         });
+        if let Some(image) = order.image {
+            command.arg("--image").arg(&image.dir).arg("--forward").arg(order.forward.to_string());
+        }
         command.arg("--agent-bin").arg(order.agent).arg("--exit-with-stdin").args(order.more_args);
         // Not an argument: every process of the machine can read those.
         command.env("LOCAL_CLOUD_TOKENS", order.tokens.join(","));
@@ -80,7 +90,9 @@ mod tests {
             agent: Path::new("/nonexistent"),
             state_dir: dir,
             driver: Driver::Process,
+            image: None,
             port: 1,
+            forward: 2,
             tokens: &[],
             more_args: &[],
         };

@@ -27,6 +27,7 @@ use self::control_plane::ControlPlane;
 use self::local_cloud::LocalCloud;
 pub use self::secrets::Secrets;
 use crate::build::Artifacts;
+use crate::image::{self, Image};
 use crate::project;
 use crate::toolchain::npm::NpmTools;
 
@@ -35,6 +36,10 @@ use crate::toolchain::npm::NpmTools;
 pub enum Driver {
     /// The agent as a plain process, without any isolation.
     Process,
+    /// A booted Debian in namespaces of this computer.
+    Nspawn,
+    /// A virtual machine with a kernel of its own.
+    Qemu,
 }
 
 /// What to start, and where.
@@ -88,7 +93,12 @@ pub struct Stack {
     options: StackOptions,
     control_plane: Mutex<Option<ControlPlane>>,
     local_cloud: Mutex<Option<LocalCloud>>,
+    /// What machines boot from, where they boot.
+    image: Option<Image>,
 }
+
+/// Where machines with a network of their own reach the control plane.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 impl Stack {
     /// Starts everything and returns when it answers.
@@ -103,6 +113,14 @@ impl Stack {
             None => free_port()?,
         };
         let cloud_port = free_port()?;
+        let image = match options.driver {
+            Driver::Process => None,
+            Driver::Nspawn => Some(image::ensure()?),
+            Driver::Qemu => {
+                image::ensure_qemu()?;
+                Some(image::ensure()?)
+            }
+        };
         let mut stack = Self {
             port,
             cloud_port,
@@ -113,6 +131,7 @@ impl Stack {
             options,
             control_plane: Mutex::new(None),
             local_cloud: Mutex::new(None),
+            image,
         };
         stack.vars = stack.worker_vars()?;
         tokio::try_join!(stack.start_local_cloud(), stack.start_control_plane())?;
@@ -197,7 +216,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Ends the local cloud with SIGKILL; its machines go on, as a provider's do when its API is down.
+    /// Ends the local cloud with SIGKILL. Machines that are processes go on, as a provider's do when its API is down; those with a
+    /// network of their own end with it, and are booted on their disks by the next.
     pub async fn kill_local_cloud(&self) -> Result<()> {
         match self.local_cloud.lock().await.take() {
             Some(local_cloud) => local_cloud.kill().await,
@@ -214,7 +234,9 @@ impl Stack {
                 agent: &self.options.artifacts.agent,
                 state_dir: &self.state_dir.join("local-cloud"),
                 driver: self.options.driver,
+                image: self.image.as_ref(),
                 port: self.cloud_port,
+                forward: self.port,
                 tokens: &self.secrets.cloud_tokens,
                 more_args: &self.options.cloud_args,
             };
@@ -246,14 +268,21 @@ impl Stack {
         let origin = self.origin();
         let mut vars = Map::new();
         let mut set = |name: &str, value: String| vars.insert(name.to_owned(), Value::String(value));
-        // The first origin is the canonical one; people also type the name.
-        set("RINGFENCE_ORIGIN", format!("{origin},http://localhost:{}", self.port));
         set("RINGFENCE_KEYRING", self.secrets.keyring.to_string());
         set("RINGFENCE_INSTALLATION_ID", self.secrets.installation_id.clone());
         set("RINGFENCE_HETZNER_URL", self.cloud_url());
+        // The first origin is the canonical one, which machines are told; people also type the name.
+        let by_name = format!("http://localhost:{}", self.port);
         match self.options.driver {
-            Driver::Process => set("RINGFENCE_ENGINE", "unconfined".to_owned()),
-        };
+            Driver::Process => {
+                set("RINGFENCE_ORIGIN", format!("{origin},{by_name}"));
+                set("RINGFENCE_ENGINE", "unconfined".to_owned());
+            }
+            Driver::Nspawn | Driver::Qemu => {
+                set("RINGFENCE_ORIGIN", format!("http://{GATEWAY}:{},{origin},{by_name}", self.port));
+                set("RINGFENCE_ENGINE", "containers".to_owned());
+            }
+        }
         for (name, value) in &self.options.vars {
             set(name, value.clone());
         }

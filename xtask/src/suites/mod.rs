@@ -13,7 +13,7 @@ use self::count::{Count, Format};
 use crate::build::{self, Profile, web};
 use crate::progress::human;
 use crate::toolchain::{Toolchain, browser};
-use crate::{project, run};
+use crate::{image, project, run};
 
 /// One suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,9 +26,14 @@ pub enum Suite {
     E2e,
     /// The browser UI in a real browser, on the whole of Ringfence.
     Browser,
+    /// Machines that boot for real, in namespaces of this computer. Needs root.
+    Nspawn,
+    /// The same with a kernel of their own. Needs root, takes many minutes where there is no KVM, and runs only when asked for.
+    Qemu,
 }
 
-const ALL: [Suite; 4] = [Suite::Native, Suite::Web, Suite::E2e, Suite::Browser];
+/// What runs when nothing is chosen.
+const USUAL: [Suite; 5] = [Suite::Native, Suite::Web, Suite::E2e, Suite::Browser, Suite::Nspawn];
 
 /// How one suite went.
 struct Outcome {
@@ -39,11 +44,12 @@ struct Outcome {
 
 /// Runs the suites to the end, whatever fails, and counts. A quick run is the native suite alone.
 pub fn run(only: Option<Suite>, quick: bool, filter: Option<&str>) -> Result<()> {
-    let chosen = ALL.into_iter().filter(|suite| match only {
-        Some(only) => *suite == only,
-        None => !quick || *suite == Suite::Native,
-    });
-    let outcomes: Vec<Outcome> = chosen.map(|suite| outcome_of(suite, filter)).collect();
+    let chosen = match only {
+        Some(only) => vec![only],
+        None if quick => vec![Suite::Native],
+        None => USUAL.to_vec(),
+    };
+    let outcomes: Vec<Outcome> = chosen.into_iter().map(|suite| outcome_of(suite, filter)).collect();
     let mut total = Count::default();
     for Outcome { suite, count, duration } in &outcomes {
         eprintln!("{:>8}  {:<10} {count}", format!("{suite:?}").to_lowercase(), human(*duration));
@@ -64,6 +70,8 @@ fn outcome_of(suite: Suite, filter: Option<&str>) -> Outcome {
         Suite::Web => web_units(filter),
         Suite::E2e => end_to_end(filter),
         Suite::Browser => in_browser(filter),
+        Suite::Nspawn => on_machines("nspawn", filter),
+        Suite::Qemu => image::ensure_qemu().and_then(|()| on_machines("qemu", filter)),
     };
     // A suite that could not run at all is a failure, not a suite without tests.
     let count = result.unwrap_or_else(|error| {
@@ -80,10 +88,11 @@ const NATIVE: [&[&str]; 3] = [
     &["--package", "vm-agent"],
     &["--package", "ringfence", "--lib", "--test", "it"],
 ];
+const MACHINES: [&[&str]; 1] = [&["--package", "ringfence", "--test", "machines"]];
 const END_TO_END: [&[&str]; 1] = [&["--package", "ringfence", "--test", "e2e*"]];
 
 fn native(filter: Option<&str>) -> Result<Count> {
-    cargo_tests(&NATIVE, filter)
+    cargo_tests(&NATIVE, filter, &[])
 }
 
 fn web_units(filter: Option<&str>) -> Result<Count> {
@@ -96,7 +105,20 @@ fn web_units(filter: Option<&str>) -> Result<Count> {
 
 fn end_to_end(filter: Option<&str>) -> Result<Count> {
     build::all(&Toolchain::ensure()?, Profile::Dev)?;
-    cargo_tests(&END_TO_END, filter)
+    cargo_tests(&END_TO_END, filter, &[])
+}
+
+/// Machines need root. Without it the suite says so and counts as skipped: on a developer's own computer that is no failure.
+fn on_machines(driver: &str, filter: Option<&str>) -> Result<Count> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!(
+            "SKIPPED: the {driver} suite makes machines, and that needs root. `sudo cargo xtask test --only {driver}` runs it."
+        );
+        return Ok(Count { skipped: 1, ..Count::default() });
+    }
+    image::ensure()?;
+    build::all(&Toolchain::ensure()?, Profile::Dev)?;
+    cargo_tests(&MACHINES, filter, &[("RINGFENCE_TEST_DRIVER", driver)])
 }
 
 fn in_browser(filter: Option<&str>) -> Result<Count> {
@@ -124,7 +146,7 @@ fn this_program() -> Result<PathBuf> {
 
 /// Runs the tests of each selection: `cargo nextest run` where there is nextest, which runs them side by side; else
 /// `cargo test`.
-fn cargo_tests(selections: &[&[&str]], filter: Option<&str>) -> Result<Count> {
+fn cargo_tests(selections: &[&[&str]], filter: Option<&str>, environment: &[(&str, &str)]) -> Result<Count> {
     let mut count = Count::default();
     let has_nextest = run::find_program("cargo-nextest").is_some();
     for selection in selections {
@@ -137,7 +159,7 @@ fn cargo_tests(selections: &[&[&str]], filter: Option<&str>) -> Result<Count> {
             Format::Cargo
         };
         // The backtrace of an error says nothing that its words do not, sixty lines each.
-        command.args(*selection).args(filter).env("RUST_LIB_BACKTRACE", "0");
+        command.args(*selection).args(filter).env("RUST_LIB_BACKTRACE", "0").envs(environment.iter().copied());
         count += runner::run(&mut command, format)?;
     }
     Ok(count)

@@ -1,0 +1,61 @@
+//! Bombs: each goes off inside its own workspace. The machine and a sibling go on.
+
+use anyhow::{Context, Result, ensure};
+use ringfence_protocol::params::CreateWorkspaceParams;
+
+use crate::machine::{COMMAND_LIMIT, on_machines};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bomb_of_any_kind_harms_its_own_workspace_alone() -> Result<()> {
+    on_machines(|setting| setting, async |world| {
+        let ada = world.person("ada").await?;
+        let small = CreateWorkspaceParams {
+            cpu_limit: Some(0.5),
+            memory_limit_bytes: Some(256 << 20),
+            disk_quota_bytes: Some(128 << 20),
+            pids_limit: Some(64),
+            ..ada.params()
+        };
+        let bomber = ada.runs(&small).await?;
+        let sibling = ada.runs(&ada.params()).await?;
+        ensure!(bomber.node.id == sibling.node.id, "the two are not on one machine");
+        let node = bomber.node.id;
+        let mut bombs = ada.shell(bomber.id).await?;
+        let mut theirs = ada.shell(sibling.id).await?;
+
+        // Processes.
+        let forks = "perl -e '$n = 0; for (1..500) { my $p = fork(); last unless defined $p; if (!$p) { sleep 20; exit } $n++ } print \"made $n\\n\"'";
+        let made = bombs.ok(forks).await?;
+        let count: u32 = made.trim_start_matches("made ").trim().parse().with_context(|| made.clone())?;
+        ensure!(count < 64, "{count} processes were made beside 64 that are allowed");
+        theirs.ok("true").await.context("the sibling forks while the bomb is on")?;
+        bombs.terminal().type_line("pkill perl").await?;
+
+        // Memory: a process dies, its workspace does not, and its owner is told.
+        let eaten = bombs.run("perl -e '$x = \"x\" x (400 << 20); print length $x'").await?;
+        ensure!(eaten.code != 0, "400 MiB were had of 256: {eaten:?}");
+        bombs.ok("echo alive").await.context("the workspace outlives what ran out of memory")?;
+        let told = async || Ok(ada.told(node).await?.iter().any(|text| text.contains("memory limit")));
+        xtask::client::until("its owner to be told of the memory limit", COMMAND_LIMIT, told).await?;
+
+        // Disk.
+        let filled = bombs.run("dd if=/dev/zero of=/workspace/big bs=1M count=400").await?;
+        ensure!(filled.code != 0 && filled.output.contains("No space left"), "400 MiB fit in 128: {filled:?}");
+        let rest = bombs.run("dd if=/dev/zero of=/sessions/big bs=1M count=64").await?;
+        ensure!(rest.code != 0, "the quota is for both volumes together: {rest:?}");
+        let shared = bombs.run("dd if=/dev/zero of=/tmp/big bs=1M count=600").await?;
+        ensure!(shared.code != 0, "/tmp takes more than its 512 MiB: {shared:?}");
+        world.inside_ok(node, "dd if=/dev/zero of=/var/lib/ringfence/probe bs=1M count=8 && rm /var/lib/ringfence/probe").await?;
+        theirs.ok("dd if=/dev/zero of=/workspace/big bs=1M count=8 && rm /workspace/big").await?;
+        bombs.ok("rm -f /workspace/big /sessions/big /tmp/big").await?;
+
+        // Processors: half of one is what the bomber gets, however many it tries to use.
+        let cgroup_time = "perl -e 'my @t = times; print $t[0] + $t[1] + $t[2] + $t[3]'";
+        bombs.ok("for i in 1 2 3 4; do (timeout 8 sh -c 'while :; do :; done' &) ; done; true").await?;
+        let spun = theirs.ok(&format!("timeout 4 perl -e 'my $e = time + 3; while (time < $e) {{}} my @t = times; printf \"%.2f\", $t[0] + $t[1]'; {cgroup_time} >/dev/null")).await?;
+        let got: f64 = spun.parse().with_context(|| spun.clone())?;
+        ensure!(got > 0.9, "beside a bomb the sibling got {got} s of processor in 2 to 3 s");
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,123 @@
+//! A world whose machines are real, and a look inside them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use ringfence_protocol::ids::{NodeId, WorkspaceId};
+use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::routes;
+use ringfence_protocol::state::{NetworkMode, WorkspaceState};
+use ringfence_protocol::views::{EventKind, EventsView, PostureView, WorkspaceView};
+use xtask::stack::Driver;
+
+use crate::shell::Shell;
+use crate::world::{Person, Setting, World, story};
+
+/// The driver that the suite was started for: `nspawn` or `qemu`.
+const DRIVER_VARIABLE: &str = "RINGFENCE_TEST_DRIVER";
+/// Longest wait for a command inside a machine.
+pub const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+/// What machines boot from: Podman, with a current runtime.
+pub const PODMAN_IMAGE: &str = "debian-13";
+/// The same with Docker.
+pub const DOCKER_IMAGE: &str = "docker-ce";
+/// The same without any engine, and with a package source of its own.
+pub const BARE_IMAGE: &str = "debian-12";
+/// What workspaces run by default: the machine has it already.
+pub const WORKSPACE_IMAGE: &str = "localhost/ringfence/workspace:latest";
+
+/// The driver to test, or why there is none.
+pub fn driver() -> Option<Driver> {
+    let driver = match std::env::var(DRIVER_VARIABLE).as_deref() {
+        Ok("nspawn") => Driver::Nspawn,
+        Ok(other) => panic!("{DRIVER_VARIABLE}={other} is no driver"),
+        Err(_) => {
+            eprintln!("SKIPPED: run with `cargo xtask test --only nspawn` or `--only qemu`");
+            return None;
+        }
+    };
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: machines need root");
+        return None;
+    }
+    Some(driver)
+}
+
+/// The usual setting: machines with Podman, and a default image that they have.
+pub fn setting(driver: Driver) -> Setting {
+    Setting::default()
+        .driver(driver)
+        .var("RINGFENCE_IMAGE", PODMAN_IMAGE)
+        .var("RINGFENCE_DEFAULT_IMAGE", WORKSPACE_IMAGE)
+}
+
+/// Tells a story on real machines, if there can be any.
+pub async fn on_machines(
+    change: impl FnOnce(Setting) -> Setting,
+    tell: impl AsyncFnOnce(&World) -> Result<()>,
+) -> Result<()> {
+    match driver() {
+        Some(driver) => story(change(setting(driver)), tell).await,
+        None => Ok(()),
+    }
+}
+
+impl Person {
+    /// What a workspace is asked for when only the network matters.
+    pub fn params(&self) -> CreateWorkspaceParams {
+        CreateWorkspaceParams {
+            credential_id: Some(self.credential),
+            network: Some(NetworkMode::Internet),
+            disk_quota_bytes: Some(256 << 20),
+            ..CreateWorkspaceParams::default()
+        }
+    }
+
+    /// Asks for it and waits until it runs.
+    pub async fn runs(&self, params: &CreateWorkspaceParams) -> Result<WorkspaceView> {
+        let workspace = self.client.create_workspace(params).await?;
+        self.workspace_until(workspace.id, WorkspaceState::Running).await
+    }
+
+    /// Asks for it and waits until it has failed.
+    pub async fn fails(&self, params: &CreateWorkspaceParams) -> Result<WorkspaceView> {
+        let workspace = self.client.create_workspace(params).await?;
+        self.workspace_until(workspace.id, WorkspaceState::Failed).await
+    }
+
+    /// A shell in a workspace.
+    pub async fn shell(&self, workspace: WorkspaceId) -> Result<Shell> {
+        Shell::open(&self.client, workspace).await
+    }
+
+    /// What was measured in a workspace.
+    pub async fn workspace_posture(&self, id: WorkspaceId) -> Result<PostureView> {
+        self.client.call(&routes::WORKSPACE_POSTURE, &[&id]).await
+    }
+
+    /// What was measured of a node.
+    pub async fn node_posture(&self, id: NodeId) -> Result<PostureView> {
+        self.client.call(&routes::NODE_POSTURE, &[&id]).await
+    }
+
+    /// Everything that happened on a node, in sentences.
+    pub async fn told(&self, node: NodeId) -> Result<Vec<String>> {
+        let query = [("node_id", node.to_string()), ("after", "0".into())];
+        let events: EventsView = self.client.query(&routes::EVENTS, &query).await?;
+        let sentence = |event: EventKind| match event {
+            EventKind::NodeState { state, detail } => format!("{state}: {detail}"),
+            EventKind::WorkspaceState { state, detail } => format!("{state}: {detail}"),
+            EventKind::BootStep { step, error, .. } => format!("{step} {}", error.unwrap_or_default()),
+            EventKind::Notice { detail } => detail,
+        };
+        Ok(events.items.into_iter().map(|item| sentence(item.event)).collect())
+    }
+}
+
+impl World {
+    /// What was measured in a workspace, once something was.
+    pub async fn workspace_posture_of(&self, person: &Person, id: WorkspaceId) -> Result<PostureView> {
+        let what = format!("the posture of {id} to be measured");
+        xtask::client::until_some(&what, COMMAND_LIMIT, async || Ok(person.workspace_posture(id).await.ok())).await
+    }
+}

@@ -1,10 +1,13 @@
 //! The Worker's configuration: read from its environment, parsed and checked once per isolate.
 
+mod containers;
 mod settings;
 
+use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::EngineChoice;
 
 use crate::domain::keyring::Keyring;
+use crate::error::Error;
 
 pub use settings::Settings;
 
@@ -16,6 +19,8 @@ pub struct Config {
     pub keyring: Keyring,
     /// What runs workspaces on new nodes: containers, unless the operator asked for `unconfined`.
     pub engine: EngineChoice,
+    /// SHA-256 of the agent that machines fetch, lower-case hex; none when the operator has published none.
+    pub agent_sha256: Option<String>,
     /// Tells this installation's machines from others' in the same account: 1 to 32 lower-case letters and digits.
     pub installation_id: String,
     /// Base URL of the Hetzner Cloud API.
@@ -55,6 +60,14 @@ impl Config {
             Some(text) => text.parse().map(Some).map_err(|_| InvalidConfig(format!("{name}: a whole number"))),
             None => Ok(None),
         };
+        let text = |name: &str| lookup(name).filter(|text| !text.is_empty());
+        let agent_sha256 = text("RINGFENCE_AGENT_SHA256");
+        let hex = |digest: &String| {
+            digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        if !agent_sha256.as_ref().is_none_or(hex) {
+            return Err(InvalidConfig("RINGFENCE_AGENT_SHA256: 64 lower-case hexadecimal digits".into()));
+        }
         let hetzner_url = lookup("RINGFENCE_HETZNER_URL")
             .filter(|text| !text.is_empty())
             .unwrap_or_else(|| "https://api.hetzner.cloud".into());
@@ -66,7 +79,17 @@ impl Config {
                     .into(),
             ));
         }
-        Ok(Self { origins, keyring, engine, installation_id, hetzner_url, settings: Settings::read(number)? })
+        let settings = Settings::read(text, number)?;
+        Ok(Self { origins, keyring, engine, agent_sha256, installation_id, hetzner_url, settings })
+    }
+
+    /// The digest of the agent that a container's machine fetches and checks.
+    pub fn published_agent(&self) -> Result<&str, Error> {
+        self.agent_sha256.as_deref().ok_or_else(|| Error {
+            code: ErrorCode::Unavailable,
+            detail: "No agent is published for machines to fetch. The operator must publish it: `cargo xtask build`, then set RINGFENCE_AGENT_SHA256. Nothing was created.".into(),
+            log: None,
+        })
     }
 
     /// The canonical origin.

@@ -1,7 +1,10 @@
 //! What a node's agent says over its link, recorded.
 
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
-use ringfence_protocol::link::{AgentMessage, BootStep, ControlMessage, Facts, Hello, WorkspacePhase, WorkspaceReport};
+use ringfence_protocol::link::{
+    AgentMessage, BootStep, ControlMessage, Facts, Hello, Progress, WorkspacePhase, WorkspaceReport,
+};
+use ringfence_protocol::posture::Posture;
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
@@ -9,12 +12,13 @@ use super::drive_node::too_many_conflicts;
 use super::outcome::Driven;
 use super::turn::{Commit, MAX_CONFLICTS, Turn, event_views};
 use crate::config::Settings;
-use crate::domain::lifecycle::Denied;
+use crate::domain::lifecycle::{Denied, FailureCode};
 use crate::domain::node;
+use crate::domain::posture::{self, Verdict};
 use crate::domain::workspace::{Event, Report};
 use crate::error::{Error, Result};
 use crate::ports::{Platform, Statement};
-use crate::store::{events, nodes};
+use crate::store::{events, nodes, workspaces};
 
 /// Longest text of an agent that is kept, in characters.
 const MAX_TEXT_CHARS: usize = 500;
@@ -40,14 +44,34 @@ pub async fn agent_report(
         }
         AgentMessage::BootStep(step) => record_boot_step(p, id, agent_epoch, step).await,
         AgentMessage::Facts(facts) => record_facts(p, id, agent_epoch, &facts).await,
-        AgentMessage::BootFailed(_)
-        | AgentMessage::WorkspaceStep { .. }
-        | AgentMessage::Progress(_)
-        | AgentMessage::Notice { .. }
-        | AgentMessage::NodePosture(_)
-        | AgentMessage::WorkspacePosture { .. }
-        | AgentMessage::Quarantine { .. }
-        | AgentMessage::ChannelClosed { .. } => Ok(Driven::default()),
+        AgentMessage::BootFailed(report) => {
+            let (code, detail) = (FailureCode::from(report.failure), cut(&report.detail));
+            decide(p, settings, id, agent_epoch, Vec::new(), |turn| turn.boot_failed(code, &detail)).await
+        }
+        AgentMessage::Quarantine { detail } => {
+            let lost = node::Event::TrustLost { detail: cut(&detail) };
+            decide(p, settings, id, agent_epoch, Vec::new(), |turn| turn.node_event(lost.clone())).await
+        }
+        AgentMessage::WorkspaceStep { workspace_id, step } => {
+            let (event, at) = boot_step(&step, p.now());
+            let told = events::record_told(id, agent_epoch, Some(workspace_id), &event, at);
+            decide(p, settings, id, agent_epoch, vec![told], |turn| progressed(turn, workspace_id)).await
+        }
+        // What it says is shown by the node's object and kept nowhere; that it came gives the workspace more time.
+        AgentMessage::Progress(progress) => {
+            decide(p, settings, id, agent_epoch, Vec::new(), |turn| progressed(turn, progress.workspace_id)).await
+        }
+        AgentMessage::Notice { workspace_id, detail } => {
+            let event = EventKind::Notice { detail: cut(&detail) };
+            record_told(p, events::record_told(id, agent_epoch, workspace_id, &event, p.now())).await
+        }
+        AgentMessage::NodePosture(posture) => record_node_posture(p, settings, id, agent_epoch, posture).await,
+        AgentMessage::WorkspacePosture { workspace_id, posture } => {
+            let (verdict, json) = measured(posture, p.now())?;
+            p.batch(vec![workspaces::observe_posture(workspace_id, id, agent_epoch, verdict, json, p.now())]).await?;
+            Ok(Driven::default())
+        }
+        AgentMessage::ChannelClosed { .. } => Ok(Driven::default()),
     }
 }
 
@@ -135,11 +159,45 @@ fn remove_stray(turn: &mut Turn<'_>, report: &WorkspaceReport) {
     }
 }
 
-const fn seen(report: &WorkspaceReport) -> Report {
-    Report { phase: report.phase, spec_generation: report.spec_generation }
+fn seen(report: &WorkspaceReport) -> Report {
+    Report {
+        phase: report.phase,
+        spec_generation: report.spec_generation,
+        code: report.failure.map(FailureCode::from),
+        detail: report.detail.as_deref().map(cut),
+    }
 }
 
-async fn record_boot_step(p: &impl Platform, id: NodeId, agent_epoch: i64, step: BootStep) -> Result<Driven> {
+/// The agent gets on with making a workspace. One that is not here is not helped by it.
+fn progressed(turn: &mut Turn<'_>, workspace: WorkspaceId) -> std::result::Result<(), Denied> {
+    // A workspace that is made, or over, has no use for more time.
+    let _ = turn.workspace_event(workspace, Event::Progressed);
+    Ok(())
+}
+
+/// What was measured is stored in the batch that lets the node decide on it.
+async fn record_node_posture(
+    p: &impl Platform,
+    settings: &Settings,
+    id: NodeId,
+    agent_epoch: i64,
+    posture: Posture,
+) -> Result<Driven> {
+    let (verdict, json) = measured(posture, p.now())?;
+    let seen = nodes::observe_posture(id, agent_epoch, verdict, json, p.now());
+    let measured = node::Event::PostureMeasured(verdict);
+    decide(p, settings, id, agent_epoch, vec![seen], |turn| turn.node_event(measured.clone())).await
+}
+
+fn measured(posture: Posture, now: UnixMillis) -> Result<(Verdict, String)> {
+    let verdict = Verdict::of(&posture);
+    let json = serde_json::to_string(&posture::kept(posture, now))
+        .map_err(|error| Error::internal(format!("posture: {error}")))?;
+    Ok((verdict, json))
+}
+
+/// A step as it is recorded, and when it ended.
+fn boot_step(step: &BootStep, now: UnixMillis) -> (EventKind, UnixMillis) {
     let ended = step.started_at + std::time::Duration::from_millis(step.duration_ms);
     let event = EventKind::BootStep {
         step: cut(&step.step),
@@ -147,8 +205,16 @@ async fn record_boot_step(p: &impl Platform, id: NodeId, agent_epoch: i64, step:
         error: step.error.as_deref().map(cut),
     };
     // The machine's clock may be ahead: nothing has happened in the future.
-    let at: UnixMillis = ended.min(p.now());
-    let outcomes = p.batch(vec![events::record_boot_step(id, agent_epoch, &event, at)]).await?;
+    (event, ended.min(now))
+}
+
+async fn record_boot_step(p: &impl Platform, id: NodeId, agent_epoch: i64, step: BootStep) -> Result<Driven> {
+    let (event, at) = boot_step(&step, p.now());
+    record_told(p, events::record_boot_step(id, agent_epoch, &event, at)).await
+}
+
+async fn record_told(p: &impl Platform, statement: Statement) -> Result<Driven> {
+    let outcomes = p.batch(vec![statement]).await?;
     Ok(Driven { events: event_views(outcomes), ..Driven::default() })
 }
 
@@ -158,6 +224,12 @@ async fn record_facts(p: &impl Platform, id: NodeId, agent_epoch: i64, facts: &F
     Ok(Driven::default())
 }
 
-fn cut(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT_CHARS).collect()
+/// Progress as it is shown: texts of an agent are cut like those that are kept.
+pub fn shown(progress: &Progress) -> Progress {
+    Progress { step: cut(&progress.step), detail: progress.detail.as_deref().map(cut), ..progress.clone() }
+}
+
+/// A text of an agent as it is kept.
+pub(super) fn cut(text: &str) -> String {
+    posture::cut(text, MAX_TEXT_CHARS)
 }

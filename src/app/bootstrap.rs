@@ -167,13 +167,13 @@ fn require_live(row: &NodeAgentRow) -> Result<()> {
 }
 
 /// Where the provider has reported addresses, a bootstrap comes from one of them.
-fn require_own_address(row: &NodeAgentRow, source: &Source) -> Result<()> {
+pub(super) fn require_own_address(row: &NodeAgentRow, source: &Source) -> Result<()> {
     // Without an address there is no network between us and the caller: only local development has that.
     let Ok(address) = source.address.parse() else { return Ok(()) };
     if is_own_address(row.ipv4.as_deref(), row.ipv6.as_deref(), address) { Ok(()) } else { Err(invalid_token()) }
 }
 
-fn invalid_token() -> Error {
+pub(super) fn invalid_token() -> Error {
     Error::new(ErrorCode::TokenInvalid, "The token or its proof is not valid for this request.")
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn change_workspace(
             if turn.tenancy(id).is_none() {
                 break;
             }
-            turn.workspace_event(id, event).map_err(|denied| refusal(denied, "workspace"))?;
+            turn.workspace_event(id, event.clone()).map_err(|denied| refusal(denied, "workspace"))?;
             let extra = if turn.has_changed() { extra.clone() } else { Vec::new() };
             if let (Commit::Stored(_), Some(tenancy)) = (turn.commit(p, extra).await?, turn.tenancy(id)) {
                 return Ok(workspace_view(&tenancy.row, &tenancy.workspace, &turn.row, &turn.node));

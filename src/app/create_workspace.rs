@@ -3,7 +3,7 @@
 use ringfence_protocol::ids::{CredentialId, NodeId, WorkspaceId};
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::state::{Isolation, ProviderKind};
+use ringfence_protocol::state::{EngineChoice, Isolation, ProviderKind};
 use ringfence_protocol::views::{EventKind, WorkspaceView};
 
 use super::actor::Actor;
@@ -12,9 +12,11 @@ use super::order::{Order, choose_order, workspace_name};
 use super::turn::is_precondition;
 use super::views::{founding_view, workspace_view};
 use crate::config::Settings;
+use crate::domain::container::{Container, Need};
 use crate::domain::lifecycle::Moment;
-use crate::domain::node::Node;
+use crate::domain::node::{Evidence, Node};
 use crate::domain::placement::{self, Candidate, Thresholds, Wish};
+use crate::domain::seal::Sealed;
 use crate::domain::workspace::Workspace;
 use crate::error::{Error, Result};
 use crate::ports::{DbError, Platform, Statement};
@@ -32,6 +34,10 @@ pub struct CreateWorkspace<'a> {
     pub id: WorkspaceId,
     /// What its owner asked for.
     pub params: &'a CreateWorkspaceParams,
+    /// Its container; none where workspaces are plain processes.
+    pub container: Option<Container>,
+    /// Its secrets, if it has any.
+    pub sealed: Option<Sealed>,
     /// The owner's credential.
     pub credential_id: CredentialId,
     /// Whose it is for.
@@ -53,7 +59,15 @@ pub async fn create_workspace(
 ) -> Result<WorkspaceView> {
     let name = workspace_name(asked.params.name.as_deref(), p.bytes())?;
     let isolation = asked.params.isolation.unwrap_or(Isolation::User);
-    let order = choose_order(asked.params, asked.catalog, &settings.architecture)?;
+    let need = asked.container.as_ref().map(Container::need).unwrap_or_default();
+    let order = choose_order(asked.params, asked.catalog, &settings.architecture, need)?;
+    // A size that was named is the least that will do; otherwise whatever has room for the container.
+    let least = match (&asked.container, &asked.params.size) {
+        (Some(_), None) => need,
+        (_, Some(_)) | (None, None) => {
+            Need { cpus: order.cpus, memory_bytes: order.memory_bytes, disk_bytes: order.disk_bytes }
+        }
+    };
     let wish = Wish {
         user_id: actor.user_id,
         tenant_id: actor.tenant_id,
@@ -61,8 +75,10 @@ pub async fn create_workspace(
         credential_id: asked.credential_id,
         isolation,
         region: order.region.clone(),
-        cpus: order.cpus,
-        memory_bytes: order.memory_bytes,
+        cpus: least.cpus,
+        memory_bytes: least.memory_bytes,
+        disk_bytes: least.disk_bytes,
+        engine: engine_of(asked.container.as_ref()),
     };
     let rows = candidate_rows(p, &wish).await?;
     let mut candidates: Vec<Candidate> = rows.iter().map(NodeRow::candidate).collect();
@@ -99,7 +115,21 @@ fn new_workspace(
     name: &str,
     placement_explanation: String,
 ) -> NewWorkspace {
-    NewWorkspace { id: asked.id, user_id: actor.user_id, name: name.to_owned(), placement_explanation }
+    NewWorkspace {
+        id: asked.id,
+        user_id: actor.user_id,
+        name: name.to_owned(),
+        placement_explanation,
+        container: asked.container.clone(),
+        sealed: asked.sealed.clone(),
+    }
+}
+
+const fn engine_of(container: Option<&Container>) -> EngineChoice {
+    match container {
+        Some(_) => EngineChoice::Containers,
+        None => EngineChoice::Unconfined,
+    }
 }
 
 /// Takes a place on a node. `None` when there is none left, or the node takes no more.
@@ -115,7 +145,7 @@ async fn claim(
         let now = p.now();
         let workspace = Workspace::requested(&Moment { now, jitter: 0, timing: &settings.timing });
         let mut batch = vec![
-            workspaces::claim(node, new.user_id, new.id, now),
+            workspaces::claim(node, new, now),
             workspaces::require_claimed(new.id),
             workspaces::end_warmth(new.id),
             workspaces::insert(new, &workspace, now),
@@ -149,7 +179,11 @@ async fn provision(
     founded(p, id, place, async {
         let now = p.now();
         let moment = Moment { now, jitter: 0, timing: &settings.timing };
-        let (node, workspace) = (Node::requested(wish.isolation, &moment), Workspace::requested(&moment));
+        let evidence = match wish.engine {
+            EngineChoice::Containers => Evidence::Missing,
+            EngineChoice::Unconfined => Evidence::NotNeeded,
+        };
+        let (node, workspace) = (Node::requested(wish.isolation, evidence, &moment), Workspace::requested(&moment));
         let spec = NodeSpec {
             id,
             user_id: wish.user_id,
@@ -161,7 +195,9 @@ async fn provision(
             size: order.size,
             cpus: order.cpus,
             memory_bytes: order.memory_bytes,
+            disk_bytes: order.disk_bytes,
             image: settings.image.clone(),
+            engine_choice: wish.engine,
             price_micros_per_hour: order.price_micros_per_hour,
             currency: order.currency,
             slots: settings.slots(wish.isolation),
@@ -191,5 +227,5 @@ async fn provision(
 }
 
 fn requested(workspace: &Workspace) -> EventKind {
-    EventKind::WorkspaceState { state: workspace.word(), detail: workspace.reason().into() }
+    EventKind::WorkspaceState { state: workspace.word(), detail: workspace.reason() }
 }

@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::idempotency::Repeatable;
 use super::text::display_name;
 use crate::config::Config;
-use crate::domain::seal;
+use crate::domain::seal::{self, SealedRow};
 use crate::error::{Error, Result};
 use crate::ports::{DbError, Platform};
 use crate::provider::{Catalog, Description, ErrorClass, Provider, ProviderError, ProviderKey};
@@ -50,7 +50,7 @@ pub async fn create(
     let catalog = try_key(config, params.provider, &params.secret).await?;
     let now = p.now();
     let id: CredentialId = p.id();
-    let sealed = seal::seal(&config.keyring, caller.user.id, id, &params.secret, p.bytes())
+    let sealed = seal::seal(&config.keyring, caller.user.id, SealedRow::Credential(id), &params.secret, p.bytes())
         .ok_or_else(|| Error::internal("cannot seal a credential"))?;
     let act = caller.act("credential.create", id, format!("{} {name}", params.provider));
     let mut batch = vec![
@@ -107,7 +107,7 @@ pub async fn replace(
     let row = load(p, caller.user.id, id).await?;
     try_key(config, row.provider, &params.secret).await?;
     let now = p.now();
-    let sealed = seal::seal(&config.keyring, caller.user.id, id, &params.secret, p.bytes())
+    let sealed = seal::seal(&config.keyring, caller.user.id, SealedRow::Credential(id), &params.secret, p.bytes())
         .ok_or_else(|| Error::internal("cannot seal a credential"))?;
     let act = caller.act("credential.replace", id, "");
     let outcomes = p.batch(vec![credentials::replace(&row, &sealed, now), audit::record_if_changed(&act, now)]).await?;
@@ -203,7 +203,7 @@ pub async fn load(p: &impl Platform, user: UserId, id: CredentialId) -> Result<C
 
 /// The secret of a credential, opened.
 pub fn open(config: &Config, row: &CredentialRow) -> Result<SecretText> {
-    seal::open(&config.keyring, row.user_id, row.id, &row.sealed())
+    seal::open(&config.keyring, row.user_id, SealedRow::Credential(row.id), &row.sealed())
         .map_err(|_| Error::internal(format!("credential {} does not open: was its seal key removed?", row.id)))
 }
 

@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod agent_report;
 pub mod api_tokens;
+pub mod boot_failure;
 pub mod bootstrap;
 pub mod caller;
 mod change_node;
@@ -22,6 +23,7 @@ pub mod read;
 pub mod ready;
 pub mod request_workspace;
 pub mod revoke;
+pub mod secrets;
 pub mod sessions;
 pub mod set_running;
 pub mod sign_in;

@@ -1,11 +1,12 @@
-//! What exactly is ordered: the region and size that were asked for, or the cheapest there are.
+//! What exactly is ordered: the region and size that were asked for, or the cheapest there are, with room for the workspace.
 
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::problem::ErrorCode;
 
+use crate::domain::container::Need;
 use crate::error::{Error, Result};
-use crate::provider::Catalog;
+use crate::provider::{Catalog, Size};
 
 /// Longest name of a workspace: it is a host name.
 const MAX_NAME_BYTES: usize = 63;
@@ -21,6 +22,8 @@ pub(super) struct Order {
     pub(super) cpus: u32,
     /// Its memory.
     pub(super) memory_bytes: u64,
+    /// Its disk.
+    pub(super) disk_bytes: u64,
     /// Its price.
     pub(super) price_micros_per_hour: i64,
     /// In this currency.
@@ -28,9 +31,18 @@ pub(super) struct Order {
 }
 
 /// The cheapest machine that fits what was asked.
-pub(super) fn choose_order(params: &CreateWorkspaceParams, catalog: &Catalog, architecture: &str) -> Result<Order> {
+pub(super) fn choose_order(
+    params: &CreateWorkspaceParams,
+    catalog: &Catalog,
+    architecture: &str,
+    need: Need,
+) -> Result<Order> {
     let asked = |wish: &Option<String>, offer: &str| wish.as_deref().is_none_or(|wish| wish == offer);
-    let offers = catalog.sizes.iter().filter(|size| size.architecture.as_str() == architecture).flat_map(|size| {
+    let fits = |size: &&Size| {
+        size.cpus >= need.cpus && size.memory_bytes >= need.memory_bytes && size.disk_bytes >= need.disk_bytes
+    };
+    let ours = catalog.sizes.iter().filter(|size| size.architecture.as_str() == architecture);
+    let offers = ours.clone().filter(fits).flat_map(|size| {
         size.prices
             .iter()
             .filter(|price| asked(&params.size, &size.id) && asked(&params.region, &price.region))
@@ -38,15 +50,34 @@ pub(super) fn choose_order(params: &CreateWorkspaceParams, catalog: &Catalog, ar
     });
     // By price, then by name, so that the same question gets the same answer.
     let cheapest = offers.min_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
-    let (Micros(price), _, region, size) = cheapest.ok_or_else(|| not_offered(params, architecture))?;
+    let (Micros(price), _, region, size) = cheapest.ok_or_else(|| {
+        let offered = ours.clone().any(|size| {
+            asked(&params.size, &size.id) && size.prices.iter().any(|price| asked(&params.region, &price.region))
+        });
+        if offered { too_small(need) } else { not_offered(params, architecture) }
+    })?;
     Ok(Order {
         region: region.clone(),
         size: size.id.clone(),
         cpus: size.cpus,
         memory_bytes: size.memory_bytes,
+        disk_bytes: size.disk_bytes,
         price_micros_per_hour: price,
         currency: catalog.currency.clone(),
     })
+}
+
+fn too_small(need: Need) -> Error {
+    let gib = |bytes: u64| bytes.div_ceil(1 << 30);
+    Error::new(
+        ErrorCode::NotOffered,
+        format!(
+            "The workspace needs a machine with {} processors, {} GiB of memory and {} GiB of disk, its system included; what was asked for there is smaller. Nothing was created; ask for less, or choose a larger size.",
+            need.cpus,
+            gib(need.memory_bytes),
+            gib(need.disk_bytes),
+        ),
+    )
 }
 
 fn not_offered(params: &CreateWorkspaceParams, architecture: &str) -> Error {

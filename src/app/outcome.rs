@@ -20,7 +20,7 @@ pub struct Driven {
     /// When to drive the node next: set the alarm to this or earlier. None when there is nothing to add.
     pub next_wake: Option<UnixMillis>,
     /// Send these over the link, in order, if there is one. After every hello what is still owed comes again.
-    pub to_agent: Vec<ControlMessage>,
+    pub to_agent: Vec<Outgoing>,
     /// Close the agent's link and every viewer: the node ends or is not trusted any more.
     pub close_all: bool,
     /// Close the viewers of these workspaces.
@@ -34,6 +34,22 @@ pub struct Driven {
     pub gone: bool,
     /// The report came from an agent whose credentials do not hold any more: close that link.
     pub refused: bool,
+}
+
+/// A message to an agent. What of it is secret is put in when it is sent ([`super::secrets::complete`]) and not before: until
+/// then nobody who holds, compares or logs a message holds a secret.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    /// The message, without secrets.
+    pub message: ControlMessage,
+    /// Whose secrets belong into it, if any's.
+    pub secrets_of: Option<WorkspaceId>,
+}
+
+impl From<ControlMessage> for Outgoing {
+    fn from(message: ControlMessage) -> Self {
+        Self { message, secrets_of: None }
+    }
 }
 
 /// What a node asks of its provider.

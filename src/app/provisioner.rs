@@ -10,7 +10,7 @@ use ringfence_protocol::time::UnixMillis;
 use super::credentials;
 use super::outcome::{Bootstrap, Provisioner};
 use crate::config::Config;
-use crate::domain::seal::{self, Sealed};
+use crate::domain::seal::{self, Sealed, SealedRow};
 use crate::domain::ticket::DestroyTicket;
 use crate::domain::{token, user_data};
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
     }
 
     async fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> Result<Bootstrap> {
-        let engine = match self.config.engine {
+        let engine = match node.engine_choice() {
             EngineChoice::Unconfined => EngineConfig::Unconfined,
             EngineChoice::Containers => EngineConfig::Containers,
         };
@@ -87,7 +87,8 @@ fn open_account(
     credential: CredentialId,
     sealed: &Sealed,
 ) -> provider::Result<Provider> {
-    let secret = seal::open(&config.keyring, user, credential, sealed).map_err(|_| cannot_open())?;
+    let secret =
+        seal::open(&config.keyring, user, SealedRow::Credential(credential), sealed).map_err(|_| cannot_open())?;
     Ok(credentials::account(config, kind, &secret))
 }
 

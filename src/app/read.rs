@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
 use ringfence_protocol::params::{EventsParams, ListParams};
+use ringfence_protocol::posture::Posture;
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::time::UnixMillis;
-use ringfence_protocol::views::{EventView, EventsView, NodeView, Page, WorkspaceView};
+use ringfence_protocol::views::{EventView, EventsView, NodeView, Page, PostureView, WorkspaceView};
 
 use super::actor::Actor;
 use super::views::{node_view, workspace_view};
@@ -15,8 +16,9 @@ use crate::error::{Error, Result};
 use crate::ports::{Platform, Statement};
 use crate::store::events::EventRow;
 use crate::store::nodes::NodeRow;
+use crate::store::posture::PostureRow;
 use crate::store::workspaces::{PlaceRow, WorkspaceRow};
-use crate::store::{all, events, first, many, nodes, workspaces};
+use crate::store::{all, events, first, many, nodes, one, workspaces};
 
 /// Items of a page when nothing is asked for.
 const DEFAULT_LIMIT: u32 = 50;
@@ -63,6 +65,25 @@ pub async fn node(p: &impl Platform, actor: &Actor, id: NodeId) -> Result<NodeVi
     let row = row.ok_or_else(|| Error::not_found("node"))?;
     let places = all::<PlaceRow>(outcomes.next());
     Ok(node_view(&row, &row.node(), places.iter().map(|place| place.workspace_id).collect(), p.now()))
+}
+
+/// What was last measured of one of the actor's nodes.
+pub async fn node_posture(p: &impl Platform, actor: &Actor, id: NodeId) -> Result<PostureView> {
+    measured(one(p, nodes::posture(id, actor.user_id)).await?)
+}
+
+/// What was last measured inside one of the actor's workspaces.
+pub async fn workspace_posture(p: &impl Platform, actor: &Actor, id: WorkspaceId) -> Result<PostureView> {
+    measured(one(p, workspaces::posture(id, actor.user_id)).await?)
+}
+
+fn measured(row: Option<PostureRow>) -> Result<PostureView> {
+    let row = row
+        .ok_or_else(|| Error::new(ErrorCode::NotFound, "There is no such thing, or nothing was measured of it yet."))?;
+    let holds = row.holds();
+    let Posture { measured_at, checks } =
+        row.posture().ok_or_else(|| Error::internal("a posture's row cannot be read"))?;
+    Ok(PostureView { holds, measured_at, checks })
 }
 
 /// A page of the actor's nodes that are not gone, newest first.

@@ -3,13 +3,16 @@
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::state::EngineChoice;
 use ringfence_protocol::views::WorkspaceView;
 
 use super::caller::Caller;
 use super::create_workspace::{CreateWorkspace, create_workspace};
 use super::idempotency::Repeatable;
-use super::{credentials, read};
+use super::{credentials, read, secrets};
 use crate::config::Config;
+use crate::domain::container::{self, Asked, Refused};
 use crate::error::{Error, Result};
 use crate::ports::Platform;
 use crate::store::audit;
@@ -36,8 +39,21 @@ async fn create(
     params: &CreateWorkspaceParams,
     repeatable: &Repeatable,
 ) -> Result<WorkspaceView> {
-    let (credential, catalog) = credentials::choose(p, config, caller, params).await?;
     let id: WorkspaceId = p.id();
+    // What is not valid is refused before anything is asked of anybody.
+    let (container, sealed) = match config.engine {
+        EngineChoice::Containers => {
+            config.published_agent()?;
+            let Asked { container, secrets } = container::ask(params, &config.settings.containers).map_err(refusal)?;
+            let sealed = secrets::sealed(p, &config.keyring, caller.user.id, id, &secrets)?;
+            (Some(container), sealed)
+        }
+        EngineChoice::Unconfined => {
+            container::ask_nothing(params).map_err(refusal)?;
+            (None, None)
+        }
+    };
+    let (credential, catalog) = credentials::choose(p, config, caller, params).await?;
     let now = p.now();
     let act = caller.act("workspace.create", id, params.name.clone().unwrap_or_default());
     let mut extra = vec![audit::record(&act, now)];
@@ -45,12 +61,22 @@ async fn create(
     let asked = CreateWorkspace {
         id,
         params,
+        container,
+        sealed,
         credential_id: credential.id,
         provider: credential.provider,
         catalog: &catalog,
         installation: &config.installation_id,
     };
     create_workspace(p, &config.settings, &caller.actor(), asked, extra).await
+}
+
+fn refusal(refused: Refused) -> Error {
+    let (code, why) = match refused {
+        Refused::Invalid(why) => (ErrorCode::InvalidBody, why),
+        Refused::Ceiling(why) => (ErrorCode::CeilingExceeded, why),
+    };
+    Error::new(code, format!("{why} Nothing was created."))
 }
 
 async fn made_before(p: &impl Platform, caller: &Caller, repeatable: &Repeatable) -> Result<Option<WorkspaceView>> {

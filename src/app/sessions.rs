@@ -1,11 +1,13 @@
 //! A user's own sessions: who am I, list, revoke, sign out.
 
 use ringfence_protocol::ids::{GrantId, SessionId};
+use ringfence_protocol::state::EngineChoice;
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{MeView, Page, SessionView, UserView};
 
 use super::caller::Caller;
 use super::revoke;
+use super::views::limits_view;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ports::Platform;
@@ -38,7 +40,10 @@ pub fn me(config: &Config, caller: &Caller) -> MeView {
         session_id,
         expires_at: caller.expires_at,
         engine: config.engine,
-        container_limits: None,
+        container_limits: match config.engine {
+            EngineChoice::Containers => Some(limits_view(&config.settings.containers)),
+            EngineChoice::Unconfined => None,
+        },
     }
 }
 

@@ -7,8 +7,8 @@ use ringfence_protocol::link::{ControlMessage, WorkspaceSpec};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
-use super::outcome::Driven;
-use crate::domain::lifecycle::{Denied, Moment, Timing};
+use super::outcome::{Driven, Outgoing};
+use crate::domain::lifecycle::{Denied, FailureCode, Moment, Timing};
 use crate::domain::node::{self, Call, Node};
 use crate::domain::workspace::{self, Outlook, Workspace};
 use crate::error::Result;
@@ -112,6 +112,11 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
+    /// The machine says that its boot has failed.
+    pub(super) fn boot_failed(&mut self, code: FailureCode, detail: &str) -> std::result::Result<(), Denied> {
+        self.node_event(node::Event::BootFailed { code, detail: detail.to_owned() })
+    }
+
     /// Lets a workspace decide. One that is not here is left alone.
     pub(super) fn workspace_event(
         &mut self,
@@ -122,7 +127,7 @@ impl<'a> Turn<'a> {
         for effect in tenancy.workspace.handle(event, &self.moment)? {
             match effect {
                 workspace::Effect::Ensure => self.told.to_agent.push(ensure(tenancy)),
-                workspace::Effect::Remove => self.told.to_agent.push(remove(tenancy)),
+                workspace::Effect::Remove => self.told.to_agent.push(remove(tenancy).into()),
                 workspace::Effect::CloseViewers => self.told.close_viewers.push(id),
                 workspace::Effect::Record(event) => self.records.push((Some(id), event)),
             }
@@ -159,12 +164,12 @@ impl<'a> Turn<'a> {
 
     /// Adds a message to the agent.
     pub(super) fn tell(&mut self, message: ControlMessage) {
-        self.told.to_agent.push(message);
+        self.told.to_agent.push(message.into());
     }
 
     /// Adds a message to the agent before all others.
     pub(super) fn tell_first(&mut self, message: ControlMessage) {
-        self.told.to_agent.insert(0, message);
+        self.told.to_agent.insert(0, message.into());
     }
 
     /// In place of what the events of this turn send: everything the agent is owed, from this turn or an earlier one.
@@ -260,21 +265,28 @@ pub(super) fn event_views(outcomes: Vec<Outcome>) -> Vec<ringfence_protocol::vie
     outcomes.into_iter().flat_map(|outcome| all::<EventRow>(Some(outcome))).filter_map(|row| row.view()).collect()
 }
 
-fn owed(tenancy: &Tenancy) -> Option<ControlMessage> {
+fn owed(tenancy: &Tenancy) -> Option<Outgoing> {
     match tenancy.workspace.owed()? {
         workspace::Effect::Ensure => Some(ensure(tenancy)),
-        workspace::Effect::Remove => Some(remove(tenancy)),
+        workspace::Effect::Remove => Some(remove(tenancy).into()),
         workspace::Effect::CloseViewers | workspace::Effect::Record(_) => None,
     }
 }
 
-fn ensure(tenancy: &Tenancy) -> ControlMessage {
-    ControlMessage::EnsureWorkspace {
-        workspace_id: tenancy.row.id,
+fn ensure(tenancy: &Tenancy) -> Outgoing {
+    let row = &tenancy.row;
+    let message = ControlMessage::EnsureWorkspace {
+        workspace_id: row.id,
         spec_generation: tenancy.workspace.spec_generation,
-        spec: WorkspaceSpec { name: tenancy.row.name.clone(), running: tenancy.workspace.running, container: None },
+        spec: WorkspaceSpec {
+            name: row.name.clone(),
+            running: tenancy.workspace.running,
+            container: row.container().map(|container| container.spec),
+        },
+        // Put in when the message is sent.
         secrets: WorkspaceSecrets::default(),
-    }
+    };
+    Outgoing { message, secrets_of: row.has_secrets().then_some(row.id) }
 }
 
 fn remove(tenancy: &Tenancy) -> ControlMessage {

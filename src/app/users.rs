@@ -124,13 +124,14 @@ pub async fn resume(p: &impl Platform, caller: &Caller, id: UserId) -> Result<Us
     get(p, caller, id).await
 }
 
-/// Makes a one-time sign-in link for an active user. Not with an API token: a link is a session in the making, which would
+/// Makes a one-time sign-in link to `origin` for an active user. Not with an API token: a link is a session in the making, which would
 /// outlive the token.
 pub async fn sign_in_link(
     p: &impl Platform,
     config: &Config,
     caller: &Caller,
     id: UserId,
+    origin: &str,
     repeatable: &Repeatable,
 ) -> Result<SignInLinkView> {
     caller.require_admin()?;
@@ -141,7 +142,7 @@ pub async fn sign_in_link(
         return Err(Error::new(ErrorCode::Conflict, "The user is suspended. Resume them first."));
     }
     let now = p.now();
-    let link = sign_in::new_link(&config.keyring, config.origin(), p.id(), p.bytes(), id, now);
+    let link = sign_in::new_link(&config.keyring, origin, p.id(), p.bytes(), id, now);
     let act = caller.act("sign_in_link.create", link.id, id.to_string());
     let mut batch = vec![link.statement, audit::record(&act, now)];
     batch.extend(repeatable.statement(&link.id.to_string(), now));

@@ -4,8 +4,9 @@ use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::money::{Micros, Money};
 use ringfence_protocol::state::Isolation;
 use ringfence_protocol::time::UnixMillis;
-use ringfence_protocol::views::{NodeSummary, NodeView, WorkspaceView};
+use ringfence_protocol::views::{ContainerLimitsView, ContainerView, NodeSummary, NodeView, WorkspaceView};
 
+use crate::domain::container::{Container, Limits};
 use crate::domain::lifecycle::FailureCode;
 use crate::domain::node::{Node, State};
 use crate::domain::workspace::Workspace;
@@ -48,14 +49,53 @@ fn placed_view(row: &WorkspaceRow, workspace: &Workspace, isolation: Isolation, 
         state_since_at: workspace.state_since,
         deadline_at: workspace.deadline,
         failure: workspace.code().map(|code| code.as_str().into()),
-        reason: workspace.reason().into(),
+        reason: workspace.reason(),
         isolation,
-        container: None,
+        container: row.container().as_ref().map(container_view),
         node,
         placement_explanation: row.placement_explanation.clone(),
         spec_generation: workspace.spec_generation,
         row_version: row.row_version,
         created_at: UnixMillis::new(row.created_at_ms),
+    }
+}
+
+/// What was asked of a container. Values of its environment stay where they are.
+pub fn container_view(container: &Container) -> ContainerView {
+    let spec = &container.spec;
+    ContainerView {
+        image: spec.image.clone(),
+        cpu_limit: f64::from(spec.cpu_limit_millis) / 1000.0,
+        memory_limit_bytes: spec.memory_limit_bytes,
+        disk_quota_bytes: spec.disk_quota_bytes,
+        pids_limit: spec.pids_limit,
+        network: spec.network,
+        allowed_domains: spec.allowed_domains.clone(),
+        repository: spec.repository.clone(),
+        env: spec.env.keys().cloned().collect(),
+        secrets: container.secrets.clone(),
+    }
+}
+
+/// What containers are given in this installation, and the most that can be asked.
+pub fn limits_view(limits: &Limits) -> ContainerLimitsView {
+    ContainerLimitsView {
+        default: ContainerView {
+            image: limits.image.clone(),
+            cpu_limit: f64::from(limits.cpu_millis.default) / 1000.0,
+            memory_limit_bytes: limits.memory_bytes.default,
+            disk_quota_bytes: limits.disk_bytes.default,
+            pids_limit: limits.pids.default,
+            network: limits.network,
+            allowed_domains: Vec::new(),
+            repository: None,
+            env: Vec::new(),
+            secrets: Vec::new(),
+        },
+        cpu_limit_max: f64::from(limits.cpu_millis.max) / 1000.0,
+        memory_limit_bytes_max: limits.memory_bytes.max,
+        disk_quota_bytes_max: limits.disk_bytes.max,
+        pids_limit_max: limits.pids.max,
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use ringfence_protocol::state::Isolation;
 
 use super::InvalidConfig;
+use super::containers::{self, default_limits};
+use crate::domain::container::Limits;
 use crate::domain::lifecycle::Timing;
 
 /// Most workspaces on one node.
@@ -13,8 +15,10 @@ pub const MAX_WORKSPACES_PER_NODE: u32 = 3;
 pub const MAX_CPU_PERCENT: f64 = 80.0;
 /// From this share of a node's memory in use on, in percent, it gets no further workspace.
 pub const MAX_MEMORY_PERCENT: f64 = 80.0;
-/// What nodes boot from.
-pub const IMAGE: &str = "debian-12";
+/// What nodes boot from: Hetzner's app image of a current Debian or Ubuntu with Docker from Docker's own packages. A stock image has
+/// no engine, so that each boot would fetch one, and Debian 12's own runtime (runc 1.1) is older than the fixes of November 2025
+/// that workspaces rely on.
+pub const IMAGE: &str = "docker-ce";
 /// What the agent's binary runs on.
 pub const ARCHITECTURE: &str = "x86_64";
 
@@ -33,6 +37,8 @@ pub struct Settings {
     pub image: String,
     /// [`ARCHITECTURE`]
     pub architecture: String,
+    /// What containers are given, and the most that can be asked.
+    pub containers: Limits,
 }
 
 impl Default for Settings {
@@ -44,14 +50,21 @@ impl Default for Settings {
             max_memory_percent: MAX_MEMORY_PERCENT,
             image: IMAGE.into(),
             architecture: ARCHITECTURE.into(),
+            containers: default_limits(),
         }
     }
 }
 
 impl Settings {
-    /// Reads what is set; `number` gives a variable's whole number, `None` where it is not set.
-    pub fn read(number: impl Fn(&str) -> Result<Option<u64>, InvalidConfig>) -> Result<Self, InvalidConfig> {
-        let mut settings = Self::default();
+    /// Reads what is set; `text` gives a variable, `number` its whole number, `None` where it is not set.
+    pub fn read(
+        text: impl Fn(&str) -> Option<String>,
+        number: impl Fn(&str) -> Result<Option<u64>, InvalidConfig>,
+    ) -> Result<Self, InvalidConfig> {
+        let mut settings = Self { containers: containers::read(&text, &number)?, ..Self::default() };
+        if let Some(image) = text("RINGFENCE_IMAGE") {
+            settings.image = image;
+        }
         let timing = &mut settings.timing;
         for (name, place) in [
             ("RINGFENCE_REQUESTED_SECS", &mut timing.requested),

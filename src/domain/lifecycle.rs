@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ringfence_protocol::state::Isolation;
+use ringfence_protocol::state::{BootFailure, Isolation, WorkspaceFailure};
 use ringfence_protocol::time::UnixMillis;
 
 /// From the row to the first call of the provider.
@@ -32,8 +32,10 @@ pub const DEDICATED_LIFETIME_SECS: u64 = 30 * 24 * 3600;
 pub const CREATE_GRACE_SECS: u64 = 5;
 /// How long a workspace may wait for its node: all of a node's states up to Ready, and a minute.
 pub const PLACING_SECS: u64 = REQUESTED_SECS + PROVISIONING_SECS + BOOTING_SECS + 60;
-/// How long an agent may take to make a workspace.
+/// How long an agent may take to make a workspace without a sign of progress.
 pub const CREATING_SECS: u64 = 120;
+/// How long it may take altogether, however much progress it reports: a large image over a slow line, and a clone.
+pub const CREATING_MAX_SECS: u64 = 15 * 60;
 /// How long an agent may take to stop, start or remove a workspace.
 pub const COMMAND_SECS: u64 = 120;
 /// First pause after a failed attempt.
@@ -72,6 +74,8 @@ pub struct Timing {
     pub placing: Duration,
     /// [`CREATING_SECS`]
     pub creating: Duration,
+    /// [`CREATING_MAX_SECS`]
+    pub creating_max: Duration,
     /// [`COMMAND_SECS`]
     pub command: Duration,
     /// [`BACKOFF_FIRST_SECS`]
@@ -98,6 +102,7 @@ impl Default for Timing {
             create_grace: secs(CREATE_GRACE_SECS),
             placing: secs(PLACING_SECS),
             creating: secs(CREATING_SECS),
+            creating_max: secs(CREATING_MAX_SECS),
             command: secs(COMMAND_SECS),
             backoff_first: secs(BACKOFF_FIRST_SECS),
             backoff_max: secs(BACKOFF_MAX_SECS),
@@ -202,4 +207,80 @@ failures! {
     AgentFailed = "agent_failed", "The agent could not make or keep the workspace.";
     /// The node of a workspace ended first.
     NodeLost = "node_lost", "Its node ended.";
+
+    /// The firewall could not be loaded.
+    FirewallFailed = "firewall_failed", "The machine's firewall could not be loaded, so it was never used. Create another workspace; if it happens again, the machine's image lacks iptables.";
+    /// The agent could not be fetched.
+    AgentFetchFailed = "agent_fetch_failed", "The machine could not fetch its agent from the control plane. Try again; if it stays so, the operator must publish the agent (cargo xtask build) and see that machines reach the control plane.";
+    /// What was fetched is not the agent.
+    AgentDigestMismatch = "agent_digest_mismatch", "What the machine fetched is not the agent that was pinned, so it was not run. Tell the operator: it is a broken deployment, or somebody on the way changed it.";
+    /// The agent could not be started.
+    AgentStartFailed = "agent_start_failed", "The machine's agent could not be started. The boot log says why; the operator can choose another machine image.";
+    /// There is no container engine that answers.
+    EngineUnavailable = "engine_unavailable", "The machine's container engine does not answer. Delete the node and create another; if it stays so, the operator should choose a machine image with an engine.";
+    /// The container runtime is too old.
+    EngineOutdated = "engine_outdated", "The machine's container runtime lacks security fixes that workspaces rely on, so it was not used. The operator must choose a machine image with a newer one.";
+    /// What was measured is not what must hold.
+    PostureFailed = "posture_failed", "The machine was measured, and what must hold did not, so it was not used. Its posture names the check that failed.";
+    /// The firewall is gone and cannot be restored.
+    FirewallLost = "firewall_lost", "The machine's firewall was gone and could not be restored, so it is not trusted any more. Create another workspace; nothing on this one comes back.";
+
+    /// The engine refused.
+    EngineRefused = "engine_refused", "The container engine refused to make it. The detail says why.";
+    /// No such image.
+    ImageNotFound = "image_not_found", "The registry has no such image. Check its name and tag, then create the workspace again.";
+    /// The registry refuses.
+    PullDenied = "pull_denied", "The registry does not let this image be pulled. Give a registry login that may, or choose another image.";
+    /// The image could not be fetched.
+    PullFailed = "pull_failed", "The image could not be fetched. Check that its registry can be reached, then try again.";
+    /// There is no shell, or not the command.
+    CommandNotFound = "command_not_found", "The image lacks the command that was to run in it. Choose an image with a shell (/bin/sh).";
+    /// There is no such user in the image.
+    UserNotFound = "user_not_found", "The user that devcontainer.json or the image names is not in the image. Correct remoteUser.";
+    /// The repository could not be cloned.
+    CloneFailed = "clone_failed", "The repository could not be cloned. Check its address and branch, that the image has git and that the workspace's network reaches it.";
+    /// devcontainer.json asks too much.
+    DevcontainerRefused = "devcontainer_refused", "devcontainer.json asks for what a workspace may not have, or cannot be read. Remove what the detail names.";
+    /// postCreateCommand failed.
+    PostCreateFailed = "post_create_failed", "postCreateCommand of devcontainer.json failed. Correct it, or leave it out.";
+    /// Its memory limit was reached.
+    OutOfMemory = "out_of_memory", "It ran out of memory. Create it again with a higher memory limit.";
+    /// Its disk quota, or the disk, is full.
+    DiskFull = "disk_full", "Its disk is full. Create it again with a larger disk.";
+    /// The filtering proxy could not be started.
+    ProxyUnavailable = "proxy_unavailable", "The proxy that filters its network could not be started. Try again; if it stays so, delete the node.";
+}
+
+impl From<WorkspaceFailure> for FailureCode {
+    fn from(failure: WorkspaceFailure) -> Self {
+        match failure {
+            WorkspaceFailure::EngineUnavailable => Self::EngineUnavailable,
+            WorkspaceFailure::EngineRefused => Self::EngineRefused,
+            WorkspaceFailure::ImageNotFound => Self::ImageNotFound,
+            WorkspaceFailure::PullDenied => Self::PullDenied,
+            WorkspaceFailure::PullFailed => Self::PullFailed,
+            WorkspaceFailure::CommandNotFound => Self::CommandNotFound,
+            WorkspaceFailure::UserNotFound => Self::UserNotFound,
+            WorkspaceFailure::CloneFailed => Self::CloneFailed,
+            WorkspaceFailure::DevcontainerRefused => Self::DevcontainerRefused,
+            WorkspaceFailure::PostCreateFailed => Self::PostCreateFailed,
+            WorkspaceFailure::OutOfMemory => Self::OutOfMemory,
+            WorkspaceFailure::DiskFull => Self::DiskFull,
+            WorkspaceFailure::ProxyUnavailable => Self::ProxyUnavailable,
+        }
+    }
+}
+
+impl From<BootFailure> for FailureCode {
+    fn from(failure: BootFailure) -> Self {
+        match failure {
+            BootFailure::FirewallFailed => Self::FirewallFailed,
+            BootFailure::AgentFetchFailed => Self::AgentFetchFailed,
+            BootFailure::AgentDigestMismatch => Self::AgentDigestMismatch,
+            BootFailure::AgentStartFailed => Self::AgentStartFailed,
+            BootFailure::EngineUnavailable => Self::EngineUnavailable,
+            BootFailure::EngineOutdated => Self::EngineOutdated,
+            BootFailure::PostureFailed => Self::PostureFailed,
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! The pure core: values in, values out. No I/O, no clock, no randomness, nothing asynchronous (I8).
 
+pub mod container;
+pub mod image;
 pub mod keyring;
 pub mod lifecycle;
 pub mod mac;
 pub mod node;
 pub mod placement;
+pub mod posture;
 pub mod proof;
 pub mod seal;
 pub mod ticket;

@@ -3,10 +3,10 @@
 //! ```text
 //!  Requested ──create──▶ Provisioning ──instance known──▶ Booting ──agent ready──▶ Ready
 //!      │                     │                               │                     │ │
-//!      │ deadline            │ deadline, refusal             │ deadline            │ │ idle, lifetime,
-//!      ▼                     ▼                               ▼                     │ │ drained, empty
-//!    Failed ◀────────────────┴───────────────────────────────┘   key conflict      │ │
-//!      │                          Quarantined ◀────────────(from any of these)─────┘ │
+//!      │ deadline            │ deadline, refusal,            │ deadline,           │ │ idle, lifetime,
+//!      ▼                     ▼ boot failed                   ▼ boot failed         │ │ drained, empty
+//!    Failed ◀────────────────┴───────────────────────────────┘   key conflict,     │ │
+//!      │                          Quarantined ◀────────────(from any of these)─────┘ │ firewall lost
 //!      │ at once                      │ deadline                                     │
 //!      ▼                              ▼                                              │
 //!  Destroying ◀──────────────────── DELETE, from every state ────────────────────────┘
@@ -17,7 +17,8 @@
 //!
 //! Invariants. A create call is recorded before it is made, and after it the next step is to look (`Find`), never to
 //! create again blindly: a lost answer is found again. Every state but Gone has a deadline. Only a tick or the answer of
-//! the provider asks for calls: what arrives from people or agents records its intent and nothing else.
+//! the provider asks for calls: what arrives from people or agents records its intent and nothing else. A node that runs
+//! containers is Ready only once its agent has said so *and* what it has measured holds, whichever comes first.
 
 use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
 use ringfence_protocol::time::UnixMillis;
@@ -26,8 +27,11 @@ use ringfence_protocol::views::EventKind;
 use super::lifecycle::{Denied, FailureCode, Moment};
 
 mod answers;
+mod events;
 mod time;
 mod wishes;
+
+pub use events::{Call, CallError, Deletion, Effect, Event, Evidence, Instance, InstanceId};
 
 /// Where a node is, with what belongs to that state alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,101 +96,6 @@ pub enum Destroy {
     Confirm,
 }
 
-/// The provider's name for a machine.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceId(pub String);
-
-/// A machine at the provider, as far as we need to know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instance {
-    /// The provider's name for it.
-    pub id: InstanceId,
-    /// Its public address.
-    pub ipv4: Option<String>,
-    /// Its public address, or the network of it.
-    pub ipv6: Option<String>,
-}
-
-/// Why a call of the provider gave nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallError {
-    /// No such machine is free.
-    Capacity,
-    /// The account's limit is reached.
-    Quota,
-    /// The key is refused.
-    Auth,
-    /// Too many calls: wait that many milliseconds.
-    RateLimited {
-        /// As the provider said, if it did.
-        retry_after_ms: Option<u64>,
-    },
-    /// The request is refused.
-    Invalid,
-    /// A machine of this name exists.
-    NameTaken,
-    /// No answer, or one that says nothing: whether the effect took place is unknown.
-    Transient,
-    /// An answer we do not understand: as above.
-    Unknown,
-}
-
-/// What a deletion call said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deletion {
-    /// The provider has accepted it.
-    Accepted,
-    /// The provider knows no such machine.
-    NotFound,
-}
-
-/// What can happen to a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Time has passed.
-    Tick,
-    /// The provider answered the create call.
-    CreateAnswered(Result<Instance, CallError>),
-    /// The provider listed the machines that carry our label.
-    FindAnswered(Result<Vec<Instance>, CallError>),
-    /// The provider was asked for one machine.
-    GetAnswered(Result<Option<Instance>, CallError>),
-    /// The provider was told to delete one machine.
-    DeleteAnswered(InstanceId, Result<Deletion, CallError>),
-    /// The agent can take workspaces.
-    AgentReady,
-    /// A second key came with a valid bootstrap token.
-    KeyConflict,
-    /// Its owner wants it scheduled to, cordoned or drained.
-    PolicyRequested(NodePolicy),
-    /// Its owner wants it gone.
-    DeleteRequested,
-}
-
-/// A call of the provider. Each may run twice (I10).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
-    /// Make the machine, under the node's name and label.
-    Create,
-    /// List the machines with the node's label.
-    Find,
-    /// Look at one machine.
-    Get(InstanceId),
-    /// Delete one machine.
-    Delete(InstanceId),
-}
-
-/// What is to be done after the node was stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Ask the provider, and feed the answer back.
-    Call(Call),
-    /// Close the agent's link and every viewer: their credentials do not hold any more.
-    CloseSockets,
-    /// Tell what happened.
-    Record(EventKind),
-}
-
 /// A node. What it holds is what its row holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
@@ -218,13 +127,17 @@ pub struct Node {
     pub agent_epoch: i64,
     /// Whether the agent has said that it can take workspaces.
     pub agent_ready: bool,
+    /// What is known of its posture.
+    pub evidence: Evidence,
+    /// What was seen when it failed or lost its trust, for people.
+    pub failure_detail: Option<String>,
     /// Places that workspaces hold: counted when the row was read, never stored.
     pub places_taken: u32,
 }
 
 impl Node {
     /// A node nobody has asked the provider for yet, with one place taken.
-    pub fn requested(isolation: Isolation, at: &Moment<'_>) -> Self {
+    pub fn requested(isolation: Isolation, evidence: Evidence, at: &Moment<'_>) -> Self {
         let hard_deadline = at.now + at.timing.lifetime(isolation);
         Self {
             state: State::Requested,
@@ -241,6 +154,8 @@ impl Node {
             failures: 0,
             agent_epoch: 1,
             agent_ready: false,
+            evidence,
+            failure_detail: None,
             places_taken: 1,
         }
     }
@@ -254,6 +169,9 @@ impl Node {
             Event::GetAnswered(answer) => self.get_answered(answer, at),
             Event::DeleteAnswered(id, answer) => self.delete_answered(&id, answer, at),
             Event::AgentReady => self.agent_became_ready(at),
+            Event::PostureMeasured(verdict) => self.posture_measured(verdict, at),
+            Event::BootFailed { code, detail } => self.boot_failed(code, detail, at),
+            Event::TrustLost { detail } => self.trust_lost(detail, at),
             Event::KeyConflict => self.key_conflict(at),
             Event::PolicyRequested(policy) => self.policy_requested(policy),
             Event::DeleteRequested => Ok(self.delete_requested(at)),
@@ -264,7 +182,7 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<UnixMillis> {
         let work = match self.state {
             State::Requested | State::Provisioning { .. } | State::Destroying { .. } => self.next_attempt_at,
-            State::Booting if self.agent_ready || self.abandoned() => Some(self.state_since),
+            State::Booting if self.may_take() || self.abandoned() => Some(self.state_since),
             State::Ready { .. } if self.abandoned() => Some(self.state_since),
             State::Ready { warm_since } if warm_since.is_none() == (self.places_taken == 0) => Some(self.state_since),
             State::Booting
@@ -310,21 +228,32 @@ impl Node {
             State::Requested => "Waiting to be asked of the provider.".into(),
             State::Provisioning { next: Provision::Create } => "Asking the provider for the machine.".into(),
             State::Provisioning { next: Provision::Find } => "Waiting for the provider's machine.".into(),
+            State::Booting if self.agent_ready => "Its agent runs; what must hold was not measured to hold yet.".into(),
             State::Booting => "The machine exists; its agent is starting.".into(),
             State::Ready { warm_since: None } => "Takes workspaces.".into(),
             State::Ready { warm_since: Some(_) } => "Has no workspace and waits for the next one.".into(),
-            State::Failed { code } | State::Quarantined { code } => code.sentence().into(),
-            State::Destroying { code, overdue: 0, .. } => format!("Being deleted at the provider. {}", code.sentence()),
+            State::Failed { code } | State::Quarantined { code } => self.why(code),
+            State::Destroying { code, overdue: 0, .. } => format!("Being deleted at the provider. {}", self.why(code)),
             State::Destroying { code, .. } => {
-                format!("The provider has not confirmed the deletion in time; still trying. {}", code.sentence())
+                format!("The provider has not confirmed the deletion in time; still trying. {}", self.why(code))
             }
-            State::Gone { code } => format!("No machine is left. {}", code.sentence()),
+            State::Gone { code } => format!("No machine is left. {}", self.why(code)),
         }
+    }
+
+    /// The code in a sentence, with what was seen.
+    fn why(&self, code: FailureCode) -> String {
+        explained(code, self.failure_detail.as_deref())
     }
 
     /// A node that nobody waits for any more: it would never be given to another workspace, or its owner drains it.
     fn abandoned(&self) -> bool {
         self.places_taken == 0 && (self.isolation == Isolation::Ephemeral || self.policy == NodePolicy::Draining)
+    }
+
+    /// Whether its agent has said that it takes workspaces, and what was measured allows it.
+    const fn may_take(&self) -> bool {
+        self.agent_ready && self.evidence.suffices()
     }
 
     fn attempt_due(&self, at: &Moment<'_>) -> bool {
@@ -367,6 +296,14 @@ impl Node {
         };
         self.failures = 0;
         vec![Effect::Record(EventKind::NodeState { state: self.word(), detail: self.reason() })]
+    }
+}
+
+/// A failure in a sentence, with what was seen where somebody has said.
+pub fn explained(code: FailureCode, detail: Option<&str>) -> String {
+    match detail.map(str::trim).filter(|detail| !detail.is_empty()) {
+        Some(detail) => format!("{} Seen: {detail}", code.sentence()),
+        None => code.sentence().into(),
     }
 }
 

@@ -4,7 +4,9 @@
 //! that claims a place and in the schema, each by itself (I1).
 
 use ringfence_protocol::ids::{CredentialId, NodeId, TenantId, UserId};
-use ringfence_protocol::state::{Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
+use ringfence_protocol::state::{EngineChoice, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
+
+use super::node::Evidence;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub struct Wish {
     pub cpus: u32,
     /// At least that much memory.
     pub memory_bytes: u64,
+    /// At least that much disk.
+    pub disk_bytes: u64,
+    /// What it is to be run with.
+    pub engine: EngineChoice,
 }
 
 /// A node that might take it.
@@ -54,6 +60,12 @@ pub struct Candidate {
     pub cpus: u32,
     /// Its memory.
     pub memory_bytes: u64,
+    /// Its disk, where that is known.
+    pub disk_bytes: Option<u64>,
+    /// What it runs workspaces with.
+    pub engine: EngineChoice,
+    /// Whether it was measured to be as it must be.
+    pub evidence: Evidence,
     /// Its price, to prefer the cheaper of two.
     pub price_micros_per_hour: i64,
     /// Its places.
@@ -93,6 +105,8 @@ pub enum Unfit {
     OtherCloud,
     /// Another isolation was asked for.
     OtherIsolation,
+    /// It runs workspaces with another engine, or without any.
+    OtherEngine,
     /// It takes one workspace in its life.
     SingleUse,
     /// It is not ready.
@@ -101,6 +115,8 @@ pub enum Unfit {
     NotSchedulable,
     /// Its agent is not connected.
     Unhealthy,
+    /// What was measured of it is not what must hold.
+    Unproven,
     /// It is smaller than asked.
     TooSmall,
     /// All its places are taken.
@@ -115,10 +131,12 @@ impl Unfit {
             Self::NotYours => "not available",
             Self::OtherCloud => "of another cloud account",
             Self::OtherIsolation => "of another isolation",
+            Self::OtherEngine => "of another kind of isolation",
             Self::SingleUse => "for one workspace only",
             Self::NotReady => "not ready",
             Self::NotSchedulable => "cordoned or draining",
             Self::Unhealthy => "not connected",
+            Self::Unproven => "not measured to be as it must be",
             Self::TooSmall => "too small",
             Self::Full => "full",
             Self::Busy => "too busy",
@@ -149,6 +167,8 @@ pub fn unfit(wish: &Wish, candidate: &Candidate, limits: Thresholds) -> Option<U
         Some(Unfit::OtherCloud)
     } else if candidate.isolation != wish.isolation {
         Some(Unfit::OtherIsolation)
+    } else if candidate.engine != wish.engine {
+        Some(Unfit::OtherEngine)
     } else if candidate.isolation == Isolation::Ephemeral {
         Some(Unfit::SingleUse)
     } else if candidate.state != NodeState::Ready {
@@ -157,7 +177,12 @@ pub fn unfit(wish: &Wish, candidate: &Candidate, limits: Thresholds) -> Option<U
         Some(Unfit::NotSchedulable)
     } else if candidate.health != NodeHealth::Connected {
         Some(Unfit::Unhealthy)
-    } else if candidate.cpus < wish.cpus || candidate.memory_bytes < wish.memory_bytes {
+    } else if !candidate.evidence.suffices() {
+        Some(Unfit::Unproven)
+    } else if candidate.cpus < wish.cpus
+        || candidate.memory_bytes < wish.memory_bytes
+        || candidate.disk_bytes.is_some_and(|disk| disk < wish.disk_bytes)
+    {
         Some(Unfit::TooSmall)
     } else if candidate.places_taken >= candidate.slots {
         Some(Unfit::Full)

@@ -12,8 +12,9 @@
 //! ```
 //!
 //! Deadlines. Running and Stopped may last: the node's own deadline bounds them; they have one only while the agent owes
-//! an answer, and at it the command is repeated. A failed workspace has one while it still holds its place; afterwards
-//! only its row is left, for its owner to read and delete.
+//! an answer, and at it the command is repeated. Creating may take as long as the agent reports progress (an image, a
+//! clone), up to a limit that no progress moves. A failed workspace has a deadline while it still holds its place;
+//! afterwards only its row is left, for its owner to read and delete.
 //!
 //! A command is data (`running`, `spec_generation`), stored before it is sent. Sending it again does no harm: the agent
 //! refuses older generations and repeats are no change. So a lost message, link or agent loses nothing.
@@ -80,16 +81,27 @@ impl Outlook {
 }
 
 /// What an agent says of one workspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// What it is now.
     pub phase: WorkspacePhase,
     /// The newest specification the agent has accepted.
     pub spec_generation: i64,
+    /// Why it failed or ended by itself, if it did and the agent knows.
+    pub code: Option<FailureCode>,
+    /// What was seen, for people.
+    pub detail: Option<String>,
+}
+
+impl Report {
+    /// A report without a failure.
+    pub const fn of(phase: WorkspacePhase, spec_generation: i64) -> Self {
+        Self { phase, spec_generation, code: None, detail: None }
+    }
 }
 
 /// What can happen to a workspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Time has passed, or its node has changed.
     Tick(Outlook),
@@ -97,6 +109,8 @@ pub enum Event {
     Inventory(Option<Report>),
     /// The agent reported a change, or answers a command.
     Reported(Report),
+    /// The agent is getting on with making it.
+    Progressed,
     /// Its owner wants it to stop.
     StopRequested,
     /// Its owner wants it to run.
@@ -133,6 +147,8 @@ pub struct Workspace {
     pub spec_generation: i64,
     /// Whether it holds a place on its node.
     pub holds_place: bool,
+    /// What was seen when it failed, for people.
+    pub failure_detail: Option<String>,
 }
 
 impl Workspace {
@@ -145,6 +161,7 @@ impl Workspace {
             running: true,
             spec_generation: 1,
             holds_place: true,
+            failure_detail: None,
         }
     }
 
@@ -154,6 +171,7 @@ impl Workspace {
             Event::Tick(outlook) => Ok(self.tick(outlook, at)),
             Event::Inventory(report) => self.inventory(report, at),
             Event::Reported(report) => self.reported(report, at),
+            Event::Progressed => self.progressed(at),
             Event::StopRequested => self.run_requested(false, at),
             Event::StartRequested => self.run_requested(true, at),
             Event::DeleteRequested => Ok(self.delete_requested(at)),
@@ -216,18 +234,26 @@ impl Workspace {
     }
 
     /// The state in a sentence, for people.
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> String {
         match (self.state, self.running) {
-            (State::Requested, _) => "Accepted, with a place on a node.",
-            (State::Placing, _) => "Waiting for its node to be ready.",
-            (State::Creating, _) => "Its node is making it.",
-            (State::Running, true) => "Runs.",
-            (State::Running, false) => "Is being stopped.",
-            (State::Stopped, false) => "Does not run; its files are kept.",
-            (State::Stopped, true) => "Is being started.",
-            (State::Deleting, _) => "Is being removed from its node.",
-            (State::Gone, _) => "Nothing of it is left.",
-            (State::Failed { code }, _) => code.sentence(),
+            (State::Requested, _) => "Accepted, with a place on a node.".into(),
+            (State::Placing, _) => "Waiting for its node to be ready.".into(),
+            (State::Creating, _) => "Its node is making it.".into(),
+            (State::Running, true) => "Runs.".into(),
+            (State::Running, false) => "Is being stopped.".into(),
+            (State::Stopped, false) => "Does not run; its files are kept.".into(),
+            (State::Stopped, true) => "Is being started.".into(),
+            (State::Deleting, _) => "Is being removed from its node.".into(),
+            (State::Gone, _) => "Nothing of it is left.".into(),
+            (State::Failed { code }, _) => node::explained(code, self.failure_detail.as_deref()),
+        }
+    }
+
+    /// Whether nothing will ever be asked of an agent again but to remove it: what only a command needs can be forgotten.
+    pub const fn is_over(&self) -> bool {
+        match self.state {
+            State::Requested | State::Placing | State::Creating | State::Running | State::Stopped => false,
+            State::Deleting | State::Gone | State::Failed { .. } => true,
         }
     }
 
@@ -333,6 +359,6 @@ impl Workspace {
         self.state = state;
         self.state_since = at.now;
         self.deadline = lasts.map(|lasts| at.now + lasts);
-        vec![Effect::Record(EventKind::WorkspaceState { state: self.word(), detail: self.reason().into() })]
+        vec![Effect::Record(EventKind::WorkspaceState { state: self.word(), detail: self.reason() })]
     }
 }

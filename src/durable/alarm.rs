@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ringfence_protocol::link::close_code;
+use ringfence_protocol::link::{Progress, close_code};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{EventView, SocketMessage};
 use worker::WebSocket;
@@ -11,8 +11,8 @@ use worker::WebSocket;
 use super::node_object::NodeObject;
 use super::sockets::{self, Attached};
 use super::{log, relay};
-use crate::app::outcome::Driven;
-use crate::app::{agent_report, drive_node, provisioner, watch};
+use crate::app::outcome::{Driven, Outgoing};
+use crate::app::{agent_report, drive_node, provisioner, secrets, watch};
 use crate::cloudflare::Viewer;
 use crate::domain::ticket::DestroyTicket;
 use crate::ports::Clock;
@@ -71,9 +71,8 @@ impl NodeObject {
 
     /// Does what a use case about this node has left to do. `safety` is set when the alarm is running.
     pub(super) async fn apply(&self, driven: Driven, safety: Option<UnixMillis>) {
-        for message in &driven.to_agent {
-            // Without a link it is owed, and comes again after the next hello.
-            relay::tell_agent(&self.state, message);
+        for outgoing in &driven.to_agent {
+            self.tell(outgoing).await;
         }
         for workspace in &driven.close_viewers {
             self.close_viewers(*workspace);
@@ -101,6 +100,39 @@ impl NodeObject {
                 {
                     worker::console_error!("wake: {error}");
                 }
+            }
+        }
+    }
+
+    /// Sends a message to the agent, with its secrets. Without a link it is owed, and comes again after the next hello.
+    async fn tell(&self, outgoing: &Outgoing) {
+        if sockets::agent(&self.state).is_none() {
+            return;
+        }
+        let Some(config) = self.config() else { return };
+        let host = self.host();
+        match secrets::complete(&host, &config.keyring, outgoing).await {
+            Ok(Some(message)) => {
+                relay::tell_agent(&self.state, &message);
+            }
+            // It is over by now.
+            Ok(None) => {}
+            // It stays owed: the next drive sends it again, and the workspace's own deadline ends the waiting.
+            Err(error) => {
+                worker::console_error!("secrets: {}", error.log.unwrap_or_default());
+                if let Err(error) = self.wake(host.now() + RETRY).await {
+                    worker::console_error!("wake: {error}");
+                }
+            }
+        }
+    }
+
+    /// Shows those who look at a workspace how far it is. Nothing is kept: the next one says it anew.
+    pub(super) fn show_progress(&self, progress: &Progress) {
+        let message = SocketMessage::Progress(progress.clone());
+        for socket in sockets::of_workspace(&self.state, progress.workspace_id) {
+            if let Some(Attached::Events { .. }) = sockets::attached(&socket) {
+                send(&socket, &message);
             }
         }
     }

@@ -6,6 +6,7 @@ mod log;
 #[allow(missing_docs)] // the `durable_object` macro adds undocumented glue
 mod node_object;
 mod panics;
+mod progress;
 mod relay;
 mod sockets;
 

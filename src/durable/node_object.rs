@@ -19,6 +19,7 @@ use worker::{
 
 use super::fault::Faults;
 use super::panics::Resettable;
+use super::progress::ProgressRecord;
 use super::sockets::{self, Attached, Sockets};
 use super::{log, relay};
 use crate::app::{agent_report, workspace_token};
@@ -45,6 +46,8 @@ pub struct NodeObject {
     object: Resettable,
     /// Which node this is, as storage says.
     node: Cell<Option<NodeId>>,
+    /// When progress was last recorded.
+    progress: ProgressRecord,
     /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
     pub(super) wanted: Cell<Option<UnixMillis>>,
 }
@@ -57,7 +60,16 @@ impl DurableObject for NodeObject {
         }
         let (object, state) = Resettable::of(state);
         let faults = Faults::read(&env);
-        Self { state, env, faults, object, sockets: Sockets::default(), node: Cell::new(None), wanted: Cell::new(None) }
+        Self {
+            state,
+            env,
+            faults,
+            object,
+            sockets: Sockets::default(),
+            node: Cell::new(None),
+            progress: ProgressRecord::default(),
+            wanted: Cell::new(None),
+        }
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
@@ -285,6 +297,13 @@ impl NodeObject {
         if let AgentMessage::ChannelClosed { channel, reason } = message {
             relay::channel_closed(&self.state, &self.sockets, channel, reason);
             return;
+        }
+        if let AgentMessage::Progress(progress) = &message {
+            self.show_progress(&agent_report::shown(progress));
+            // It may come twice a second; the workspace's deadline is moved now and then.
+            if !self.progress.is_due(progress.workspace_id, self.host().now()) {
+                return;
+            }
         }
         let (Some(node), Some(config)) = (self.node_id().await, self.config()) else { return };
         match agent_report::agent_report(&self.host(), &config.settings, node, agent_epoch, message).await {

@@ -2,16 +2,16 @@
 
 use axum::extract::State;
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use ringfence_protocol::ids::UserId;
 use ringfence_protocol::params::{CreateUserParams, ListParams};
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::views::{AuditView, Page, SignInLinkView, UserView};
 
-use super::App;
 use super::extract::{Admin, IdempotencyKey, JsonBody, PathId, QueryParams};
 use super::problem::Failure;
 use super::table::Table;
+use super::{App, origin};
 use crate::app::idempotency::Repeatable;
 use crate::app::users;
 
@@ -79,10 +79,14 @@ async fn create_sign_in_link(
     Admin(caller): Admin,
     PathId(id): PathId<UserId>,
     IdempotencyKey(key): IdempotencyKey,
+    headers: HeaderMap,
 ) -> Answer<(StatusCode, Json<SignInLinkView>)> {
     // The body is empty: whose link it is stands in its place.
     let repeatable = Repeatable::new(&caller, &routes::ADMIN_USER_LINK, key, id.to_string());
-    Ok((StatusCode::CREATED, Json(users::sign_in_link(&app.host, &app.config, &caller, id, &repeatable).await?)))
+    // The page that asked is one that browsers reach; the canonical origin may be one that only machines do.
+    let origin = origin::of(&headers, &app.config.origins).unwrap_or_else(|| app.config.origin());
+    let view = users::sign_in_link(&app.host, &app.config, &caller, id, origin, &repeatable).await?;
+    Ok((StatusCode::CREATED, Json(view)))
 }
 
 #[worker::send]

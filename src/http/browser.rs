@@ -12,8 +12,8 @@ use ringfence_protocol::params::{
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::state::NodePolicy;
 use ringfence_protocol::views::{
-    ApiTokenView, CatalogView, CreatedApiTokenView, CredentialView, EventsView, MeView, NodeView, Page, ProviderView,
-    SessionView, WorkspaceTokenView, WorkspaceView,
+    ApiTokenView, CatalogView, CreatedApiTokenView, CredentialView, EventsView, MeView, NodeView, Page, PostureView,
+    ProviderView, SessionView, WorkspaceTokenView, WorkspaceView,
 };
 
 use super::extract::{Browser, IdempotencyKey, JsonBody, PathId, QueryParams, User};
@@ -55,9 +55,11 @@ pub fn routes() -> Router<App> {
         .serve(&routes::WORKSPACE_DELETE, remove_workspace)
         .serve(&routes::WORKSPACE_STOP, stop_workspace)
         .serve(&routes::WORKSPACE_START, start_workspace)
+        .serve(&routes::WORKSPACE_POSTURE, get_workspace_posture)
         .serve(&routes::WORKSPACE_TOKEN, create_workspace_token)
         .serve(&routes::NODES_LIST, list_nodes)
         .serve(&routes::NODE_GET, get_node)
+        .serve(&routes::NODE_POSTURE, get_node_posture)
         .serve(&routes::NODE_DELETE, remove_node)
         .serve(&routes::NODE_CORDON, cordon_node)
         .serve(&routes::NODE_UNCORDON, uncordon_node)
@@ -270,6 +272,15 @@ async fn start_workspace(
 }
 
 #[worker::send]
+async fn get_workspace_posture(
+    State(app): State<App>,
+    User(caller): User,
+    PathId(id): PathId<WorkspaceId>,
+) -> Answer<Json<PostureView>> {
+    Ok(Json(read::workspace_posture(&app.host, &caller.actor(), id).await?))
+}
+
+#[worker::send]
 async fn create_workspace_token(
     State(app): State<App>,
     User(caller): User,
@@ -292,6 +303,15 @@ async fn list_nodes(
 #[worker::send]
 async fn get_node(State(app): State<App>, User(caller): User, PathId(id): PathId<NodeId>) -> Answer<Json<NodeView>> {
     Ok(Json(read::node(&app.host, &caller.actor(), id).await?))
+}
+
+#[worker::send]
+async fn get_node_posture(
+    State(app): State<App>,
+    User(caller): User,
+    PathId(id): PathId<NodeId>,
+) -> Answer<Json<PostureView>> {
+    Ok(Json(read::node_posture(&app.host, &caller.actor(), id).await?))
 }
 
 #[worker::send]

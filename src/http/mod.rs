@@ -9,6 +9,7 @@ mod browser;
 mod cookie;
 mod extract;
 mod headers;
+mod machine;
 mod origin;
 mod problem;
 mod public;
@@ -46,6 +47,7 @@ fn router(app: App) -> Router {
         .merge(admin::routes())
         .merge(viewer::routes())
         .merge(agent::routes())
+        .merge(machine::routes())
         .fallback(async || problem::Failure(Error::not_found("page")))
         .method_not_allowed_fallback(async || problem::Failure(problem::method_not_allowed()))
         .with_state(app)

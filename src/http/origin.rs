@@ -16,6 +16,14 @@ pub fn refuse_foreign(headers: &HeaderMap, origins: &[String]) -> Result<()> {
     if matches(headers, origins) == Some(false) { Err(cross_origin()) } else { Ok(()) }
 }
 
+/// Which of our origins a request comes from; none if it does not say, or says another's.
+pub fn of<'a>(headers: &HeaderMap, origins: &'a [String]) -> Option<&'a str> {
+    let mut given = headers.get_all(header::ORIGIN).iter();
+    let (first, second) = (given.next()?, given.next());
+    let known = origins.iter().find(|origin| origin.as_bytes() == first.as_bytes());
+    known.filter(|_| second.is_none()).map(String::as_str)
+}
+
 fn matches(headers: &HeaderMap, origins: &[String]) -> Option<bool> {
     let mut given = headers.get_all(header::ORIGIN).iter();
     let first = given.next()?;

@@ -4,6 +4,7 @@
 //! as one that runs.
 
 mod classify;
+mod firewall;
 mod wire;
 
 use std::time::Duration;
@@ -17,14 +18,14 @@ use serde::de::DeserializeOwned;
 
 use self::classify::{Effect, Refusal, lost, unreadable};
 use self::wire::{
-    CreateServer, CreatedServer, Envelope, Locations, NoChange, Paged, PricingEnvelope, ServerEnvelope, ServerTypes,
-    Servers,
+    AttachedFirewall, CreateServer, CreatedServer, Envelope, Locations, NoChange, Paged, PricingEnvelope,
+    ServerEnvelope, ServerTypes, Servers,
 };
 use super::catalog::Catalog;
 use super::error::{ErrorClass, ProviderError, Result};
 use super::instance::{CreateInstance, INSTALLATION_LABEL, Instance, Inventory, NODE_LABEL, machine_name};
 use super::key::ProviderKey;
-use super::{Description, Idempotency};
+use super::{Description, Idempotency, ProviderFirewall};
 use crate::domain::node::{Deletion, InstanceId};
 
 pub(super) const DESCRIPTION: Description = Description {
@@ -34,10 +35,11 @@ pub(super) const DESCRIPTION: Description = Description {
     secret_url: "https://console.hetzner.com/projects",
     idempotency: Idempotency::UniqueName,
     poweroff_ends_billing: false,
+    firewall: ProviderFirewall::NothingComesIn,
 };
 
 /// What a server boots unless told otherwise.
-const DEFAULT_IMAGE: &str = "debian-12";
+const DEFAULT_IMAGE: &str = "docker-ce";
 /// The largest page Hetzner gives.
 const PER_PAGE: u32 = 50;
 /// Pages of one list that are read at most: 500 entries. An alarm has 50 subrequests for everything it does.
@@ -62,8 +64,9 @@ impl Hetzner {
         Self { client: Client::new(), api, key }
     }
 
-    /// Asks for a server.
+    /// Asks for a server, behind the installation's firewall from its first moment.
     pub async fn create(&self, order: &CreateInstance<'_>) -> Result<Instance> {
+        let firewall = self.firewall(&order.mark.installation).await?;
         let body = CreateServer {
             name: machine_name(order.mark.node),
             labels: order.mark.labels(),
@@ -72,6 +75,7 @@ impl Hetzner {
             image: order.image.unwrap_or(DEFAULT_IMAGE),
             user_data: order.user_data,
             start_after_create: true,
+            firewalls: [AttachedFirewall { firewall }],
         };
         let created: CreatedServer = self.write(Method::POST, "/servers", &body).await?;
         Ok(created.server.into())

@@ -32,6 +32,15 @@ pub enum Idempotency {
     UniqueName,
 }
 
+/// What a provider's own firewall does for a machine of ours, before and beside the machine's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderFirewall {
+    /// One without inbound rules is attached by the call that makes the machine.
+    NothingComesIn,
+    /// It has none: the machine's own stands alone.
+    None,
+}
+
 /// What is known of a provider without asking it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Description {
@@ -47,6 +56,8 @@ pub struct Description {
     pub idempotency: Idempotency,
     /// Whether a machine that is switched off costs nothing.
     pub poweroff_ends_billing: bool,
+    /// What its own firewall does.
+    pub firewall: ProviderFirewall,
 }
 
 impl Description {

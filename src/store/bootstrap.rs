@@ -46,6 +46,30 @@ pub fn consume(jti: JwtId, node: NodeId, jkt: &str, x: &str, now: UnixMillis) ->
     )
 }
 
+/// A token that nobody has traded.
+#[derive(Debug, Clone, Deserialize)]
+pub struct UntradedRow {
+    /// When it ends.
+    pub expires_at_ms: i64,
+}
+
+/// A token of a node that nobody has traded.
+pub fn untraded(jti: JwtId, node: NodeId) -> Statement {
+    Statement::new(
+        "SELECT expires_at_ms FROM bootstrap_tokens WHERE jti = ?1 AND node_id = ?2 AND consumed_at_ms IS NULL",
+        [jti.into(), node.into()],
+    )
+}
+
+/// Lets the batch fail unless nobody has traded the token.
+pub fn require_untraded(jti: JwtId, node: NodeId) -> Statement {
+    Statement::new(
+        "INSERT INTO preconditions (broken) SELECT 1 WHERE NOT EXISTS (
+           SELECT 1 FROM bootstrap_tokens WHERE jti = ?1 AND node_id = ?2 AND consumed_at_ms IS NULL)",
+        [jti.into(), node.into()],
+    )
+}
+
 /// Notes that a token was presented after its end; changes a row the first time only.
 pub fn present_late(jti: JwtId, now: UnixMillis) -> Statement {
     Statement::new(

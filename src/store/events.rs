@@ -87,10 +87,34 @@ pub fn record_boot_step(node: NodeId, agent_epoch: i64, event: &EventKind, at: U
          SELECT n.user_id, n.id, ?2, 'boot_step', ?3 FROM nodes n
          WHERE n.id = ?1 AND n.agent_epoch = ?4
            AND NOT EXISTS (
-             SELECT 1 FROM events e WHERE e.node_id = ?1 AND e.kind = 'boot_step' AND e.event_json = ?3)
-           AND (SELECT COUNT(*) FROM events e WHERE e.node_id = ?1 AND e.kind = 'boot_step') < 100
+             SELECT 1 FROM events e WHERE e.node_id = ?1 AND e.kind = 'boot_step' AND e.workspace_id IS NULL
+               AND e.event_json = ?3)
+           AND (SELECT COUNT(*) FROM events e
+             WHERE e.node_id = ?1 AND e.kind = 'boot_step' AND e.workspace_id IS NULL) < 100
          RETURNING id, at_ms, node_id, workspace_id, event_json",
         [node.into(), at.into(), json.into(), agent_epoch.into()],
+    )
+}
+
+/// Records what an agent tells of its machine or of a workspace on it. After two hundred of a kind within an hour nothing more is
+/// recorded: no agent may spend everybody's writes. Gives the row.
+pub fn record_told(
+    node: NodeId,
+    agent_epoch: i64,
+    workspace: Option<WorkspaceId>,
+    event: &EventKind,
+    at: UnixMillis,
+) -> Statement {
+    let json = serde_json::to_string(event).unwrap_or_default();
+    Statement::new(
+        "INSERT INTO events (user_id, node_id, workspace_id, at_ms, kind, event_json)
+         SELECT n.user_id, n.id, ?2, ?3, ?4, ?5 FROM nodes n
+         WHERE n.id = ?1 AND n.agent_epoch = ?6
+           AND (?2 IS NULL OR EXISTS (SELECT 1 FROM workspaces w WHERE w.id = ?2 AND w.node_id = ?1))
+           AND (SELECT COUNT(*) FROM events e
+             WHERE e.node_id = ?1 AND e.kind = ?4 AND e.at_ms > ?3 - 3600000) < 200
+         RETURNING id, at_ms, node_id, workspace_id, event_json",
+        [node.into(), workspace.into(), at.into(), word(event).into(), json.into(), agent_epoch.into()],
     )
 }
 

@@ -10,6 +10,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod migrations;
 pub mod nodes;
+pub mod posture;
 pub mod workspaces;
 
 use serde::de::DeserializeOwned;

@@ -7,6 +7,7 @@ use ringfence_protocol::time::UnixMillis;
 
 use crate::domain::lifecycle::FailureCode;
 use crate::domain::node::{Destroy, Node, Provision, State};
+use crate::domain::posture::Verdict;
 use crate::ports::{Statement, Value};
 
 mod row;
@@ -22,6 +23,7 @@ macro_rules! columns {
          n.warm_since_ms, n.provider_instance_id, n.ipv4, n.ipv6, n.create_attempts, n.first_create_attempt_at_ms,
          n.last_create_attempt_at_ms, n.next_attempt_at_ms, n.attempt_failures, n.agent_epoch, n.agent_ready, n.engine,
          n.agent_version, n.connected_at_ms, n.last_hello_at_ms, n.cpu_percent, n.memory_percent, n.facts_json,
+         n.engine_choice, n.disk_bytes, n.failure_detail, n.posture_epoch, n.posture_holds,
          (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id) AS places_taken, c.sealed_secret, c.seal_version"
     };
 }
@@ -31,8 +33,10 @@ pub fn insert(spec: &NodeSpec, node: &Node, now: UnixMillis) -> Statement {
     Statement::new(
         "INSERT INTO nodes (id, user_id, tenant_id, row_version, created_at_ms, installation, provider, credential_id,
            isolation, region, size, cpus, memory_bytes, image, price_micros_per_hour, currency, slots,
-           hard_deadline_at_ms, policy, state, state_since_ms, deadline_at_ms, next_attempt_at_ms, agent_epoch)
-         SELECT ?1, ?2, ?3, 1, ?4, ?5, ?6, c.id, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23
+           hard_deadline_at_ms, policy, state, state_since_ms, deadline_at_ms, next_attempt_at_ms, agent_epoch,
+           engine_choice, disk_bytes)
+         SELECT ?1, ?2, ?3, 1, ?4, ?5, ?6, c.id, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
+           ?24, ?25
          FROM provider_credentials c
          WHERE c.id = ?7 AND c.user_id = ?2 AND c.provider = ?6 AND c.deleted_at_ms IS NULL",
         [
@@ -59,6 +63,8 @@ pub fn insert(spec: &NodeSpec, node: &Node, now: UnixMillis) -> Statement {
             node.deadline.into(),
             node.next_attempt_at.into(),
             node.agent_epoch.into(),
+            spec.engine_choice.as_str().into(),
+            i64::try_from(spec.disk_bytes).unwrap_or(i64::MAX).into(),
         ],
     )
 }
@@ -101,12 +107,14 @@ pub fn update(id: NodeId, row_version: i64, node: &Node) -> Statement {
         node.agent_epoch.into(),
         node.agent_ready.into(),
         node.policy.as_str().into(),
+        node.failure_detail.as_deref().into(),
     ];
     Statement::new(
         "UPDATE nodes SET row_version = row_version + 1, state = ?3, step = ?4, state_since_ms = ?5, deadline_at_ms = ?6,
            failure = ?7, overdue = ?8, warm_since_ms = ?9, provider_instance_id = ?10, ipv4 = ?11, ipv6 = ?12,
            create_attempts = ?13, first_create_attempt_at_ms = ?14, last_create_attempt_at_ms = ?15,
-           next_attempt_at_ms = ?16, attempt_failures = ?17, agent_epoch = ?18, agent_ready = ?19, policy = ?20
+           next_attempt_at_ms = ?16, attempt_failures = ?17, agent_epoch = ?18, agent_ready = ?19, policy = ?20,
+           failure_detail = ?21
          WHERE id = ?1 AND row_version = ?2",
         params,
     )
@@ -226,6 +234,25 @@ pub fn observe_disconnect(id: NodeId, seen_at: UnixMillis) -> Statement {
     Statement::new(
         "UPDATE nodes SET connected_at_ms = NULL WHERE id = ?1 AND connected_at_ms < ?2",
         [id.into(), seen_at.into()],
+    )
+}
+
+/// The agent has measured what must hold on its machine. More often than twice a minute changes nothing, but when the verdict is
+/// another or it is another agent's.
+pub fn observe_posture(id: NodeId, agent_epoch: i64, verdict: Verdict, json: String, now: UnixMillis) -> Statement {
+    Statement::new(
+        "UPDATE nodes SET posture_json = ?3, posture_at_ms = ?4, posture_holds = ?5, posture_epoch = ?2
+         WHERE id = ?1 AND agent_epoch = ?2 AND (posture_at_ms IS NULL OR posture_at_ms <= ?4 - 30000
+           OR posture_holds <> ?5 OR posture_epoch <> ?2)",
+        [id.into(), agent_epoch.into(), json.into(), now.into(), verdict.holds().into()],
+    )
+}
+
+/// What was last measured of a user's node.
+pub fn posture(id: NodeId, user: UserId) -> Statement {
+    Statement::new(
+        "SELECT posture_json, posture_holds FROM nodes WHERE id = ?1 AND user_id = ?2 AND posture_json IS NOT NULL",
+        [id.into(), user.into()],
     )
 }
 

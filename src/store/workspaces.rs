@@ -1,11 +1,14 @@
 //! Workspaces and the places they hold on nodes.
 
 use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
-use ringfence_protocol::state::WorkspaceState;
+use ringfence_protocol::state::{EngineChoice, WorkspaceState};
 use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
 
+use crate::domain::container::Container;
 use crate::domain::lifecycle::FailureCode;
+use crate::domain::posture::Verdict;
+use crate::domain::seal::Sealed;
 use crate::domain::workspace::{State, Workspace};
 use crate::ports::Statement;
 
@@ -13,7 +16,8 @@ use crate::ports::Statement;
 macro_rules! columns {
     () => {
         "w.id, w.user_id, w.node_id, w.row_version, w.created_at_ms, w.name, w.placement_explanation, w.running,
-         w.spec_generation, w.state, w.state_since_ms, w.deadline_at_ms, w.failure,
+         w.spec_generation, w.state, w.state_since_ms, w.deadline_at_ms, w.failure, w.failure_detail, w.container_json,
+         w.sealed_secrets IS NOT NULL AS has_secrets,
          EXISTS (SELECT 1 FROM node_slots s WHERE s.workspace_id = w.id) AS holds_place"
     };
 }
@@ -41,6 +45,9 @@ pub struct WorkspaceRow {
     state_since_ms: i64,
     deadline_at_ms: Option<i64>,
     failure: Option<String>,
+    failure_detail: Option<String>,
+    container_json: Option<String>,
+    has_secrets: i64,
     holds_place: i64,
 }
 
@@ -61,6 +68,9 @@ impl WorkspaceRow {
             state_since_ms: workspace.state_since.get(),
             deadline_at_ms: workspace.deadline.map(UnixMillis::get),
             failure: None,
+            failure_detail: None,
+            container_json: new.container_json(),
+            has_secrets: i64::from(new.sealed.is_some()),
             holds_place: 1,
         }
     }
@@ -84,7 +94,18 @@ impl WorkspaceRow {
             running: self.running != 0,
             spec_generation: self.spec_generation,
             holds_place: self.holds_place != 0,
+            failure_detail: self.failure_detail.clone(),
         }
+    }
+
+    /// What was asked of its container; none for a plain process.
+    pub fn container(&self) -> Option<Container> {
+        serde_json::from_str(self.container_json.as_deref()?).ok()
+    }
+
+    /// Whether it has secrets, which are sealed in its row.
+    pub const fn has_secrets(&self) -> bool {
+        self.has_secrets != 0
     }
 }
 
@@ -99,11 +120,31 @@ pub struct NewWorkspace {
     pub name: String,
     /// Why it is on that node.
     pub placement_explanation: String,
+    /// Its container; none for a plain process.
+    pub container: Option<Container>,
+    /// Its secrets, if it has any.
+    pub sealed: Option<Sealed>,
+}
+
+impl NewWorkspace {
+    /// What its node is to run workspaces with.
+    pub const fn engine(&self) -> EngineChoice {
+        match self.container {
+            Some(_) => EngineChoice::Containers,
+            None => EngineChoice::Unconfined,
+        }
+    }
+
+    fn container_json(&self) -> Option<String> {
+        // Texts and numbers always serialise.
+        self.container.as_ref().and_then(|container| serde_json::to_string(container).ok())
+    }
 }
 
 /// Takes the lowest free place of the user's ready node for a workspace: one statement, so that of any number of claims of
-/// one place one wins (I3). The node must be the user's (I1).
-pub fn claim(node: NodeId, user: UserId, workspace: WorkspaceId, now: UnixMillis) -> Statement {
+/// one place one wins (I3). The node must be the user's (I1), run workspaces as this one is to be run, and, where it runs
+/// containers, have been measured to be as it must be.
+pub fn claim(node: NodeId, new: &NewWorkspace, now: UnixMillis) -> Statement {
     Statement::new(
         "INSERT INTO node_slots (node_id, slot, user_id, workspace_id, claimed_at_ms)
          WITH RECURSIVE places (slot) AS (
@@ -113,9 +154,11 @@ pub fn claim(node: NodeId, user: UserId, workspace: WorkspaceId, now: UnixMillis
          FROM nodes n JOIN places p
          WHERE n.id = ?1 AND n.user_id = ?2 AND n.state = 'ready' AND n.policy = 'schedulable'
            AND n.isolation <> 'ephemeral' AND n.hard_deadline_at_ms > ?4
+           AND COALESCE(n.engine_choice, 'unconfined') = ?5
+           AND (?5 = 'unconfined' OR (n.posture_holds = 1 AND n.posture_epoch = n.agent_epoch))
            AND NOT EXISTS (SELECT 1 FROM node_slots t WHERE t.node_id = n.id AND t.slot = p.slot)
          ORDER BY p.slot LIMIT 1",
-        [node.into(), user.into(), workspace.into(), now.into()],
+        [node.into(), new.user_id.into(), new.id.into(), now.into(), new.engine().as_str().into()],
     )
 }
 
@@ -150,8 +193,8 @@ pub fn end_warmth(workspace: WorkspaceId) -> Statement {
 pub fn insert(new: &NewWorkspace, workspace: &Workspace, now: UnixMillis) -> Statement {
     Statement::new(
         "INSERT INTO workspaces (id, user_id, node_id, row_version, created_at_ms, name, placement_explanation, running,
-           spec_generation, state, state_since_ms, deadline_at_ms)
-         SELECT s.workspace_id, s.user_id, s.node_id, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+           spec_generation, state, state_since_ms, deadline_at_ms, container_json, sealed_secrets, seal_version)
+         SELECT s.workspace_id, s.user_id, s.node_id, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
          FROM node_slots s WHERE s.workspace_id = ?1 AND s.user_id = ?2",
         [
             new.id.into(),
@@ -164,15 +207,21 @@ pub fn insert(new: &NewWorkspace, workspace: &Workspace, now: UnixMillis) -> Sta
             workspace.word().as_str().into(),
             workspace.state_since.into(),
             workspace.deadline.into(),
+            new.container_json().into(),
+            new.sealed.as_ref().map(|sealed| sealed.text.as_str()).into(),
+            new.sealed.as_ref().map(|sealed| sealed.version).into(),
         ],
     )
 }
 
-/// Stores what the machine has become: changes the row only if nobody else has since it was read (I9).
+/// Stores what the machine has become: changes the row only if nobody else has since it was read (I9). The secrets of a
+/// workspace that is over are erased.
 pub fn update(id: WorkspaceId, row_version: i64, workspace: &Workspace) -> Statement {
     Statement::new(
         "UPDATE workspaces SET row_version = row_version + 1, running = ?3, spec_generation = ?4, state = ?5,
-           state_since_ms = ?6, deadline_at_ms = ?7, failure = ?8
+           state_since_ms = ?6, deadline_at_ms = ?7, failure = ?8, failure_detail = ?9,
+           sealed_secrets = CASE WHEN ?10 THEN NULL ELSE sealed_secrets END,
+           seal_version = CASE WHEN ?10 THEN NULL ELSE seal_version END
          WHERE id = ?1 AND row_version = ?2",
         [
             id.into(),
@@ -183,7 +232,61 @@ pub fn update(id: WorkspaceId, row_version: i64, workspace: &Workspace) -> State
             workspace.state_since.into(),
             workspace.deadline.into(),
             workspace.code().map(FailureCode::as_str).into(),
+            workspace.failure_detail.as_deref().into(),
+            workspace.is_over().into(),
         ],
+    )
+}
+
+/// The sealed secrets of a workspace that is not over.
+pub fn sealed_secrets(id: WorkspaceId) -> Statement {
+    Statement::new(
+        "SELECT user_id, sealed_secrets, seal_version FROM workspaces WHERE id = ?1 AND sealed_secrets IS NOT NULL",
+        [id.into()],
+    )
+}
+
+/// Sealed secrets, as a row holds them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SecretsRow {
+    /// Whose they are: part of what opens them.
+    pub user_id: UserId,
+    sealed_secrets: String,
+    seal_version: i64,
+}
+
+impl SecretsRow {
+    /// The sealed text, to be opened.
+    pub fn sealed(&self) -> Sealed {
+        Sealed { version: self.seal_version, text: self.sealed_secrets.clone() }
+    }
+}
+
+/// The agent of the node with that epoch has measured inside a workspace. More often than twice a minute changes nothing, but
+/// when the verdict is another.
+pub fn observe_posture(
+    id: WorkspaceId,
+    node: NodeId,
+    agent_epoch: i64,
+    verdict: Verdict,
+    json: String,
+    now: UnixMillis,
+) -> Statement {
+    Statement::new(
+        "UPDATE workspaces SET posture_json = ?4, posture_at_ms = ?5, posture_holds = ?6
+         WHERE id = ?1 AND node_id = ?2 AND state NOT IN ('gone', 'failed')
+           AND EXISTS (SELECT 1 FROM nodes n WHERE n.id = ?2 AND n.agent_epoch = ?3)
+           AND (posture_at_ms IS NULL OR posture_at_ms <= ?5 - 30000 OR posture_holds <> ?6)",
+        [id.into(), node.into(), agent_epoch.into(), json.into(), now.into(), verdict.holds().into()],
+    )
+}
+
+/// What was last measured inside a user's workspace.
+pub fn posture(id: WorkspaceId, user: UserId) -> Statement {
+    Statement::new(
+        "SELECT posture_json, posture_holds FROM workspaces
+         WHERE id = ?1 AND user_id = ?2 AND state <> 'gone' AND posture_json IS NOT NULL",
+        [id.into(), user.into()],
     )
 }
 

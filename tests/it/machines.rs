@@ -6,8 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use ringfence::domain::lifecycle::{FailureCode, Moment, Timing};
 use ringfence::domain::node::{
-    self, Call, CallError, Deletion, Destroy, Effect, Event, Instance, InstanceId, Node, Provision,
+    self, Call, CallError, Deletion, Destroy, Effect, Event, Evidence, Instance, InstanceId, Node, Provision,
 };
+use ringfence::domain::posture::Verdict;
 use ringfence::domain::workspace::{self, Outlook, Report, Workspace};
 use ringfence_protocol::link::WorkspacePhase;
 use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
@@ -69,6 +70,10 @@ fn node_events() -> Vec<Event> {
         Event::DeleteAnswered(InstanceId("1".into()), Ok(Deletion::NotFound)),
         Event::DeleteAnswered(InstanceId("2".into()), Ok(Deletion::NotFound)),
         Event::AgentReady,
+        Event::PostureMeasured(Verdict::Holds),
+        Event::PostureMeasured(Verdict::Broken),
+        Event::BootFailed { code: FailureCode::AgentFetchFailed, detail: "404".into() },
+        Event::TrustLost { detail: "a rule is missing".into() },
         Event::KeyConflict,
         Event::DeleteRequested,
     ];
@@ -121,6 +126,9 @@ fn check_step(before: &Node, event: &Event, after: &Node, effects: &[Effect]) {
         let never_asked = before.create_attempts == 0 && before.instance.is_none();
         assert!(confirmed || settled || never_asked, "{context}: gone without proof");
     }
+    if before.word() != NodeState::Ready && after.word() == NodeState::Ready {
+        assert!(after.agent_ready && after.evidence.suffices(), "{context}: nobody has said, or measured, that it may");
+    }
     if matches!(after.word(), NodeState::Quarantined) && before.word() != NodeState::Quarantined {
         assert!(after.agent_epoch > before.agent_epoch && effects.contains(&Effect::CloseSockets), "{context}");
     }
@@ -131,15 +139,16 @@ fn every_event_in_every_state_of_a_node_follows_the_diagram() {
     let timing = Timing::default();
     let mut pairs = 0;
     for state in node_states() {
-        for (known, attempts, places, isolation) in [
-            (None, 0, 1, Isolation::User),
-            (None, 1, 0, Isolation::Ephemeral),
-            (Some(instance("1")), 1, 0, Isolation::User),
-            (Some(instance("1")), u32::MAX - 1, 3, Isolation::Dedicated),
+        for (known, attempts, places, isolation, evidence, agent_ready) in [
+            (None, 0, 1, Isolation::User, Evidence::NotNeeded, false),
+            (None, 1, 0, Isolation::Ephemeral, Evidence::Missing, true),
+            (Some(instance("1")), 1, 0, Isolation::User, Evidence::Broken, true),
+            (Some(instance("1")), u32::MAX - 1, 3, Isolation::Dedicated, Evidence::Holds, false),
         ] {
             for secs in [0, 61, 700, 100_000_000] {
                 for event in node_events() {
-                    let mut before = Node::requested(isolation, &moment(&timing, 0));
+                    let mut before = Node::requested(isolation, evidence, &moment(&timing, 0));
+                    before.agent_ready = agent_ready;
                     before.state = state;
                     before.instance = known.clone();
                     before.create_attempts = attempts;
@@ -172,7 +181,7 @@ fn every_event_in_every_state_of_a_node_follows_the_diagram() {
 fn delete_is_accepted_in_every_state_of_a_node() {
     let timing = Timing::default();
     for state in node_states() {
-        let mut node = Node::requested(Isolation::User, &moment(&timing, 0));
+        let mut node = Node::requested(Isolation::User, Evidence::Missing, &moment(&timing, 0));
         node.state = state;
         node.handle(Event::DeleteRequested, &moment(&timing, 1)).unwrap();
         assert!(matches!(node.word(), NodeState::Destroying | NodeState::Gone));
@@ -191,6 +200,7 @@ fn workspace_events() -> Vec<workspace::Event> {
     let phases = [WorkspacePhase::Running, WorkspacePhase::Stopped, WorkspacePhase::Absent, WorkspacePhase::Failed];
     let mut events = vec![
         workspace::Event::Inventory(None),
+        workspace::Event::Progressed,
         workspace::Event::StopRequested,
         workspace::Event::StartRequested,
         workspace::Event::DeleteRequested,
@@ -200,15 +210,16 @@ fn workspace_events() -> Vec<workspace::Event> {
     }
     for phase in phases {
         for spec_generation in [i64::MIN, 0, 1, 2, i64::MAX] {
-            let report = Report { phase, spec_generation };
-            events.push(workspace::Event::Inventory(Some(report)));
+            let code = (phase == WorkspacePhase::Failed).then_some(FailureCode::ImageNotFound);
+            let report = Report { code, detail: Some("no such tag".into()), ..Report::of(phase, spec_generation) };
+            events.push(workspace::Event::Inventory(Some(report.clone())));
             events.push(workspace::Event::Reported(report));
         }
     }
     events
 }
 
-fn check_workspace(before: &Workspace, event: workspace::Event, after: &Workspace) {
+fn check_workspace(before: &Workspace, event: &workspace::Event, after: &Workspace) {
     use workspace::State::{Creating, Deleting, Failed, Gone, Placing, Requested, Running, Stopped};
     let context = format!("{before:?} × {event:?} → {after:?}");
     if before.state != after.state {
@@ -233,6 +244,11 @@ fn check_workspace(before: &Workspace, event: workspace::Event, after: &Workspac
         Gone => assert!(!after.holds_place && after.deadline.is_none(), "{context}"),
     }
     assert!(after.spec_generation >= before.spec_generation, "{context}");
+    if after.state == Creating && before.state == Creating {
+        let limit = before.state_since + Timing::default().creating_max;
+        assert!(after.deadline >= before.deadline, "{context}: progress takes no time away");
+        assert!(after.deadline <= Some(limit).max(before.deadline), "{context}: nor gives more than there is");
+    }
 }
 
 fn at_rest(state: workspace::State) -> Workspace {
@@ -245,6 +261,7 @@ fn at_rest(state: workspace::State) -> Workspace {
         running: state != workspace::State::Stopped,
         spec_generation: 1,
         holds_place: !gone,
+        failure_detail: None,
     }
 }
 
@@ -256,13 +273,88 @@ fn every_event_in_every_state_of_a_workspace_follows_the_diagram() {
             for event in workspace_events() {
                 let before = at_rest(state);
                 let mut after = before.clone();
-                match after.handle(event, &moment(&timing, secs)) {
-                    Ok(_) => check_workspace(&before, event, &after),
+                match after.handle(event.clone(), &moment(&timing, secs)) {
+                    Ok(_) => check_workspace(&before, &event, &after),
                     Err(_) => assert_eq!(before, after, "a denied event changes nothing"),
                 }
             }
         }
     }
+}
+
+#[test]
+fn a_node_of_containers_is_ready_when_its_agent_says_so_and_what_was_measured_holds_in_either_order() {
+    let timing = Timing::default();
+    let booting = || {
+        let mut node = Node::requested(Isolation::User, Evidence::Missing, &moment(&timing, 0));
+        (node.state, node.instance) = (node::State::Booting, Some(instance("1")));
+        node
+    };
+    let measured = |verdict| Event::PostureMeasured(verdict);
+    for events in [
+        vec![Event::AgentReady, measured(Verdict::Holds)],
+        vec![measured(Verdict::Holds), Event::AgentReady],
+        vec![measured(Verdict::Broken), Event::AgentReady, Event::Tick, measured(Verdict::Holds)],
+    ] {
+        let mut node = booting();
+        let last = events.len() - 1;
+        for (at, event) in events.into_iter().enumerate() {
+            assert_eq!(node.word(), NodeState::Booting, "before {event:?}");
+            node.handle(event, &moment(&timing, 1 + at as u64)).unwrap();
+        }
+        assert_eq!(node.word(), NodeState::Ready, "after {last}");
+    }
+    let mut node = booting();
+    for event in [Event::AgentReady, measured(Verdict::Broken), Event::Tick] {
+        node.handle(event, &moment(&timing, 5)).unwrap();
+    }
+    assert_eq!(node.word(), NodeState::Booting, "what does not hold does not take workspaces");
+    node.handle(Event::Tick, &moment(&timing, 601)).unwrap();
+    assert_eq!(node.code(), Some(FailureCode::BootTimeout));
+}
+
+#[test]
+fn progress_gives_a_workspace_time_up_to_a_limit_that_it_does_not_move() {
+    let timing = Timing::default();
+    let mut workspace = at_rest(workspace::State::Creating);
+    workspace.deadline = Some(START + timing.creating);
+    let mut writes = 0;
+    for half_secs in 0..4_000 {
+        let at = Moment { now: START + Duration::from_millis(500 * half_secs), jitter: 0, timing: &timing };
+        let before = workspace.clone();
+        workspace.handle(workspace::Event::Tick(Outlook::Ready), &at).unwrap();
+        if matches!(workspace.state, workspace::State::Failed { .. }) {
+            assert_eq!(at.now, START + timing.creating_max);
+            assert_eq!(workspace.code(), Some(FailureCode::CreateTimeout));
+            assert!(writes < 40, "{writes} writes");
+            return;
+        }
+        workspace.handle(workspace::Event::Progressed, &at).unwrap();
+        writes += u32::from(workspace != before);
+    }
+    panic!("it never ended");
+}
+
+#[test]
+fn what_was_seen_stands_behind_what_is_said() {
+    let timing = Timing::default();
+    let mut workspace = at_rest(workspace::State::Creating);
+    let report = Report {
+        code: Some(FailureCode::ImageNotFound),
+        detail: Some("manifest unknown".into()),
+        ..Report::of(WorkspacePhase::Failed, 1)
+    };
+    workspace.handle(workspace::Event::Reported(report), &moment(&timing, 1)).unwrap();
+    assert_eq!(workspace.code(), Some(FailureCode::ImageNotFound));
+    assert_eq!(workspace.reason(), format!("{} Seen: manifest unknown", FailureCode::ImageNotFound.sentence()));
+
+    let mut node = Node::requested(Isolation::User, Evidence::Missing, &moment(&timing, 0));
+    node.state = node::State::Booting;
+    let event = Event::BootFailed { code: FailureCode::AgentDigestMismatch, detail: "got 00ff".into() };
+    node.handle(event, &moment(&timing, 1)).unwrap();
+    node.handle(Event::Tick, &moment(&timing, 1)).unwrap();
+    assert_eq!((node.word(), node.code()), (NodeState::Destroying, Some(FailureCode::AgentDigestMismatch)));
+    assert!(node.reason().ends_with("Seen: got 00ff"), "{}", node.reason());
 }
 
 #[test]
@@ -309,10 +401,11 @@ proptest! {
         picks in prop::collection::vec((any::<prop::sample::Index>(), 0_u64..2_000), 0..40),
         exists in any::<bool>(),
         isolation in prop::sample::select(Isolation::ALL),
+        evidence in prop::sample::select(vec![Evidence::NotNeeded, Evidence::Missing]),
     ) {
         let timing = Timing::default();
         let events = node_events();
-        let mut node = Node::requested(isolation, &moment(&timing, 0));
+        let mut node = Node::requested(isolation, evidence, &moment(&timing, 0));
         let mut secs = 0;
         for (pick, pause) in picks {
             secs += pause;
@@ -367,9 +460,9 @@ proptest! {
         let mut secs = 0;
         for (pick, pause) in picks {
             secs += pause;
-            let (before, event) = (workspace.clone(), *pick.get(&events));
-            match workspace.handle(event, &moment(&timing, secs)) {
-                Ok(_) => check_workspace(&before, event, &workspace),
+            let (before, event) = (workspace.clone(), pick.get(&events).clone());
+            match workspace.handle(event.clone(), &moment(&timing, secs)) {
+                Ok(_) => check_workspace(&before, &event, &workspace),
                 Err(_) => prop_assert_eq!(&before, &workspace),
             }
         }

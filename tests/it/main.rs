@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod container_spec;
+mod containers;
 mod identity;
 mod machines;
 mod node_faults;

@@ -1,9 +1,10 @@
 //! Where workspaces go (I1).
 
 use proptest::prelude::*;
+use ringfence::domain::node::Evidence;
 use ringfence::domain::placement::{Candidate, Thresholds, Unfit, Wish, choose, unfit};
 use ringfence_protocol::ids::Id;
-use ringfence_protocol::state::{Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
+use ringfence_protocol::state::{EngineChoice, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
 
 const LIMITS: Thresholds = Thresholds { cpu_percent: 80.0, memory_percent: 80.0 };
 
@@ -17,6 +18,8 @@ fn wish() -> Wish {
         region: "fsn1".into(),
         cpus: 2,
         memory_bytes: 4 << 30,
+        disk_bytes: 16 << 30,
+        engine: EngineChoice::Containers,
     }
 }
 
@@ -35,6 +38,9 @@ fn candidate(id: u8) -> Candidate {
         region: "fsn1".into(),
         cpus: 2,
         memory_bytes: 4 << 30,
+        disk_bytes: Some(40 << 30),
+        engine: EngineChoice::Containers,
+        evidence: Evidence::Holds,
         price_micros_per_hour: 6_600,
         slots: 3,
         places_taken: 0,
@@ -70,7 +76,11 @@ fn each_rule_keeps_a_node_out_by_itself() {
         (Candidate { policy: NodePolicy::Cordoned, ..fit.clone() }, Unfit::NotSchedulable),
         (Candidate { policy: NodePolicy::Draining, ..fit.clone() }, Unfit::NotSchedulable),
         (Candidate { health: NodeHealth::Disconnected, ..fit.clone() }, Unfit::Unhealthy),
+        (Candidate { engine: EngineChoice::Unconfined, ..fit.clone() }, Unfit::OtherEngine),
+        (Candidate { evidence: Evidence::Missing, ..fit.clone() }, Unfit::Unproven),
+        (Candidate { evidence: Evidence::Broken, ..fit.clone() }, Unfit::Unproven),
         (Candidate { cpus: 1, ..fit.clone() }, Unfit::TooSmall),
+        (Candidate { disk_bytes: Some(1), ..fit.clone() }, Unfit::TooSmall),
         (Candidate { memory_bytes: 1, ..fit.clone() }, Unfit::TooSmall),
         (Candidate { places_taken: 3, ..fit.clone() }, Unfit::Full),
         (Candidate { cpu_percent: Some(80.0), ..fit.clone() }, Unfit::Busy),

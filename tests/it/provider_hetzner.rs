@@ -2,7 +2,8 @@
 
 use ringfence::domain::node::{CallError, Deletion, InstanceId};
 use ringfence::provider::{
-    CreateInstance, Description, ErrorClass, Idempotency, Mark, Provider, ProviderError, ProviderKey, machine_name,
+    CreateInstance, Description, ErrorClass, Idempotency, Mark, Provider, ProviderError, ProviderFirewall, ProviderKey,
+    machine_name,
 };
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::money::Micros;
@@ -39,9 +40,18 @@ fn refusal(status: u16, code: &str) -> Answer {
     Answer::json(status, json!({ "error": { "code": code, "message": "told so", "details": null } }))
 }
 
+fn firewall(id: u64, rules: Value) -> Value {
+    json!({ "id": id, "name": "ringfence-test1", "labels": {}, "rules": rules, "applied_to": [] })
+}
+
+/// The installation has its firewall.
+fn firewalls() -> Answer {
+    Answer::json(200, json!({ "firewalls": [firewall(38, json!([]))] }))
+}
+
 /// What becomes of a create call that is answered so.
 async fn refused(answer: Answer) -> ProviderError {
-    let scripted = Scripted::new([answer]).await;
+    let scripted = Scripted::new([firewalls(), answer]).await;
     let mark = mark();
     provider(&scripted.url, KEY).create(&order(&mark)).await.unwrap_err()
 }
@@ -49,23 +59,94 @@ async fn refused(answer: Answer) -> ProviderError {
 #[tokio::test]
 async fn a_machine_is_ordered_under_the_nodes_name_and_labels() {
     let mark = mark();
-    let scripted = Scripted::new([Answer::json(201, json!({ "server": server(42, "x"), "root_password": "p" }))]).await;
+    let made = Answer::json(201, json!({ "server": server(42, "x"), "root_password": "p" }));
+    let scripted = Scripted::new([firewalls(), made]).await;
     let instance = provider(&format!("{}/", scripted.url), KEY).create(&order(&mark)).await.unwrap();
     assert_eq!(instance.id, InstanceId("42".into()));
     assert_eq!(instance.node(), Some(mark.node));
     assert_eq!(instance.installation(), Some("test1"));
     assert_eq!(instance.known().ipv6.as_deref(), Some("2001:db8::/64"));
-    let asked = scripted.asked().remove(0);
+    let looked = scripted.asked().remove(0);
+    assert_eq!((looked.method.as_str(), looked.path_and_query.as_str()), ("GET", "/v1/firewalls?name=ringfence-test1"));
+    let asked = scripted.asked().remove(1);
     assert_eq!((asked.method.as_str(), asked.path_and_query.as_str()), ("POST", "/v1/servers"));
     assert_eq!(asked.authorization, format!("Bearer {KEY}"));
     assert_eq!(
         serde_json::from_str::<Value>(&asked.body).unwrap(),
         json!({
-            "name": machine_name(mark.node), "server_type": "cx23", "location": "fsn1", "image": "debian-12",
+            "name": machine_name(mark.node), "server_type": "cx23", "location": "fsn1", "image": "docker-ce",
             "labels": { "ringfence-installation": "test1", "ringfence-node": mark.node },
-            "user_data": "#cloud-config\n{}", "start_after_create": true,
+            "user_data": "#cloud-config\n{}", "start_after_create": true, "firewalls": [{ "firewall": 38 }],
         })
     );
+}
+
+/// What was asked, as method and path, of a project that answers so.
+async fn order_of(answers: Vec<Answer>) -> (Result<u64, ErrorClass>, Vec<(String, String, Value)>) {
+    let scripted = Scripted::new(answers).await;
+    let mark = mark();
+    let made = provider(&scripted.url, KEY).create(&order(&mark)).await;
+    let body = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+    let asked = scripted.asked().into_iter().map(|asked| (asked.method, asked.path_and_query, body(&asked.body)));
+    (made.map(|made| made.id.0.parse().unwrap()).map_err(|error| error.class), asked.collect())
+}
+
+fn made() -> Answer {
+    Answer::json(201, json!({ "server": server(42, "x") }))
+}
+
+#[tokio::test]
+async fn the_first_order_makes_the_firewall_and_no_server_is_ordered_without_it() {
+    let none = || Answer::json(200, json!({ "firewalls": [] }));
+    let firewall_made = Answer::json(201, json!({ "firewall": firewall(39, json!([])), "actions": [] }));
+    let (ordered, asked) = order_of(vec![none(), firewall_made, made()]).await;
+    assert_eq!(ordered, Ok(42));
+    assert_eq!((asked[1].0.as_str(), asked[1].1.as_str()), ("POST", "/v1/firewalls"));
+    let wanted = json!({ "name": "ringfence-test1", "labels": { "ringfence-installation": "test1" }, "rules": [] });
+    assert_eq!(asked[1].2, wanted);
+    assert_eq!(asked[2].2["firewalls"], json!([{ "firewall": 39 }]));
+
+    // Whatever is not known of the firewall, no server was asked for: the same order may be repeated.
+    for (answer, class) in [
+        (Answer::Lost, ErrorClass::Transient),
+        (refusal(500, "service_error"), ErrorClass::Transient),
+        (refusal(403, "token_readonly"), ErrorClass::Auth),
+        (refusal(403, "resource_limit_exceeded"), ErrorClass::Quota),
+        (refusal(429, "rate_limit_exceeded"), ErrorClass::RateLimited),
+    ] {
+        let (ordered, asked) = order_of(vec![none(), answer.clone()]).await;
+        assert_eq!((ordered, asked.len()), (Err(class), 2));
+        let (ordered, asked) = order_of(vec![answer]).await;
+        assert_eq!((ordered, asked.len()), (Err(class), 1));
+    }
+}
+
+#[tokio::test]
+async fn a_firewall_that_another_order_made_first_is_found() {
+    let none = || Answer::json(200, json!({ "firewalls": [] }));
+    let taken = || refusal(409, "uniqueness_error");
+    let (ordered, asked) = order_of(vec![none(), taken(), firewalls(), made()]).await;
+    assert_eq!((ordered, asked.len()), (Ok(42), 4));
+    assert_eq!(asked[3].2["firewalls"], json!([{ "firewall": 38 }]));
+    // Taken and not listed is not the server's name: nothing is adopted, the order is repeated.
+    let (ordered, _) = order_of(vec![none(), taken(), none()]).await;
+    assert_eq!(ordered, Err(ErrorClass::Transient));
+}
+
+#[tokio::test]
+async fn what_somebody_let_in_is_shut_again_before_a_server_relies_on_it() {
+    let rule =
+        |direction| json!({ "direction": direction, "protocol": "tcp", "port": "22", "source_ips": ["0.0.0.0/0"] });
+    let listed = |rules| Answer::json(200, json!({ "firewalls": [firewall(38, rules)] }));
+    let set = || Answer::json(201, json!({ "actions": [] }));
+    let (ordered, asked) = order_of(vec![listed(json!([rule("in")])), set(), made()]).await;
+    assert_eq!(ordered, Ok(42));
+    assert_eq!((asked[1].0.as_str(), asked[1].1.as_str()), ("POST", "/v1/firewalls/38/actions/set_rules"));
+    assert_eq!(asked[1].2, json!({ "rules": [] }));
+    let (ordered, asked) = order_of(vec![listed(json!([rule("in")])), refusal(423, "locked")]).await;
+    assert_eq!((ordered, asked.len()), (Err(ErrorClass::Transient), 2), "not shut: no server");
+    let (ordered, asked) = order_of(vec![listed(json!([rule("out")])), made()]).await;
+    assert_eq!((ordered, asked.len()), (Ok(42), 2));
 }
 
 #[tokio::test]
@@ -299,4 +380,5 @@ fn a_hetzner_machine_that_is_off_still_costs() {
     let description = Description::of(ProviderKind::Hetzner);
     assert_eq!(description.idempotency, Idempotency::UniqueName);
     assert!(!description.view().poweroff_ends_billing);
+    assert_eq!(description.firewall, ProviderFirewall::NothingComesIn);
 }

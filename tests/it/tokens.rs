@@ -7,6 +7,7 @@ use jwt_compact::alg::Ed25519;
 use jwt_compact::{AlgorithmExt, Claims, Header};
 use ringfence::domain::keyring::Keyring;
 use ringfence::domain::proof::{self, ProofContext, Unproven, token_hash};
+use ringfence::domain::seal::SealedRow;
 use ringfence::domain::token::{self, Lifetime, Refused};
 use ringfence::domain::{mac, seal};
 use ringfence_protocol::claims::{
@@ -245,10 +246,12 @@ fn a_sealed_credential_opens_in_its_own_row_only() {
     let keys = keyring(&[("a", 1)]);
     let (user, credential): (UserId, CredentialId) = (id(1), id(2));
     let secret = SecretText::new("hcloud-key".into());
-    let sealed = seal::seal(&keys, user, credential, &secret, [3; 12]).unwrap();
+    let sealed = seal::seal(&keys, user, SealedRow::Credential(credential), &secret, [3; 12]).unwrap();
     assert_eq!(sealed.version, 2, "the newest seal key");
     assert!(!sealed.text.contains("hcloud"));
-    let opens = |user, credential, sealed: &seal::Sealed| seal::open(&keys, user, credential, sealed).is_ok();
+    let opens = |user, credential, sealed: &seal::Sealed| {
+        seal::open(&keys, user, SealedRow::Credential(credential), sealed).is_ok()
+    };
     assert!(opens(user, credential, &sealed));
     assert!(!opens(id(8), credential, &sealed), "another user");
     assert!(!opens(user, id(8), &sealed), "another row");
@@ -256,4 +259,22 @@ fn a_sealed_credential_opens_in_its_own_row_only() {
     assert!(!opens(user, credential, &seal::Sealed { version: 9, ..sealed.clone() }), "no such key version");
     let cut = seal::Sealed { text: sealed.text[..8].into(), ..sealed };
     assert!(!opens(user, credential, &cut));
+}
+
+#[test]
+fn what_is_sealed_for_one_kind_of_row_opens_as_no_other() {
+    let keys = keyring(&[("a", 1)]);
+    let user: UserId = id(1);
+    let secret = SecretText::new("hcloud-key".into());
+    // Ids of the same bytes: only their kinds differ.
+    let rows = [SealedRow::Credential(id(2)), SealedRow::Workspace(id(2))];
+    for sealed_for in rows {
+        let sealed = seal::seal(&keys, user, sealed_for, &secret, [3; 12]).unwrap();
+        for row in rows {
+            let opened = seal::open(&keys, user, row, &sealed);
+            assert_eq!(opened.is_ok(), row == sealed_for, "{sealed_for:?} as {row:?}");
+        }
+        assert!(seal::open(&keys, id(8), sealed_for, &sealed).is_err(), "another user");
+        assert!(seal::open(&keys, user, SealedRow::Workspace(id(8)), &sealed).is_err(), "another row");
+    }
 }

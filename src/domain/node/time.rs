@@ -29,7 +29,7 @@ impl Node {
             State::Provisioning { .. } if !self.attempt_due(at) => Vec::new(),
             State::Provisioning { next: Provision::Create } => self.begin_create(at),
             State::Provisioning { next: Provision::Find } => vec![Effect::Call(Call::Find)],
-            State::Booting if self.agent_ready => self.enter_ready(at),
+            State::Booting if self.may_take() => self.enter_ready(at),
             State::Booting if late => self.fail(FailureCode::BootTimeout, at),
             State::Booting => Vec::new(),
             State::Ready { warm_since } => self.tick_ready(warm_since, at),

@@ -2,8 +2,9 @@
 
 use ringfence_protocol::state::NodePolicy;
 
-use super::{Effect, Node, State, notice};
+use super::{Effect, Evidence, Node, State, notice};
 use crate::domain::lifecycle::{Denied, FailureCode, Moment};
+use crate::domain::posture::Verdict;
 
 impl Node {
     pub(super) fn agent_became_ready(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
@@ -16,7 +17,7 @@ impl Node {
             }
             State::Booting => {
                 self.agent_ready = true;
-                Ok(self.enter_ready(at))
+                Ok(if self.may_take() { self.enter_ready(at) } else { Vec::new() })
             }
             State::Ready { .. } => Ok(Vec::new()),
             State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
@@ -25,12 +26,82 @@ impl Node {
         }
     }
 
+    pub(super) fn posture_measured(&mut self, verdict: Verdict, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        let known = self.evidence;
+        let measured = match (known, verdict) {
+            // Nothing is claimed of such a node, whatever its agent measures.
+            (Evidence::NotNeeded, _) => Evidence::NotNeeded,
+            (_, Verdict::Holds) => Evidence::Holds,
+            (_, Verdict::Broken) => Evidence::Broken,
+        };
+        match self.state {
+            State::Requested => Err(Denied::TooEarly),
+            // The agent may be quicker than the provider's answer about its machine.
+            State::Provisioning { .. } => {
+                self.evidence = measured;
+                Ok(Vec::new())
+            }
+            State::Booting => {
+                self.evidence = measured;
+                Ok(if self.may_take() { self.enter_ready(at) } else { Vec::new() })
+            }
+            State::Ready { .. } => {
+                self.evidence = measured;
+                Ok(match (known, measured) {
+                    (Evidence::Broken, Evidence::Holds) => {
+                        vec![notice("What was measured of the machine holds again: new workspaces may be placed here.")]
+                    }
+                    (Evidence::Missing | Evidence::Holds, Evidence::Broken) => vec![notice(
+                        "What was measured of the machine is not what must hold: no new workspaces are placed here.",
+                    )],
+                    (_, Evidence::NotNeeded | Evidence::Missing | Evidence::Holds | Evidence::Broken) => Vec::new(),
+                })
+            }
+            State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
+                Err(Denied::Ending)
+            }
+        }
+    }
+
+    /// A machine that never got ready. One that is ready speaks through [`Node::trust_lost`]; a repeat changes nothing.
+    pub(super) fn boot_failed(
+        &mut self,
+        code: FailureCode,
+        detail: String,
+        at: &Moment<'_>,
+    ) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Requested => Err(Denied::TooEarly),
+            State::Provisioning { .. } | State::Booting => {
+                self.failure_detail = Some(detail);
+                Ok(self.fail(code, at))
+            }
+            State::Ready { .. } => Err(Denied::Stale),
+            State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    pub(super) fn trust_lost(&mut self, detail: String, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        self.quarantine(FailureCode::FirewallLost, Some(detail), at)
+    }
+
     pub(super) fn key_conflict(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        self.quarantine(FailureCode::KeyConflict, None, at)
+    }
+
+    fn quarantine(
+        &mut self,
+        code: FailureCode,
+        detail: Option<String>,
+        at: &Moment<'_>,
+    ) -> Result<Vec<Effect>, Denied> {
         match self.state {
             State::Requested => Err(Denied::TooEarly),
             State::Provisioning { .. } | State::Booting | State::Ready { .. } => {
                 self.agent_epoch = self.agent_epoch.saturating_add(1);
-                let code = FailureCode::KeyConflict;
+                self.failure_detail = detail;
                 let mut effects = self.enter(State::Quarantined { code }, Some(at.timing.quarantined), at);
                 effects.push(Effect::CloseSockets);
                 Ok(effects)

@@ -3,8 +3,11 @@
 
 use ringfence_protocol::link::WorkspacePhase;
 
+use ringfence_protocol::views::EventKind;
+
 use super::{Effect, Report, State, Workspace};
 use crate::domain::lifecycle::{Denied, FailureCode, Moment};
+use crate::domain::node::explained;
 
 impl Workspace {
     /// A single report: a change, or the answer to a command.
@@ -22,14 +25,15 @@ impl Workspace {
             // An answer to an older command: the one to the newest follows.
             (State::Creating | State::Running | State::Stopped, _) if !current => Err(Denied::Stale),
             (State::Creating | State::Running | State::Stopped, WorkspacePhase::Failed) => {
-                Ok(self.fail(FailureCode::AgentFailed, at))
+                self.failure_detail = report.detail;
+                Ok(self.fail(report.code.unwrap_or(FailureCode::AgentFailed), at))
             }
             (State::Creating, WorkspacePhase::Running) => Ok(self.enter(State::Running, None, at)),
             // It ran, and ended before we heard of it.
-            (State::Creating, WorkspacePhase::Stopped) => Ok(self.ended(at)),
+            (State::Creating, WorkspacePhase::Stopped) => Ok(self.ended(&report, at)),
             (State::Creating, WorkspacePhase::Absent) => Ok(Vec::new()),
             (State::Running, WorkspacePhase::Running) => Ok(self.confirmed(true)),
-            (State::Running, WorkspacePhase::Stopped) => Ok(self.ended(at)),
+            (State::Running, WorkspacePhase::Stopped) => Ok(self.ended(&report, at)),
             (State::Stopped, WorkspacePhase::Running) if self.running => Ok(self.enter(State::Running, None, at)),
             (State::Stopped, WorkspacePhase::Running) => Ok(self.command(at)),
             (State::Stopped, WorkspacePhase::Stopped) => Ok(self.confirmed(false)),
@@ -41,10 +45,27 @@ impl Workspace {
         }
     }
 
+    /// The agent is getting on with it: its time begins anew, but for the limit of all of it. The deadline is moved in steps, so
+    /// that a report twice a second is not a write twice a second.
+    pub(super) fn progressed(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Creating => {
+                let (known, limit) = (self.deadline.unwrap_or(at.now), self.state_since + at.timing.creating_max);
+                let wanted = (at.now + at.timing.creating).min(limit);
+                if wanted.since(known) >= at.timing.creating / 4 || (wanted > known && wanted == limit) {
+                    self.deadline = Some(wanted);
+                }
+                Ok(Vec::new())
+            }
+            State::Requested | State::Placing => Err(Denied::TooEarly),
+            State::Running | State::Stopped | State::Deleting | State::Gone | State::Failed { .. } => Ok(Vec::new()),
+        }
+    }
+
     /// What a hello says of this workspace: settled as a report, then whatever is still owed is sent (again).
     pub(super) fn inventory(&mut self, report: Option<Report>, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
-        let absent = Report { phase: WorkspacePhase::Absent, spec_generation: self.spec_generation };
-        let seen = report.unwrap_or(absent);
+        let seen = report.unwrap_or(Report::of(WorkspacePhase::Absent, self.spec_generation));
+        let (phase, spec_generation) = (seen.phase, seen.spec_generation);
         let mut effects = match self.reported(seen, at) {
             Ok(effects) => effects,
             Err(Denied::Stale) => Vec::new(),
@@ -53,8 +74,10 @@ impl Workspace {
         let told = effects.iter().any(|effect| matches!(effect, Effect::Ensure | Effect::Remove));
         match self.state {
             State::Creating if !told => effects.push(Effect::Ensure),
-            State::Running | State::Stopped if !told && !self.settled(seen) => effects.extend(self.command(at)),
-            State::Deleting | State::Failed { .. } if !told && seen.phase != WorkspacePhase::Absent => {
+            State::Running | State::Stopped if !told && !self.settled(phase, spec_generation) => {
+                effects.extend(self.command(at))
+            }
+            State::Deleting | State::Failed { .. } if !told && phase != WorkspacePhase::Absent => {
                 effects.push(Effect::Remove);
             }
             State::Requested
@@ -70,14 +93,14 @@ impl Workspace {
     }
 
     /// Whether the machine has what is asked.
-    fn settled(&self, seen: Report) -> bool {
-        let phase = match seen.phase {
+    fn settled(&self, phase: WorkspacePhase, spec_generation: i64) -> bool {
+        let settled = match phase {
             WorkspacePhase::Running => self.running,
             // Nothing runs; where files are to be kept there are none, and a start makes it anew.
             WorkspacePhase::Stopped | WorkspacePhase::Absent => !self.running,
             WorkspacePhase::Failed => false,
         };
-        phase && seen.spec_generation >= self.spec_generation
+        settled && spec_generation >= self.spec_generation
     }
 
     /// The machine has what is asked, or has not yet followed.
@@ -89,9 +112,13 @@ impl Workspace {
     }
 
     /// It does not run any more: as asked, or by itself. What is, is: the owner may start it again.
-    fn ended(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+    fn ended(&mut self, report: &Report, at: &Moment<'_>) -> Vec<Effect> {
         self.running = false;
         let mut effects = self.enter(State::Stopped, None, at);
+        if let Some(code) = report.code {
+            let detail = explained(code, report.detail.as_deref());
+            effects.push(Effect::Record(EventKind::Notice { detail }));
+        }
         effects.push(Effect::CloseViewers);
         effects
     }

@@ -7,6 +7,7 @@ use ringfence_protocol::time::UnixMillis;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use super::firewall::FirewallId;
 use crate::domain::node::InstanceId;
 use crate::provider::catalog::{Architecture, Price, Region, Size};
 use crate::provider::instance::{Instance, InstanceStatus, Ipv6Network};
@@ -20,6 +21,12 @@ pub(super) struct CreateServer<'a> {
     pub(super) image: &'a str,
     pub(super) user_data: &'a str,
     pub(super) start_after_create: bool,
+    pub(super) firewalls: [AttachedFirewall; 1],
+}
+
+#[derive(Serialize)]
+pub(super) struct AttachedFirewall {
+    pub(super) firewall: FirewallId,
 }
 
 /// An update that updates nothing.

@@ -2,12 +2,12 @@
 
 use ringfence_protocol::ids::{CredentialId, NodeId, TenantId, UserId};
 use ringfence_protocol::link::Facts;
-use ringfence_protocol::state::{EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
+use ringfence_protocol::state::{EngineChoice, EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
 use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
 
 use crate::domain::lifecycle::FailureCode;
-use crate::domain::node::{Destroy, Instance, InstanceId, Node, Provision, State};
+use crate::domain::node::{Destroy, Evidence, Instance, InstanceId, Node, Provision, State};
 use crate::domain::placement::Candidate;
 use crate::domain::seal::Sealed;
 
@@ -50,6 +50,10 @@ pub struct NodeRow {
     pub slots: u32,
     /// Places that are taken.
     pub places_taken: u32,
+    /// Its disk; none for a node from before that was recorded.
+    pub disk_bytes: Option<u64>,
+    /// What workspaces on it are to be run with; none for a node from before there was a choice: unconfined.
+    engine_choice: Option<EngineChoice>,
     /// What runs workspaces on it, once its agent has said.
     pub engine: Option<EngineKind>,
     /// The agent's version, once it has said.
@@ -84,6 +88,9 @@ pub struct NodeRow {
     attempt_failures: u32,
     agent_epoch: i64,
     agent_ready: i64,
+    failure_detail: Option<String>,
+    posture_epoch: Option<i64>,
+    posture_holds: Option<i64>,
 }
 
 impl NodeRow {
@@ -109,6 +116,8 @@ impl NodeRow {
             failures: self.attempt_failures,
             agent_epoch: self.agent_epoch,
             agent_ready: self.agent_ready != 0,
+            evidence: self.evidence(),
+            failure_detail: self.failure_detail.clone(),
             places_taken: self.places_taken,
         }
     }
@@ -141,6 +150,21 @@ impl NodeRow {
                 overdue: self.overdue,
             },
             NodeState::Gone => State::Gone { code },
+        }
+    }
+
+    /// What workspaces on it are to be run with.
+    pub fn engine_choice(&self) -> EngineChoice {
+        self.engine_choice.unwrap_or(EngineChoice::Unconfined)
+    }
+
+    /// What is known of its posture. What an agent of an earlier epoch has measured counts for nothing.
+    fn evidence(&self) -> Evidence {
+        match (self.engine_choice(), self.posture_epoch == Some(self.agent_epoch), self.posture_holds) {
+            (EngineChoice::Unconfined, _, _) => Evidence::NotNeeded,
+            (EngineChoice::Containers, false, _) | (EngineChoice::Containers, true, None) => Evidence::Missing,
+            (EngineChoice::Containers, true, Some(0)) => Evidence::Broken,
+            (EngineChoice::Containers, true, Some(_)) => Evidence::Holds,
         }
     }
 
@@ -178,6 +202,9 @@ impl NodeRow {
             region: self.region.clone(),
             cpus: self.cpus,
             memory_bytes: self.memory_bytes,
+            disk_bytes: self.disk_bytes,
+            engine: self.engine_choice(),
+            evidence: self.evidence(),
             price_micros_per_hour: self.price_micros_per_hour,
             slots: self.slots,
             places_taken: self.places_taken,
@@ -210,8 +237,12 @@ pub struct NodeSpec {
     pub cpus: u32,
     /// Its memory.
     pub memory_bytes: u64,
+    /// Its disk.
+    pub disk_bytes: u64,
     /// What it boots.
     pub image: String,
+    /// What workspaces on it are to be run with.
+    pub engine_choice: EngineChoice,
     /// What it costs.
     pub price_micros_per_hour: i64,
     /// In which currency.

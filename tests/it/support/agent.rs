@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::WorkspaceId;
-use ringfence_protocol::link::{AgentMessage, ControlMessage, Hello, WorkspacePhase, WorkspaceReport};
-use ringfence_protocol::state::EngineKind;
+use ringfence_protocol::link::{AgentMessage, ControlMessage, Hello, WorkspacePhase, WorkspaceReport, WorkspaceSpec};
+use ringfence_protocol::posture::{Posture, PostureCheck};
+use ringfence_protocol::state::{EngineKind, PostureOutcome};
+use ringfence_protocol::time::UnixMillis;
 
 /// What an agent keeps: the newest it accepted of each workspace.
 #[derive(Default)]
@@ -14,6 +17,12 @@ pub struct FakeAgent {
     pub mute: bool,
     /// It fails to make workspaces.
     pub clumsy: bool,
+    /// What runs workspaces; plain processes when absent.
+    pub engine: Option<EngineKind>,
+    /// What it measures of its machine; nothing where workspaces are plain processes.
+    pub posture: Option<Posture>,
+    /// What it was told to make, with its secrets.
+    pub told: BTreeMap<WorkspaceId, (WorkspaceSpec, WorkspaceSecrets)>,
 }
 
 impl FakeAgent {
@@ -23,7 +32,7 @@ impl FakeAgent {
             agent_version: "0.0.0-test".into(),
             agent_sha256: "0".repeat(64),
             terminal_epoch: 1,
-            engine: EngineKind::Unconfined,
+            engine: self.engine.unwrap_or(EngineKind::Unconfined),
             workspaces: self
                 .workspaces
                 .iter()
@@ -35,7 +44,8 @@ impl FakeAgent {
     /// Does what a message asks, and answers.
     pub fn obey(&mut self, message: &ControlMessage) -> Option<AgentMessage> {
         let (id, generation, phase) = match message {
-            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec, .. } => {
+            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec, secrets } => {
+                self.told.insert(*workspace_id, (spec.clone(), secrets.clone()));
                 let phase = match (self.clumsy, spec.running) {
                     (true, _) => WorkspacePhase::Failed,
                     (false, true) => WorkspacePhase::Running,
@@ -61,6 +71,21 @@ impl FakeAgent {
             self.workspaces.insert(id, (generation, phase));
         }
         Some(AgentMessage::Workspace(report(id, generation, phase)))
+    }
+}
+
+/// A posture of one check.
+pub fn posture(outcome: PostureOutcome) -> Posture {
+    Posture {
+        measured_at: UnixMillis::new(0),
+        checks: vec![PostureCheck {
+            id: "firewall".into(),
+            title: "The firewall drops what comes in.".into(),
+            rule: "no listening port on a VM".into(),
+            measured: "policy DROP".into(),
+            outcome,
+            must_pass: true,
+        }],
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod cloud;
+pub mod keys;
 pub mod platform;
 pub mod sqlite;
 pub mod world;

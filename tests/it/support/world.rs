@@ -11,7 +11,11 @@ use ringfence::app::agent_report::agent_report;
 use ringfence::app::create_workspace::{CreateWorkspace, create_workspace};
 use ringfence::app::drive_node::drive_node;
 use ringfence::app::outcome::{Bootstrap, Driven, Provisioner};
+use ringfence::app::secrets::complete;
 use ringfence::config::Settings;
+use ringfence::domain::container;
+use ringfence::domain::keyring::Keyring;
+use ringfence::domain::seal::{SealedRow, seal};
 use ringfence::error::Result;
 use ringfence::ports::{Clock, Entropy, Statement};
 use ringfence::provider::{Architecture, Catalog, Price, ProviderError, Region, Size};
@@ -20,13 +24,14 @@ use ringfence::store::nodes::NodeRow;
 use ringfence_protocol::ids::{CredentialId, GrantId, JwtId, NodeId, SessionId, TenantId, UserId, WorkspaceId};
 use ringfence_protocol::link::AgentMessage;
 use ringfence_protocol::money::Micros;
-use ringfence_protocol::params::CreateWorkspaceParams;
-use ringfence_protocol::state::{Isolation, ProviderKind, Role};
+use ringfence_protocol::params::{CreateWorkspaceParams, SecretText};
+use ringfence_protocol::state::{EngineChoice, EngineKind, Isolation, PostureOutcome, ProviderKind, Role};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{NodeView, WorkspaceView};
 
-use super::agent::FakeAgent;
+use super::agent::{FakeAgent, posture};
 use super::cloud::FakeCloud;
+use super::keys::keyring;
 use super::platform::TestPlatform;
 use super::sqlite::Death;
 
@@ -50,6 +55,9 @@ pub struct Someone {
 pub struct World {
     pub p: TestPlatform,
     pub settings: Settings,
+    pub keyring: Keyring,
+    /// What new workspaces are run with.
+    pub engine: Cell<EngineChoice>,
     pub cloud: FakeCloud,
     pub agents: RefCell<BTreeMap<NodeId, FakeAgent>>,
     /// Links that are up, with the epoch they were opened with.
@@ -73,6 +81,8 @@ impl World {
         Self {
             p,
             settings: Settings::default(),
+            keyring: keyring(),
+            engine: Cell::new(EngineChoice::Unconfined),
             cloud: FakeCloud::default(),
             agents: RefCell::default(),
             links: RefCell::default(),
@@ -80,6 +90,26 @@ impl World {
             drives: Cell::new(0),
             tenant,
         }
+    }
+
+    /// A world whose workspaces are containers.
+    pub fn of_containers() -> Self {
+        let world = Self::new();
+        world.engine.set(EngineChoice::Containers);
+        world
+    }
+
+    /// The agent of a node, made if it is not there yet. One of containers measures what must hold.
+    fn with_agent<T>(&self, node: NodeId, act: impl FnOnce(&mut FakeAgent) -> T) -> T {
+        let engine = self.engine.get();
+        act(self.agents.borrow_mut().entry(node).or_insert_with(|| match engine {
+            EngineChoice::Unconfined => FakeAgent::default(),
+            EngineChoice::Containers => FakeAgent {
+                engine: Some(EngineKind::Podman),
+                posture: Some(posture(PostureOutcome::Pass)),
+                ..FakeAgent::default()
+            },
+        }))
     }
 
     /// A new user with a credential.
@@ -120,9 +150,20 @@ impl World {
         params: CreateWorkspaceParams,
         extra: Vec<Statement>,
     ) -> Result<WorkspaceView> {
+        let id = self.p.id();
+        let container = match self.engine.get() {
+            EngineChoice::Unconfined => None,
+            EngineChoice::Containers => Some(container::ask(&params, &self.settings.containers).unwrap()),
+        };
+        let sealed = container.as_ref().filter(|asked| !asked.secrets.is_empty()).map(|asked| {
+            let json = SecretText::new(serde_json::to_string(&asked.secrets).unwrap());
+            seal(&self.keyring, who.actor.user_id, SealedRow::Workspace(id), &json, self.p.bytes()).unwrap()
+        });
         let asked = CreateWorkspace {
-            id: self.p.id(),
+            id,
             params: &params,
+            container: container.map(|asked| asked.container),
+            sealed,
             credential_id: who.credential,
             provider: ProviderKind::Hetzner,
             catalog: &catalog(),
@@ -221,8 +262,9 @@ impl World {
                 self.set_alarm(node, at);
             }
             for message in &driven.to_agent {
+                let Ok(Some(message)) = complete(&self.p, &self.keyring, message).await else { continue };
                 let answer = match self.links.borrow().contains_key(&node) {
-                    true => self.agents.borrow_mut().entry(node).or_default().obey(message),
+                    true => self.with_agent(node, |agent| agent.obey(&message)),
                     false => None,
                 };
                 if let Some(answer) = answer
@@ -257,8 +299,12 @@ impl World {
     pub async fn connect(&self, node: NodeId) {
         let epoch = self.p.db.count(&format!("SELECT agent_epoch FROM nodes WHERE id = '{node}'"));
         self.links.borrow_mut().insert(node, epoch);
-        let hello = self.agents.borrow_mut().entry(node).or_default().hello();
+        let hello = self.with_agent(node, |agent| agent.hello());
         self.say(node, hello).await;
+        let posture = self.agents.borrow()[&node].posture.clone();
+        if let Some(posture) = posture {
+            self.say(node, AgentMessage::NodePosture(posture)).await;
+        }
         self.say(node, AgentMessage::Ready).await;
     }
 

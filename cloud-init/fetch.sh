@@ -44,7 +44,7 @@ install_podman() {
 start() {
     ln -sf ../vm-agent.service /etc/systemd/system/multi-user.target.wants/
     systemctl daemon-reload && systemctl start vm-agent.service && return
-    journalctl -q -u vm-agent.service -n 1 -o cat >&2
+    journalctl -q -u vm-agent.service -n 3 -o cat >&2
     return 1
 }
 

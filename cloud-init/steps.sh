@@ -8,13 +8,13 @@ now() {
     echo "$up"
 }
 
-# Runs a command as a step. What it says on standard error is the error, if it fails; its last line, that is.
+# Runs a command as a step. What it says on standard error is the error, if it fails: the end of it, in one line.
 step() {
     name=$1
     began=$(now)
     shift
     if error=$("$@" 2>&1 >/dev/null); then code=0 error=; else code=$?; fi
-    [ "$code" = 0 ] || error=$(printf '%s' "${error:-failed with $code}" | tail -n 1 | LC_ALL=C tr -cd ' -~')
+    [ "$code" = 0 ] || error=$(printf '%s' "${error:-failed with $code}" | tail -n 4 | uniq | tr '\n' ' ' | LC_ALL=C tr -cd ' -~' | cut -c 1-400)
     printf '%s\t%s\t%s\t%s\n' "$name" "$began" "$(now)" "$error" >>/run/ringfence/boot.log
     echo "ringfence: $name${error:+: $error}"
     return "$code"

@@ -271,6 +271,7 @@ impl Stack {
         set("RINGFENCE_KEYRING", self.secrets.keyring.to_string());
         set("RINGFENCE_INSTALLATION_ID", self.secrets.installation_id.clone());
         set("RINGFENCE_HETZNER_URL", self.cloud_url());
+        set("RINGFENCE_AGENT_SHA256", self.options.artifacts.agent_sha256.clone());
         // The first origin is the canonical one, which machines are told; people also type the name.
         let by_name = format!("http://localhost:{}", self.port);
         match self.options.driver {

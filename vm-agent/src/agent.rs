@@ -27,7 +27,7 @@ use crate::node::{Constants, Node, NodeEvent};
 use crate::options::Options;
 use crate::renewal;
 use crate::workspaces::table::Table;
-use crate::workspaces::{Engine, EngineError};
+use crate::workspaces::{Engine, NoEngine};
 
 /// First wait before dialing again.
 const REDIAL_FLOOR: Duration = Duration::from_millis(250);
@@ -60,7 +60,7 @@ pub enum AgentError {
     Call(#[from] CallError),
     /// Workspaces cannot be run.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(#[from] NoEngine),
     /// The agent cannot read its own binary.
     #[error("cannot read the agent's own binary: {0}")]
     Binary(std::io::Error),
@@ -127,7 +127,7 @@ async fn boot(options: &Options) -> Result<Booted, AgentError> {
         agent_sha256,
         terminal_epoch: new_epoch(),
     };
-    let engine = Engine::new(config.engine, &options.state_dir)?;
+    let engine = Engine::new(config.engine, &options.state_dir).await?;
     let table = Table::load(options.state_dir.join(TABLE_FILE))?;
     Ok(Booted {
         node: Node::new(constants, engine, table, boot, newest_grant),

@@ -1,0 +1,46 @@
+//! The way from a container without a network to its filtering proxy: a listener inside, connections outside.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::create::PROXY_PORT;
+use super::live::Task;
+use super::netns;
+
+/// Connections of one workspace at a time.
+const MAX_CONNECTIONS: usize = 256;
+
+/// Listens in the container's network namespace and passes everything on. Dropping it ends the listening.
+pub(super) async fn start(pid: i32, proxy: SocketAddr) -> io::Result<Task> {
+    let listener = netns::within(pid, || {
+        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT))?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    let listener = TcpListener::from_std(listener.await?)?;
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    Ok(Task::spawn(async move {
+        // The semaphore is never closed.
+        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+            match listener.accept().await {
+                Ok((inside, _)) => {
+                    tokio::spawn(async move {
+                        let _place = place;
+                        let _ = pass_on(inside, proxy).await;
+                    });
+                }
+                // Of one connection, or for want of descriptors: others come.
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    }))
+}
+
+async fn pass_on(mut inside: TcpStream, proxy: SocketAddr) -> io::Result<()> {
+    let mut outside = TcpStream::connect(proxy).await?;
+    tokio::io::copy_bidirectional(&mut inside, &mut outside).await.map(drop)
+}

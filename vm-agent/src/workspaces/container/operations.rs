@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptionsBuilder,
 };
 use hyper::Method;
 use ringfence_protocol::container::ContainerSpec;
@@ -284,6 +285,11 @@ impl Containers {
         let state = found.state.unwrap_or_default();
         if let Some(pid) = state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0) {
             processes::ask_to_end(pid).await;
+            // What is left had its time: without this, some engines give it more.
+            let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
+            if let Err(error) = self.api.docker.kill_container(&container, Some(options)).await {
+                tracing::debug!(%error, "a container could not be killed before it is removed");
+            }
         }
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         match self.api.docker.remove_container(&container, Some(options)).await {

@@ -18,6 +18,7 @@ use crate::control_plane::ControlPlane;
 use crate::grant::Grant;
 use crate::link::{Outbox, Outgoing};
 use crate::terminal::{self, Ended};
+use crate::workspaces::assistant_lock::AssistantLocks;
 use crate::workspaces::table::Table;
 use crate::workspaces::{Engine, Said};
 use channels::Channel;
@@ -61,6 +62,8 @@ pub struct Node {
     busy: HashMap<WorkspaceId, i64>,
     /// What of a workspace is secret, as long as it is to run. In memory only.
     secrets: HashMap<WorkspaceId, Arc<WorkspaceSecrets>>,
+    /// Who runs the workspaces' assistants; a stop frees them.
+    pub assistants: AssistantLocks,
     outbox: Option<Outbox>,
     ended_sender: mpsc::UnboundedSender<Ended>,
     ended: mpsc::UnboundedReceiver<Ended>,
@@ -111,6 +114,7 @@ impl Node {
             key_fetches: KeyFetches::default(),
             busy: HashMap::new(),
             secrets: HashMap::new(),
+            assistants: AssistantLocks::default(),
             outbox: None,
             ended_sender,
             ended,

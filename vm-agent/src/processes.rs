@@ -30,6 +30,7 @@ const LOOKS_AFTER_TERM: usize = 100;
 
 struct Process {
     pid: i32,
+    name: String,
     parent: i32,
     session: i32,
     is_marked: bool,
@@ -69,7 +70,10 @@ pub async fn hang_up_terminals(inside: i32) -> bool {
 pub async fn ask_to_end(inside: i32) {
     let others = || -> Vec<i32> {
         let all = all_processes(|_| false);
-        in_container(inside, &all).map(|process| process.pid).filter(|pid| *pid != inside).collect()
+        // A shell as first process waits with a sleep, and starts the next when one ends.
+        let is_idling = |process: &&Process| process.parent == inside && process.name == "sleep";
+        let others = in_container(inside, &all).filter(|process| process.pid != inside);
+        others.filter(|process| !is_idling(process)).map(|process| process.pid).collect()
     };
     let mut asked = HashSet::new();
     for _ in 0..LOOKS_AFTER_TERM {
@@ -175,12 +179,13 @@ fn read_process(dir: &Path, is_mark: &impl Fn(&[u8]) -> bool) -> Option<Process>
     let pid = dir.file_name()?.to_str()?.parse().ok()?;
     let stat = fs::read_to_string(dir.join("stat")).ok()?;
     // The name in parentheses may hold anything, parentheses too: fields follow the last one.
-    let (_, fields) = stat.rsplit_once(')')?;
+    let (front, fields) = stat.rsplit_once(')')?;
+    let name = front.split_once('(')?.1.to_owned();
     let mut fields = fields.split_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
     let environment = fs::read(dir.join("environ")).unwrap_or_default();
     let is_marked = environment.split(|byte| *byte == 0).any(is_mark);
-    (state != "Z" && state != "X").then_some(Process { pid, parent, session, is_marked })
+    (state != "Z" && state != "X").then_some(Process { pid, name, parent, session, is_marked })
 }

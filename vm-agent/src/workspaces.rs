@@ -1,5 +1,6 @@
 //! Workspaces: what was asked ([`table`]) and what makes it so ([`engine`]).
 
+pub mod assistant_lock;
 pub mod container;
 pub mod engine;
 mod error;

@@ -104,6 +104,7 @@ impl Node {
             terminal.handle.tell(Command::End(CloseReason::WorkspaceEnded)).await;
         }
         tracing::warn!(workspace.id = %workspace_id, %error, "workspace broke");
+        self.assistants.workspace_stopped(workspace_id);
         self.table.set_failed(workspace_id, &error);
         self.save();
         self.report(workspace_id).await;
@@ -143,6 +144,7 @@ impl Node {
             // From now on nobody gets in, not even if something newer wants it to run before this is done.
             self.table.set_phase(workspace_id, WorkspacePhase::Stopped);
             self.secrets.remove(&workspace_id);
+            self.assistants.workspace_stopped(workspace_id);
         }
         let secrets = self.secrets.get(&workspace_id).cloned();
         let voice = self.voice(workspace_id);

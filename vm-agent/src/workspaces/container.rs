@@ -10,7 +10,9 @@
 
 mod addresses;
 mod api;
+mod cgroup;
 mod create;
+mod devcontainer;
 mod exec;
 mod failure;
 mod gate;
@@ -18,15 +20,24 @@ mod host;
 mod image;
 mod inside;
 mod live;
+mod mounts;
+mod netns;
+mod network;
 mod operations;
+mod posture;
+mod probes;
+mod proxy;
 mod raw;
 mod reference;
+mod relay;
+mod repository;
 mod seccomp;
 mod secrets;
 mod settings;
 mod shell;
 mod user;
 mod volume;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +49,7 @@ use super::{EngineError, NoEngine, Opening};
 use crate::terminal::Source;
 use api::Api;
 pub use gate::{Found, PatchedPackage, RuntimeGate, Version};
-use live::Live;
+use live::{Live, Task};
 pub use reference::Reference;
 pub use seccomp::hardened as hardened_seccomp;
 pub use settings::Settings;
@@ -48,7 +59,13 @@ pub struct Containers {
     api: Arc<Api>,
     settings: Settings,
     /// What runs, as far as this agent started or adopted it.
-    live: Mutex<HashMap<WorkspaceId, Arc<Live>>>,
+    running: Mutex<HashMap<WorkspaceId, Running>>,
+}
+
+/// A container that runs, and the task that watches it.
+struct Running {
+    live: Arc<Live>,
+    _watch: Task,
 }
 
 impl Containers {
@@ -56,7 +73,7 @@ impl Containers {
     pub(super) async fn connect(settings: Settings) -> Result<Self, NoEngine> {
         let api = Api::connect(&settings).await?;
         tracing::info!(engine = api.versions(), "container engine");
-        Ok(Self { api: Arc::new(api), settings, live: Mutex::default() })
+        Ok(Self { api: Arc::new(api), settings, running: Mutex::default() })
     }
 
     pub(super) fn kind(&self) -> EngineKind {
@@ -69,7 +86,7 @@ impl Containers {
 
     /// A shell in the workspace's container, to be started by the terminal's own task.
     pub(super) fn spawn(&self, opening: Opening) -> Result<Source, EngineError> {
-        let live = self.live().get(&opening.workspace_id).cloned();
+        let live = self.running().get(&opening.workspace_id).map(|running| Arc::clone(&running.live));
         let live = live.ok_or_else(|| {
             EngineError::new(
                 WorkspaceFailure::EngineUnavailable,
@@ -79,7 +96,7 @@ impl Containers {
         Ok(shell::source(Arc::clone(&self.api), live, &opening))
     }
 
-    fn live(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Arc<Live>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    fn running(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

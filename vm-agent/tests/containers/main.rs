@@ -1,4 +1,8 @@
 //! The container engine against a real Podman that the tests start themselves. Needs root; says in one line when it skips.
 
+mod images;
 mod lifecycle;
+mod restricted;
+mod secrets;
 mod support;
+mod walls;

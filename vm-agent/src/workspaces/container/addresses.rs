@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether the address is not the internet's: metadata services, private ranges, the machine itself.
-pub fn is_internal(address: IpAddr) -> bool {
+pub(super) fn is_internal(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_internal_v4(address),
         IpAddr::V6(address) => is_internal_v6(address),

@@ -25,6 +25,8 @@ pub(super) struct Api {
     pub(super) kind: EngineKind,
     version: String,
     runtime: Found,
+    /// What the engine takes when it is not told.
+    pub(super) default_runtime: String,
     /// The runtime's name, where it is not the engine's default.
     pub(super) runtime_name: Option<String>,
 }
@@ -75,7 +77,8 @@ impl Api {
             }
             let version = version.version.unwrap_or_default();
             let runtime_name = (name != default).then_some(name);
-            return Ok(Self { docker, socket: socket.to_owned(), kind, version, runtime: found, runtime_name });
+            let (socket, default_runtime) = (socket.to_owned(), default);
+            return Ok(Self { docker, socket, kind, version, runtime: found, default_runtime, runtime_name });
         }
         let refused = if refused.is_empty() { "none was found".to_owned() } else { refused.join(", ") };
         Err(NoEngine::outdated(format!(

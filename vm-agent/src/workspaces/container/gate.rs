@@ -127,7 +127,7 @@ impl RuntimeGate {
 }
 
 /// What `--version` prints after the runtime's name: `runc version 1.3.6+ds1`, `crun version 1.21`.
-pub fn version_printed(output: &str) -> Option<(String, String)> {
+pub(super) fn version_printed(output: &str) -> Option<(String, String)> {
     let (name, rest) = output.lines().next()?.split_once(" version ")?;
     Some((name.trim().to_owned(), rest.split_whitespace().next()?.to_owned()))
 }

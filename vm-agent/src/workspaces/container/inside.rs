@@ -42,6 +42,15 @@ pub(super) fn has_program(root: &Path, path: &str) -> bool {
     is_file && stat.st_mode & 0o111 != 0
 }
 
+/// Whether there is anything of that name under `root`.
+pub(super) fn exists(root: &Path, path: &str) -> io::Result<bool> {
+    match fs::openat2(dir(root)?, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), AS_ROOT) {
+        Ok(_) => Ok(true),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Makes a directory directly under `root`, for this owner, unless something of that name is there.
 pub(super) fn make_dir(root: &Path, name: &str, owner: (u32, u32)) -> io::Result<()> {
     let dir = dir(root)?;

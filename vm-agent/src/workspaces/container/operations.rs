@@ -1,48 +1,103 @@
 //! Start, stop, remove, adopt.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptionsBuilder,
 };
+use hyper::Method;
 use ringfence_protocol::container::ContainerSpec;
 use ringfence_protocol::ids::WorkspaceId;
-use ringfence_protocol::state::EngineKind;
+use ringfence_protocol::state::{EngineKind, NetworkMode, WorkspaceFailure};
 
 use super::create::{self, Connection, LABEL_FINGERPRINT, Plan};
 use super::image::{self, Image};
 use super::live::Live;
+use super::repository::{self, Prepared};
 use super::secrets::Secrets;
-use super::user::User;
+use super::user::{self, User};
 use super::volume::Volume;
-use super::{Containers, failure, inside, seccomp};
+use super::watch::{self, Watch};
+use super::{Containers, Running, failure, inside, network, proxy, raw, relay, seccomp};
 use crate::processes;
 use crate::workspaces::{EngineError, Order};
 
-/// What the container is to be made of, beyond what was asked.
-pub(super) struct Shape {
-    pub(super) image: String,
-    pub(super) user: User,
-    pub(super) env: BTreeMap<String, String>,
-}
-
 impl Containers {
-    /// Makes the workspace run.
-    pub(in crate::workspaces) async fn start(&self, order: Order) -> Result<(), EngineError> {
+    /// Makes the workspace run. If that fails, nothing of it does; its files are kept.
+    pub(in crate::workspaces) async fn start(self: &Arc<Self>, order: Order) -> Result<(), EngineError> {
+        let started = self.try_start(&order).await;
+        if started.is_err() {
+            let ended = self.end_container(order.workspace_id).await;
+            if let Err(error) = ended {
+                tracing::error!(workspace.id = %order.workspace_id, %error, "a workspace that failed was not stopped");
+            }
+        }
+        started
+    }
+
+    async fn try_start(self: &Arc<Self>, order: &Order) -> Result<(), EngineError> {
         let spec = order.spec.container.as_ref();
         let spec = spec.ok_or_else(|| {
             EngineError::refused("The workspace names no container, and this machine runs nothing else.")
         })?;
         let volume = self.volume(order.workspace_id);
-        let shape = Shape { image: spec.image.clone(), user: User::default(), env: BTreeMap::new() };
-        volume.mount(spec.disk_quota_bytes, shape.user.ids()).await?;
-        let live = self.run(&order, spec, &volume, &shape).await?;
-        self.live().insert(order.workspace_id, Arc::new(live));
+        let noted = repository::noted(&volume);
+        let owner = noted.as_ref().map_or_else(User::default, |noted| noted.user);
+        volume.mount(spec.disk_quota_bytes, owner.ids()).await?;
+        // Where it was not mounted until now.
+        let noted = noted.or_else(|| repository::noted(&volume));
+        let prepared = match noted {
+            Some(prepared) => prepared,
+            None => self.prepare(order, spec, &volume).await?,
+        };
+        let live = self.run(order, spec, &volume, &prepared).await?;
+        if !prepared.post_create.is_empty() && !repository::is_post_created(&volume) {
+            let run = repository::post_create(&self.api, &live, &prepared.post_create);
+            order.voice.step("run postCreateCommand", run).await?;
+        }
+        let already = self.running().get(&order.workspace_id).is_some_and(|running| Arc::ptr_eq(&running.live, &live));
+        if already {
+            return Ok(());
+        }
+        let posture = self.measure(order.workspace_id, &live, spec).await;
+        order.voice.posture(posture.clone());
+        if let Some(error) = watch::broken(&posture) {
+            return Err(error);
+        }
+        let watch = Watch::new(Arc::downgrade(self), Arc::clone(&live), order, spec, posture).start();
+        self.running().insert(order.workspace_id, Running { live, _watch: watch });
         Ok(())
+    }
+
+    /// The first start: what the repository says of the container, once it is there.
+    async fn prepare(&self, order: &Order, spec: &ContainerSpec, volume: &Volume) -> Result<Prepared, EngineError> {
+        let mut prepared = Prepared::default();
+        let Some(wanted) = &spec.repository else {
+            repository::note(volume, &prepared)?;
+            return Ok(prepared);
+        };
+        let live = self.run(order, spec, volume, &prepared).await?;
+        order.voice.step(format!("clone {}", wanted.url), repository::clone(&self.api, &live, wanted)).await?;
+        drop(live);
+        if let Some(devcontainer) = repository::devcontainer(volume)? {
+            prepared.image = devcontainer.image;
+            prepared.env = devcontainer.container_env;
+            if let Some(user) = devcontainer.remote_user {
+                // Its number is in the image, which is looked at where it is unpacked.
+                let live = self.run(order, spec, volume, &prepared).await?;
+                prepared.user = user::find(&PathBuf::from(format!("/proc/{}/root", live.pid)), &user)?;
+                drop(live);
+                self.end_container(order.workspace_id).await?;
+                volume.give_to(prepared.user.ids()).await?;
+            }
+            prepared.post_create = devcontainer.post_create;
+        }
+        repository::note(volume, &prepared)?;
+        Ok(prepared)
     }
 
     /// Makes a container of this shape run, or finds it running.
@@ -51,39 +106,89 @@ impl Containers {
         order: &Order,
         spec: &ContainerSpec,
         volume: &Volume,
-        shape: &Shape,
-    ) -> Result<Live, EngineError> {
+        prepared: &Prepared,
+    ) -> Result<Arc<Live>, EngineError> {
         let login = order.secrets.as_ref().and_then(|secrets| secrets.registry_login.as_ref());
-        let image = image::ensure(&self.api, &shape.image, login, &order.voice).await?;
+        let image = prepared.image.as_ref().unwrap_or(&spec.image);
+        let image = image::ensure(&self.api, image, login, &order.voice).await?;
         let secrets = self.secrets(order.workspace_id);
         secrets.prepare()?;
         match &order.secrets {
-            Some(given) => secrets.write(given, shape.user.ids())?,
+            Some(given) => secrets.write(given, prepared.user.ids())?,
             None if order.has_secret_files && !secrets.are_there() => order.voice.notice(
                 "The workspace's secrets are not on the machine any more, since it was restarted. Stop and start the workspace to give them again.",
             ),
             None => {}
         }
-        let body = self.body(order, spec, &image, shape, volume, &secrets)?;
+        let container = container_name(order.workspace_id);
+        let connection = match spec.network {
+            NetworkMode::None => Connection::None,
+            NetworkMode::Restricted => Connection::Proxy,
+            NetworkMode::Internet => {
+                network::ensure(&self.api, &container).await?;
+                Connection::Network { name: container.clone(), nameservers: network::nameservers() }
+            }
+        };
+        let body = self.body(order, spec, &image, prepared, &connection, &secrets)?;
         let fingerprint =
             body.labels.as_ref().and_then(|labels| labels.get(LABEL_FINGERPRINT)).cloned().unwrap_or_default();
-        let container = container_name(order.workspace_id);
         let pid = match self.running_as(&container, &fingerprint).await? {
-            Some(pid) => pid,
+            Some(pid) => {
+                let known = self.running().get(&order.workspace_id).map(|running| Arc::clone(&running.live));
+                if let Some(known) = known.filter(|known| known.pid == pid && known.is_alive()) {
+                    return Ok(known);
+                }
+                pid
+            }
             None => self.create(order.workspace_id, &container, body, volume).await?,
         };
+        self.must_have_runtime(&container).await?;
         let root = PathBuf::from(format!("/proc/{pid}/root"));
         let shell = ["/bin/bash", "/usr/bin/bash", "/bin/sh"].into_iter().find(|path| inside::has_program(&root, path));
-        Ok(Live {
-            container,
-            pid,
-            user: shape.user,
-            shell,
-            fingerprint,
-            volume: volume.clone(),
-            memory_limit_bytes: spec.memory_limit_bytes,
-            told_oom_kills: Mutex::new(0),
-        })
+        let mut live = Live::new(container, pid, shell, volume.clone(), spec.memory_limit_bytes);
+        if connection == Connection::Proxy {
+            let proxy =
+                proxy::start(&self.proxy_dir(order.workspace_id), &self.settings.proxy_user, &spec.allowed_domains)
+                    .await?;
+            let relay = relay::start(pid, proxy.address).await.map_err(|error| {
+                EngineError::new(
+                    WorkspaceFailure::ProxyUnavailable,
+                    format!(
+                        "The filtering proxy of the restricted network cannot be reached from the container: {error}."
+                    ),
+                )
+            })?;
+            live.outlet = Some((proxy, relay));
+        }
+        Ok(Arc::new(live))
+    }
+
+    /// The container must run under the runtime that was found good enough, whatever the engine makes of the request.
+    async fn must_have_runtime(&self, container: &str) -> Result<(), EngineError> {
+        let runtime = match self.api.kind {
+            EngineKind::Podman => {
+                let path = format!("/v4.0.0/libpod/containers/{container}/json");
+                let found = raw::call(&self.api.socket, Method::GET, &path, None).await;
+                let found = found.map_err(|error| failure::of_raw(&error))?;
+                found.get("OCIRuntime").and_then(serde_json::Value::as_str).map(str::to_owned)
+            }
+            EngineKind::Docker | EngineKind::Unconfined => {
+                let found = self.inspect(container).await?.and_then(|found| found.host_config);
+                found.and_then(|host| host.runtime)
+            }
+        };
+        let wanted = self.api.runtime();
+        let is_it = runtime.as_deref().is_some_and(|runtime| {
+            runtime == wanted.name || runtime == wanted.path || runtime == self.api.default_runtime
+        });
+        if is_it && (self.api.runtime_name.is_none() || runtime.as_deref() != Some(self.api.default_runtime.as_str())) {
+            return Ok(());
+        }
+        Err(EngineError::refused(format!(
+            "The container engine runs containers with {}, which lacks fixes, and not with {wanted}. Make {} its default runtime.",
+            runtime.unwrap_or_else(|| "a runtime that it does not name".into()),
+            wanted.name
+        )))
     }
 
     fn body(
@@ -91,8 +196,8 @@ impl Containers {
         order: &Order,
         spec: &ContainerSpec,
         image: &Image,
-        shape: &Shape,
-        _volume: &Volume,
+        prepared: &Prepared,
+        connection: &Connection,
         secrets: &Secrets,
     ) -> Result<ContainerCreateBody, EngineError> {
         let seccomp = match self.api.kind {
@@ -106,9 +211,9 @@ impl Containers {
             name: &order.spec.name,
             spec,
             image: &image.name,
-            user: &shape.user,
-            extra_env: &shape.env,
-            connection: &Connection::None,
+            user: &prepared.user,
+            extra_env: &prepared.env,
+            connection,
             volumes: volume_names(order.workspace_id),
             secrets_dir: secrets.dir(),
             image_volumes: &image.volumes,
@@ -174,12 +279,17 @@ impl Containers {
 
     /// Ends the workspace's container, however it is, and everything in it.
     async fn end_container(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
-        self.live().remove(&workspace_id);
+        self.running().remove(&workspace_id);
         let container = container_name(workspace_id);
         let Some(found) = self.inspect(&container).await? else { return Ok(()) };
         let state = found.state.unwrap_or_default();
         if let Some(pid) = state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0) {
             processes::ask_to_end(pid).await;
+            // What is left had its time: without this, some engines give it more.
+            let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
+            if let Err(error) = self.api.docker.kill_container(&container, Some(options)).await {
+                tracing::debug!(%error, "a container could not be killed before it is removed");
+            }
         }
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         match self.api.docker.remove_container(&container, Some(options)).await {
@@ -191,7 +301,12 @@ impl Containers {
     /// Ends everything that runs in the workspace; its files stay.
     pub(in crate::workspaces) async fn stop(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
         self.end_container(workspace_id).await?;
+        network::remove(&self.api, &container_name(workspace_id)).await?;
         self.secrets(workspace_id).remove()?;
+        match std::fs::remove_dir_all(self.proxy_dir(workspace_id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(EngineError::refused(error)),
+            Ok(()) | Err(_) => {}
+        }
         self.volume(workspace_id).unmount().await
     }
 
@@ -222,7 +337,7 @@ impl Containers {
 
     /// The agent ends; the container goes on.
     pub(in crate::workspaces) async fn leave(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
-        self.live().remove(&workspace_id);
+        self.running().remove(&workspace_id);
         self.end_terminals(workspace_id).await
     }
 
@@ -242,6 +357,20 @@ impl Containers {
         }
         crate::disk::write_private(&path, profile.as_bytes()).map_err(|error| failed(&error))?;
         Ok(path.to_string_lossy().into_owned())
+    }
+
+    /// Ends a container that must not run, at once. What else there is of it goes when the workspace is stopped.
+    pub(super) async fn kill(&self, live: &Live) -> Result<(), EngineError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match self.api.docker.remove_container(&live.container, Some(options)).await {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            Err(error) => Err(failure::of(&error)),
+        }
+    }
+
+    /// What the proxy's user may read.
+    fn proxy_dir(&self, workspace_id: WorkspaceId) -> PathBuf {
+        self.settings.run_dir.join(format!("proxy-{}", workspace_id.body()))
     }
 
     fn volume(&self, workspace_id: WorkspaceId) -> Volume {

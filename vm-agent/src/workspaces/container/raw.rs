@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 /// The engine's answer could not be had, or was not what was asked for.
 #[derive(Debug, thiserror::Error)]
-pub enum RawError {
+pub(super) enum RawError {
     /// The socket cannot be used.
     #[error("the engine's socket: {0}")]
     Socket(#[from] std::io::Error),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use ringfence_protocol::container::WorkspaceSecrets;
@@ -30,6 +30,10 @@ impl Secrets {
 
     /// Makes the directory, for a workspace with and without secrets.
     pub(super) fn prepare(&self) -> Result<(), EngineError> {
+        // Passed by users of the machine on their way to what is theirs (a proxy's configuration), listed by none.
+        let run_dir = self.workspace_dir.parent().unwrap_or(Path::new("/"));
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(run_dir).map_err(failed)?;
+        fs::set_permissions(run_dir, fs::Permissions::from_mode(0o711)).map_err(failed)?;
         // Nobody but root passes the upper one; the container has the lower one mounted.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.workspace_dir).map_err(failed)?;
         match fs::DirBuilder::new().mode(0o755).create(self.dir()) {
@@ -108,8 +112,6 @@ fn failed(error: impl std::fmt::Display) -> EngineError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use ringfence_protocol::params::SecretText;
 
     use super::*;

@@ -92,6 +92,16 @@ impl Volume {
         chown(dir, Some(owner.0), Some(owner.1)).map_err(no_quota)
     }
 
+    /// Gives everything in it to another user. Nothing of the workspace may run meanwhile.
+    pub(super) async fn give_to(&self, (uid, gid): (u32, u32)) -> Result<(), EngineError> {
+        let owner = format!("{uid}:{gid}");
+        let (workspace, sessions) = (self.workspace(), self.sessions());
+        let places = [workspace.to_string_lossy(), sessions.to_string_lossy()];
+        // Links are given themselves, never what they lead to.
+        let words = ["--recursive", "--no-dereference", "-P", &owner, "--", &places[0], &places[1]];
+        host::run("chown", &words).await.map(drop).map_err(EngineError::refused)
+    }
+
     async fn make(&self, quota_bytes: u64) -> Result<(), EngineError> {
         let dir = self.image.parent().unwrap_or(Path::new("/"));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(no_quota)?;

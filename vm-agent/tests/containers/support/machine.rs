@@ -41,7 +41,7 @@ impl Machine {
             return None;
         }
         let dir = tempfile::Builder::new().prefix("engine-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let run = tempfile::Builder::new().prefix("rf-engine-").tempdir_in("/run").unwrap();
+        let run = tempfile::Builder::new().prefix("rf-engine-").tempdir_in("/dev/shm").unwrap();
         let tar = rootfs::pack(dir.path());
         let imported = podman(dir.path(), run.path()).arg("import").arg(&tar).arg(IMAGE).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));

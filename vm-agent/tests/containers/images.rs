@@ -1,0 +1,31 @@
+//! Images that cannot be had, and why.
+
+use ringfence_protocol::state::WorkspaceFailure;
+
+use crate::support::machine::{Machine, container};
+
+#[tokio::test]
+async fn images_that_cannot_be_had_say_why() {
+    let Some(machine) = Machine::start("images").await else { return };
+    for (image, failure) in [
+        ("169.254.169.254/latest/meta-data", WorkspaceFailure::PullDenied),
+        ("localhost:5000/x", WorkspaceFailure::PullDenied),
+        ("Not An Image", WorkspaceFailure::ImageNotFound),
+        ("registry.invalid/x/y:1", WorkspaceFailure::PullFailed),
+    ] {
+        let mut container = container();
+        container.image = image.into();
+        let error = machine.try_start(&container).await.unwrap_err();
+        assert_eq!(error.failure, failure, "{image}: {error}");
+        assert!(error.detail.ends_with(['.', ')']), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_quota_that_the_disk_cannot_keep_is_refused() {
+    let Some(machine) = Machine::start("quota").await else { return };
+    let mut container = container();
+    container.disk_quota_bytes = 1 << 50;
+    let error = machine.try_start(&container).await.unwrap_err();
+    assert_eq!(error.failure, WorkspaceFailure::DiskFull, "{error}");
+}

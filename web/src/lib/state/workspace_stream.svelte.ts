@@ -2,7 +2,7 @@
 // where it cannot, the lists' polling keeps the page true, only later.
 import { events as eventsSince, node as nodeById } from '../api/client';
 import { ApiError } from '../api/client';
-import type { EventView, NodeView, SocketMessage, WorkspaceView } from '../api/schema';
+import type { EventView, NodeView, Progress, SocketMessage, WorkspaceView } from '../api/schema';
 import { backoffMs } from '../backoff';
 import { CLOSE, open, socketToken, watch } from '../socket';
 import { fleet } from './fleet.svelte';
@@ -11,6 +11,8 @@ export class WorkspaceStream {
   workspace = $state.raw<WorkspaceView | null>(null);
   node = $state.raw<NodeView | null>(null);
   events = $state.raw<EventView[]>([]);
+  /** How far a step of making the workspace is; none when nothing was said of it lately. */
+  progress = $state.raw<Progress | null>(null);
   problem = $state<ApiError | null>(null);
   live = $state(false);
 
@@ -81,6 +83,7 @@ export class WorkspaceStream {
       if (this.#socket !== socket) return;
       this.#socket = null;
       this.live = false;
+      this.progress = null;
       this.#refused = code === CLOSE.revoked;
       void this.#catchUp();
       if (code !== CLOSE.ended) this.#later();
@@ -99,9 +102,15 @@ export class WorkspaceStream {
         this.node = message.node;
         fleet.workspaces.put(message.workspace);
         fleet.nodes.put(message.node);
+        if (message.workspace.state !== 'creating') this.progress = null;
         return;
       case 'events':
+        // A step that has ended has no progress any more.
+        if (message.items.some((event) => event.kind === 'boot_step' && event.workspace_id === this.id)) this.progress = null;
         return this.take(message.items);
+      case 'progress':
+        this.progress = message;
+        return;
     }
   }
 

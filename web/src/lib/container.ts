@@ -1,6 +1,6 @@
 // What a form asks of a workspace's container: checked as the control plane checks it, in the same words, and turned into
 // the parameters of the request. Pure. Empty fields ask nothing: the installation's defaults then hold.
-import type { ContainerLimitsView, ContainerView, CreateWorkspaceParams, NetworkMode, SizeView } from './api/schema';
+import type { ContainerLimitsView, ContainerView, NetworkMode, Repository, SizeView } from './api/schema';
 import { bytes } from './format';
 
 export interface ContainerForm {
@@ -21,6 +21,17 @@ export interface ContainerForm {
 }
 
 export type Field = 'image' | 'cpu' | 'memory' | 'disk' | 'domains' | 'repository' | 'branch' | 'env';
+/** The parameters of a request that are about its container. */
+export interface Asked {
+  image?: string;
+  cpu_limit?: number;
+  memory_limit_bytes?: number;
+  disk_quota_bytes?: number;
+  network?: NetworkMode;
+  allowed_domains?: string[];
+  repository?: Repository;
+  env?: Record<string, string>;
+}
 export type Complaints = Partial<Record<Field, string>>;
 
 export const emptyForm = (): ContainerForm => ({
@@ -93,7 +104,8 @@ export function complaints(form: ContainerForm, limits: ContainerLimitsView): Co
 function imageComplaint(image: string): string | null {
   if (image.length > 512 || !/^[\x21-\x7e]+$/.test(image)) return 'One word of at most 512 characters, e.g. docker.io/library/debian:13.';
   const [rest = '', digest] = image.split('@', 2);
-  if (digest !== undefined && !/^sha256:[0-9a-f]{64}$|^sha512:[0-9a-f]{128}$/.test(digest)) return 'The digest after @ is not sha256: and 64 hexadecimal digits.';
+  if (digest !== undefined && !/^sha256:[0-9a-f]{64}$|^sha512:[0-9a-f]{128}$/.test(digest))
+    return 'The digest after @ is not sha256: and 64 hexadecimal digits.';
   const colon = rest.lastIndexOf(':');
   const tagged = colon > rest.lastIndexOf('/');
   if (tagged && !/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/.test(rest.slice(colon + 1))) return 'The tag after : is letters, digits, _, . and -.';
@@ -101,7 +113,9 @@ function imageComplaint(image: string): string | null {
   const parts = name.split('/');
   if (parts.length > 1 && /[.:[A-Z]|^localhost$/.test(parts[0] ?? '')) parts.shift();
   const component = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
-  return parts.every((part) => component.test(part)) ? null : 'A name is lower-case letters and digits, with . _ or - inside, and / between its parts.';
+  return parts.every((part) => component.test(part))
+    ? null
+    : 'A name is lower-case letters and digits, with . _ or - inside, and / between its parts.';
 }
 
 function sizeComplaint(asked: number, least: number, most: number): string | null {
@@ -136,8 +150,8 @@ function repositoryComplaint(url: string, network: NetworkMode, domains: string[
 }
 
 /** The parameters for what was filled in, and for nothing else. */
-export function parameters(form: ContainerForm, limits: ContainerLimitsView): Partial<CreateWorkspaceParams> {
-  const asked: Partial<CreateWorkspaceParams> = {};
+export function parameters(form: ContainerForm, limits: ContainerLimitsView): Asked {
+  const asked: Asked = {};
   if (form.image.trim()) asked.image = form.image.trim();
   if (form.cpu) asked.cpu_limit = number(form.cpu);
   if (form.memory) asked.memory_limit_bytes = gigabytes(form.memory);

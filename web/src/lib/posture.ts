@@ -14,8 +14,7 @@ export function standing(check: PostureCheck): Standing {
 export const STANDING: Record<Standing, string> = { holds: 'holds', broken: 'does not hold', unknown: 'could not be measured', noted: 'noted' };
 
 const ORDER: Standing[] = ['broken', 'unknown', 'noted', 'holds'];
-export const ordered = (checks: PostureCheck[]): PostureCheck[] =>
-  checks.toSorted((a, b) => ORDER.indexOf(standing(a)) - ORDER.indexOf(standing(b)));
+export const ordered = (checks: PostureCheck[]): PostureCheck[] => checks.toSorted((a, b) => ORDER.indexOf(standing(a)) - ORDER.indexOf(standing(b)));
 
 /** `Measured 3 min ago: 14 of 14 hold`. Counted are those that must hold; one that could not be measured does not. */
 export function headline({ checks, holds, measured_at }: PostureView, now: number): string {

@@ -7,6 +7,9 @@ import { backoffMs } from '../backoff';
 import { CLOSE, open, socketToken, watch } from '../socket';
 import { fleet } from './fleet.svelte';
 
+/** The generator leaves the tag off a variant that refers to another schema. */
+type Message = Extract<SocketMessage, { type: string }> | (Progress & { type: 'progress' });
+
 export class WorkspaceStream {
   workspace = $state.raw<WorkspaceView | null>(null);
   node = $state.raw<NodeView | null>(null);
@@ -91,7 +94,7 @@ export class WorkspaceStream {
   }
 
   #message(text: string): void {
-    const message = JSON.parse(text) as SocketMessage;
+    const message = JSON.parse(text) as Message;
     this.live = true;
     this.#attempt = 0;
     this.#refused = false;

@@ -106,11 +106,11 @@ test('the machine shown is one with room for the workspace and for its own syste
     architecture: 'x86_64',
     prices: [],
   });
-  expect(fits(size(2, 4), emptyForm(), limits)).toBe(true);
-  expect(fits(size(2, 4), form({ memory: '4' }), limits)).toBe(false);
-  expect(fits(size(2, 8), form({ cpu: '2.5' }), limits)).toBe(false);
-  expect(fits(size(2, 4), form({ disk: '39' }), limits)).toBe(false);
-  expect(fits(size(1, 1), form({ memory: '99' }), null), 'without containers every machine will do').toBe(true);
+  expect(fits(size(2, 4), {}, limits)).toBe(true);
+  expect(fits(size(2, 4), { memory_limit_bytes: 4 * GIB }, limits)).toBe(false);
+  expect(fits(size(2, 8), { cpu_limit: 2.5 }, limits)).toBe(false);
+  expect(fits(size(2, 4), { disk_quota_bytes: 39 * GIB }, limits)).toBe(false);
+  expect(fits(size(1, 1), { memory_limit_bytes: 99 * GIB }, null), 'without containers every machine will do').toBe(true);
 });
 
 test('a container is said in words', () => {

@@ -165,14 +165,12 @@ export function parameters(form: ContainerForm, limits: ContainerLimitsView): As
   return asked;
 }
 
-/** What is asked of the machine, so that the one shown is the one that would be ordered. */
-export function fits(size: SizeView, form: ContainerForm, limits: ContainerLimitsView | null | undefined): boolean {
+/** Whether a machine has room for what is asked, so that the one shown is the one that would be ordered. */
+export function fits(size: SizeView, asked: Asked, limits: ContainerLimitsView | null | undefined): boolean {
   if (!limits) return true;
-  const or = (value: number, fallback: number) => (Number.isFinite(value) && value > 0 ? value : fallback);
+  const { cpu_limit, memory_limit_bytes, disk_quota_bytes } = { ...limits.default, ...asked };
   return (
-    size.cpus >= Math.ceil(or(form.cpu ? number(form.cpu) : NaN, limits.default.cpu_limit)) &&
-    size.memory_bytes >= or(form.memory ? gigabytes(form.memory) : NaN, limits.default.memory_limit_bytes) + HOST.memory &&
-    size.disk_bytes >= or(form.disk ? gigabytes(form.disk) : NaN, limits.default.disk_quota_bytes) + HOST.disk
+    size.cpus >= Math.ceil(cpu_limit) && size.memory_bytes >= memory_limit_bytes + HOST.memory && size.disk_bytes >= disk_quota_bytes + HOST.disk
   );
 }
 

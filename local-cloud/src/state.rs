@@ -300,6 +300,16 @@ mod tests {
     }
 
     #[test]
+    fn a_state_from_before_machines_had_addresses_and_firewalls_is_read() {
+        let old = r#"{"installation": "00", "next_server": 7, "next_action": 8, "actions": {}, "servers": {"1": {"id": 1,
+            "project": "p", "name": "n", "labels": {}, "server_type": "cx23", "image": 1, "location": "nbg1",
+            "created_at_ms": 1, "status": "off"}}}"#;
+        let state: State = serde_json::from_str(old).unwrap();
+        let server = &state.servers[&ServerId(1)];
+        assert!(server.slot.is_none() && server.firewalls.is_empty() && state.firewalls.is_empty());
+    }
+
+    #[test]
     fn finished_actions_are_forgotten_and_running_ones_kept() {
         let mut state = State::new();
         let project = ProjectId::of_token("t");

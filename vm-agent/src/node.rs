@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ringfence_protocol::PROTOCOL_VERSION;
+use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::link::{AgentMessage, ChannelId, CloseReason, ControlMessage, Hello};
 use tokio::sync::{mpsc, watch};
@@ -17,8 +18,8 @@ use crate::control_plane::ControlPlane;
 use crate::grant::Grant;
 use crate::link::{Outbox, Outgoing};
 use crate::terminal::{self, Ended};
-use crate::workspaces::Engine;
 use crate::workspaces::table::Table;
+use crate::workspaces::{Engine, Said};
 use channels::Channel;
 use keys::{Fetched, KeyFetches};
 use operations::Done;
@@ -58,6 +59,8 @@ pub struct Node {
     key_fetches: KeyFetches,
     /// Workspaces an operation works on, and for which generation.
     busy: HashMap<WorkspaceId, i64>,
+    /// What of a workspace is secret, as long as it is to run. In memory only.
+    secrets: HashMap<WorkspaceId, Arc<WorkspaceSecrets>>,
     outbox: Option<Outbox>,
     ended_sender: mpsc::UnboundedSender<Ended>,
     ended: mpsc::UnboundedReceiver<Ended>,
@@ -65,6 +68,8 @@ pub struct Node {
     done: mpsc::UnboundedReceiver<Done>,
     fetched_sender: mpsc::UnboundedSender<Fetched>,
     fetched: mpsc::UnboundedReceiver<Fetched>,
+    said_sender: mpsc::UnboundedSender<Said>,
+    said: mpsc::UnboundedReceiver<Said>,
 }
 
 /// Something happened on the node itself. As many wait as there are terminals, viewers and operations.
@@ -75,6 +80,8 @@ pub enum NodeEvent {
     Done(Done),
     /// The control plane's keys were asked for.
     Fetched(Fetched),
+    /// The engine says something of a workspace.
+    Said(Said),
 }
 
 impl Node {
@@ -90,6 +97,7 @@ impl Node {
         let (ended_sender, ended) = mpsc::unbounded_channel();
         let (done_sender, done) = mpsc::unbounded_channel();
         let (fetched_sender, fetched) = mpsc::unbounded_channel();
+        let (said_sender, said) = mpsc::unbounded_channel();
         Self {
             constants,
             engine: Arc::new(engine),
@@ -102,6 +110,7 @@ impl Node {
             revoked: VecDeque::new(),
             key_fetches: KeyFetches::default(),
             busy: HashMap::new(),
+            secrets: HashMap::new(),
             outbox: None,
             ended_sender,
             ended,
@@ -109,6 +118,8 @@ impl Node {
             done,
             fetched_sender,
             fetched,
+            said_sender,
+            said,
         }
     }
 
@@ -119,6 +130,7 @@ impl Node {
             Some(ended) = self.ended.recv() => NodeEvent::Ended(ended),
             Some(done) = self.done.recv() => NodeEvent::Done(done),
             Some(fetched) = self.fetched.recv() => NodeEvent::Fetched(fetched),
+            Some(said) = self.said.recv() => NodeEvent::Said(said),
             else => std::future::pending().await,
         }
     }
@@ -137,6 +149,7 @@ impl Node {
             }
             NodeEvent::Done(done) => self.operation_done(done).await,
             NodeEvent::Fetched(fetched) => self.keys_fetched(fetched).await,
+            NodeEvent::Said(said) => self.engine_said(said).await,
         }
     }
 
@@ -179,8 +192,9 @@ impl Node {
             ControlMessage::Welcome { node_id } => {
                 tracing::error!(%node_id, "the control plane takes this node for another");
             }
-            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec, secrets: _ } => {
-                let answer = self.table.ensure(workspace_id, spec_generation, spec);
+            ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec, secrets } => {
+                let answer = self.table.ensure(workspace_id, spec_generation, spec, !secrets.files.is_empty());
+                self.keep_secrets(workspace_id, answer, secrets);
                 self.commanded(workspace_id, spec_generation, answer).await;
             }
             ControlMessage::RemoveWorkspace { workspace_id, spec_generation } => {
@@ -197,12 +211,12 @@ impl Node {
     pub async fn shut_down(&mut self) {
         let reason = CloseReason::WorkspaceEnded;
         for terminal in self.terminals.values() {
-            terminal.handle.tell(terminal::Command::End(reason)).await;
+            terminal.handle.tell(terminal::Command::Leave(reason)).await;
         }
         for (_, terminal) in self.terminals.drain() {
-            terminal.handle.end(reason).await;
+            terminal.handle.ended().await;
         }
-        for (id, stopped) in self.stop_all().await {
+        for (id, stopped) in self.leave_all().await {
             if let Err(error) = stopped {
                 tracing::warn!(workspace.id = %id, %error, "not stopped");
             }

@@ -1,6 +1,6 @@
 //! Terminals: PTYs that outlive the sockets that look at them.
 //!
-//! [`core`] decides everything and does nothing; [`task`] owns one PTY and does what the core says.
+//! [`core`] decides everything and does nothing; [`task`] owns one terminal ([`tty`]) and does what the core says.
 
 pub mod core;
 #[cfg(test)]
@@ -10,6 +10,8 @@ mod input;
 mod pace;
 mod ring;
 mod task;
+mod tty;
 mod viewer;
 
-pub use task::{Command, Ended, Handle, Name, Spawned, start};
+pub use task::{Command, Ended, Handle, Name, start};
+pub use tty::{Source, Tty};

@@ -49,7 +49,7 @@ impl Network {
         namespace.remove().await;
         namespace.create().await?;
         namespace.ip(&layout()).await?;
-        let services = Services::start(&namespace, image, directory)?;
+        let services = Services::start(&namespace, image, directory).await?;
         let residents = Residents::default();
         let mut servers = JoinSet::new();
         for (site, address) in Site::ALL {

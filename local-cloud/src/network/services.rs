@@ -2,12 +2,18 @@
 
 use super::addresses::{DNS, INTERNET, METADATA_V4, METADATA_V6, NEIGHBOUR, REGISTRY, REGISTRY_PORT};
 use super::namespace::Namespace;
-use anyhow::{Context as _, Result};
+use crate::command;
+use anyhow::{Context as _, Result, bail};
 use std::fs::File;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
+
+const DNS_PORT: u16 = 53;
+const START_LIMIT: Duration = Duration::from_secs(10);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Every name that resolves; all others do not exist.
 const NAMES: [(&str, IpAddr); 7] = [
@@ -23,15 +29,40 @@ const NAMES: [(&str, IpAddr); 7] = [
 /// The running programs. They end with this value, and with this process, however it ends.
 #[derive(Debug)]
 pub(super) struct Services {
-    _children: Vec<Child>,
+    _children: [Child; 2],
 }
 
 impl Services {
-    pub(super) fn start(namespace: &Namespace, image: &Path, directory: &Path) -> Result<Self> {
-        let names = name_server(namespace, directory)?;
-        let registry = registry(namespace, image, directory)?;
-        Ok(Self { _children: vec![names, registry] })
+    /// Starts both and returns when they answer.
+    pub(super) async fn start(namespace: &Namespace, image: &Path, directory: &Path) -> Result<Self> {
+        let mut names = name_server(namespace, directory)?;
+        let mut registry = registry(namespace, image, directory)?;
+        answers(namespace, &mut names, DNS, DNS_PORT).await.with_context(|| said(directory, "dnsmasq"))?;
+        answers(namespace, &mut registry, REGISTRY, REGISTRY_PORT)
+            .await
+            .with_context(|| said(directory, "registry"))?;
+        Ok(Self { _children: [names, registry] })
     }
+}
+
+/// Waits until a program takes connections.
+async fn answers(namespace: &Namespace, child: &mut Child, address: Ipv4Addr, port: u16) -> Result<()> {
+    let until = Instant::now() + START_LIMIT;
+    let script = format!("exec 3<>/dev/tcp/{address}/{port}");
+    while child.try_wait()?.is_none() && Instant::now() < until {
+        let mut knock = namespace.command("bash");
+        knock.args(["-c", &script]);
+        if command::bounded(knock, b"", START_LIMIT).await?.exit == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+    }
+    bail!("it does not answer at {address}:{port}")
+}
+
+fn said(directory: &Path, name: &str) -> String {
+    let log = std::fs::read_to_string(directory.join(format!("{name}.log"))).unwrap_or_default();
+    format!("cannot start {name}: {}", log.trim_end().lines().last().unwrap_or_default())
 }
 
 fn name_server(namespace: &Namespace, directory: &Path) -> Result<Child> {

@@ -78,6 +78,29 @@ async fn a_machine_without_an_agent_stays_on_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_machine_that_is_a_process_has_no_inside_and_its_cloud_no_network() {
+    let world = World::new().await;
+    let actor = world.actor();
+    let id = actor.machine("m", "idle").await;
+    let report = actor.report(id).await;
+    assert_eq!((&report["driver"], &report["isolation"]), (&json!("process"), &json!("unconfined")));
+    assert_eq!((&report["ipv4"], &report["cloud_namespace"]), (&json!(null), &json!(null)));
+    let body = json!({"argv": ["true"]});
+    assert_eq!(actor.post(&format!("/_machines/{id}/exec"), body.clone()).await.code(), (412, "resource_unavailable"));
+    assert_eq!(actor.post("/_cloud/exec", body.clone()).await.code(), (404, "not_found"));
+    // Nobody without a token even learns that much.
+    let stranger = crate::actor::Actor::new(&world.url, "wrong");
+    assert_eq!(stranger.post(&format!("/_machines/{id}/exec"), body.clone()).await.code(), (401, "unauthorized"));
+    assert_eq!(stranger.post("/_cloud/exec", body).await.code(), (401, "unauthorized"));
+    for refused in
+        [json!({"argv": []}), json!({"argv": ["a"], "timeout_secs": 0}), json!({"argv": ["a"], "shell": true})]
+    {
+        assert_eq!(actor.post("/_cloud/exec", refused).await.code(), (422, "invalid_input"));
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn the_agents_configuration_is_private_and_written_once() {
     let world = World::new().await;
     let actor = world.actor();

@@ -29,16 +29,21 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// The image to boot from, or one line about why there is none.
+/// The image to boot from with a driver, or one line about why there is none.
+pub(crate) fn image_for(driver: &str) -> Option<PathBuf> {
+    let chosen = std::env::var("RINGFENCE_TEST_DRIVER").is_ok_and(|chosen| chosen == driver);
+    let image = std::env::var_os("RINGFENCE_IMAGE_DIR").filter(|_| chosen);
+    if image.is_none() {
+        eprintln!("SKIPPED: run with `cargo xtask test --only {driver}`");
+    } else {
+        assert!(rustix::process::geteuid().is_root(), "machines need root");
+    }
+    image.map(PathBuf::from)
+}
+
+/// The same for machines in namespaces.
 pub(crate) fn image() -> Option<PathBuf> {
-    let Some(image) = std::env::var_os("RINGFENCE_IMAGE_DIR") else {
-        eprintln!(
-            "skipped: RINGFENCE_IMAGE_DIR names no machine image (`cargo xtask image` makes one and prints where)"
-        );
-        return None;
-    };
-    assert!(rustix::process::geteuid().is_root(), "machines in namespaces need root");
-    Some(image.into())
+    image_for("nspawn")
 }
 
 impl Cloud {
@@ -162,7 +167,7 @@ impl Drop for Cloud {
 }
 
 fn exec(script: &str) -> Value {
-    json!({"argv": ["sh", "-c", script]})
+    json!({"argv": ["sh", "-c", script], "timeout_secs": PATIENCE.as_secs()})
 }
 
 /// Everything on this computer that carries the installation's name: namespaces, control groups, mounts, processes.

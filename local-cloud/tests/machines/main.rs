@@ -1,5 +1,5 @@
-//! Machines in namespaces, really booted. Runs as root on Linux where `RINGFENCE_IMAGE_DIR` names the image that `cargo xtask image`
-//! made; elsewhere each test says in one line that it was skipped.
+//! Machines, really booted: `cargo xtask test --only nspawn` in namespaces, `--only qemu` with a kernel of their own. Without one of
+//! them each test says in one line that it was skipped.
 
 mod cloud;
 mod network;

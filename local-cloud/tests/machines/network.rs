@@ -4,7 +4,7 @@ use crate::cloud::{Cloud, image, traces};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 #[tokio::test]
 async fn a_machine_reaches_what_the_cloud_serves_and_nothing_else() {
@@ -63,15 +63,9 @@ async fn the_control_plane_learns_which_machine_asks_and_cannot_be_told_otherwis
     let port = control_plane.local_addr().unwrap().port();
     let heads = std::thread::spawn(move || {
         let answer = |_| {
-            let (mut stream, _) = control_plane.accept().unwrap();
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") {
-                stream.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
+            let (mut stream, head) = accept(&control_plane);
             stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
-            String::from_utf8(head).unwrap().to_ascii_lowercase()
+            head
         };
         [0, 1].map(answer)
     });
@@ -87,6 +81,47 @@ async fn the_control_plane_learns_which_machine_asks_and_cannot_be_told_otherwis
         assert!(head.contains("cf-connecting-ip: 192.0.2.10\r\n"), "{head}");
     }
     cloud.end();
+}
+
+#[tokio::test]
+async fn a_connection_that_becomes_a_websocket_carries_bytes_both_ways() {
+    let Some(image) = image() else { return };
+    let state = tempfile::tempdir().unwrap();
+    let control_plane = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = control_plane.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, head) = accept(&control_plane);
+        assert!(head.contains("upgrade: websocket\r\n"), "{head}");
+        stream
+            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nfirst")
+            .unwrap();
+        let mut said = [0; 4];
+        stream.read_exact(&mut said).unwrap();
+        stream.write_all(&said).unwrap();
+    });
+    let cloud = Cloud::start(&image, state.path(), &["--forward", &port.to_string()]);
+    let id = cloud.machine("linked", "debian-13", &json!({})).await;
+    let talk = format!(
+        "bash -c 'exec 3<>/dev/tcp/192.0.2.1/{port}; \
+         printf \"GET / HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n\\r\\n\" >&3; \
+         while read -r line <&3 && [ \"$line\" != $'\\''\\r'\\'' ]; do :; done; head -c 5 <&3; printf ping >&3; head -c 4 <&3'"
+    );
+    let ran = cloud.inside(id, &talk).await;
+    assert_eq!(ran.stdout, "firstping", "{ran:?}");
+    server.join().unwrap();
+    cloud.end();
+}
+
+/// The next connection, with the head of its request in lower case.
+fn accept(listener: &TcpListener) -> (TcpStream, String) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    (stream, String::from_utf8(head).unwrap().to_ascii_lowercase())
 }
 
 #[tokio::test]

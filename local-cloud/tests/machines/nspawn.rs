@@ -48,7 +48,7 @@ async fn deleting_a_machine_is_quick_and_leaves_nothing() {
     let cloud = Cloud::start(&image, state.path(), &[]);
     let before = traces(state.path());
     let id = cloud.machine("busy", "debian-13", &json!({})).await;
-    let busy = "set -e; cd /var/lib/ringfence; truncate -s 20M v.img; mkfs.ext4 -q v.img; loop=$(losetup --show -f v.img); \
+    let busy = "set -e; test -b /dev/loop63; cd /var/lib/ringfence; truncate -s 20M v.img; mkfs.ext4 -q v.img; loop=$(losetup --show -f v.img); \
                 mkdir /mnt/v; mount $loop /mnt/v; sync; podman run -d --network none --name c localhost/ringfence/workspace:latest sleep 1000; \
                 stat -c '%d %i' v.img; trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 1000' >/dev/null 2>&1 &";
     let ran = cloud.inside(id, busy).await;

@@ -1,16 +1,12 @@
-//! A virtual machine from boot to deletion. Minutes where there is no KVM, and so on demand: `RINGFENCE_QEMU=1`.
+//! A virtual machine from boot to deletion. Minutes where there is no KVM.
 
-use crate::cloud::{Cloud, eventually, image, traces};
+use crate::cloud::{Cloud, eventually, image_for, traces};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 #[tokio::test]
 async fn a_virtual_machine_has_its_own_kernel_and_ends_with_its_cloud() {
-    if std::env::var_os("RINGFENCE_QEMU").is_none() {
-        eprintln!("skipped: RINGFENCE_QEMU is not set, and emulated machines take minutes");
-        return;
-    }
-    let Some(image) = image() else { return };
+    let Some(image) = image_for("qemu") else { return };
     let state = tempfile::tempdir().unwrap();
     let cloud = Cloud::with_driver("qemu", &image, state.path(), &[]);
     let id = cloud.machine("virtual", "debian-13", &json!({"locale": false, "runcmd": ["echo ran >/root/last"]})).await;

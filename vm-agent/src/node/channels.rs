@@ -13,6 +13,7 @@ use crate::link::{Outbox, Outgoing};
 use crate::terminal::core::{Attachment, Core};
 use crate::terminal::{self, Command};
 use crate::workspace_token::{self, Admission, Expected, Refusal};
+use crate::workspaces::Opening;
 
 /// Most terminals of one workspace.
 const MAX_TERMINALS: usize = 16;
@@ -123,19 +124,21 @@ impl Node {
         if siblings.count() >= MAX_TERMINALS {
             return Err(CloseReason::TooMany);
         }
-        let spawned = self.engine.spawn(*workspace_id, spec, size).map_err(|error| {
+        self.terminals_started += 1;
+        let epoch = self.constants.terminal_epoch + self.terminals_started;
+        let voice = self.voice(*workspace_id);
+        let opening = Opening { workspace_id: *workspace_id, spec: spec.clone(), size, epoch, voice };
+        let source = self.engine.spawn(opening).map_err(|error| {
             tracing::error!(workspace.id = %workspace_id, %error, "cannot start a terminal");
             CloseReason::SpawnFailed
         })?;
-        self.terminals_started += 1;
-        let epoch = self.constants.terminal_epoch + self.terminals_started;
         let is_unconfined = match self.engine.kind() {
             EngineKind::Unconfined => true,
             EngineKind::Podman | EngineKind::Docker => false,
         };
         let name = terminal::Name { workspace_id: *workspace_id, name: name.clone(), epoch };
         let core = Core::new(epoch, is_unconfined, size);
-        Ok(RunningTerminal { epoch, handle: terminal::start(name, core, spawned, self.ended_sender.clone()) })
+        Ok(RunningTerminal { epoch, handle: terminal::start(name, core, source, self.ended_sender.clone()) })
     }
 
     /// A frame from a viewer.

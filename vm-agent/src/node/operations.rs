@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::WorkspaceId;
-use ringfence_protocol::link::{AgentMessage, CloseReason, WorkspacePhase, WorkspaceSpec};
+use ringfence_protocol::link::{AgentMessage, BootStep, CloseReason, WorkspacePhase, WorkspaceSpec};
 
 use super::{Node, RunningTerminal};
 use crate::terminal::Command;
 use crate::workspaces::table::{Answer, Wanted};
-use crate::workspaces::{Engine, EngineError};
+use crate::workspaces::{Engine, EngineError, Order, Said, Voice};
 
 /// An operation has ended.
 pub struct Done {
@@ -28,20 +29,84 @@ impl Node {
         }
     }
 
-    /// After a start of the agent: ends what an earlier one left running, and makes everything so again.
+    /// After a start of the agent: ends what an earlier one left and nobody can go on with, and makes everything so again.
     pub async fn resume(&mut self) {
-        for (workspace_id, stopped) in self.stop_all().await {
-            if let Err(error) = stopped {
+        let engine = &self.engine;
+        let ends =
+            self.table.ids_to_work_on().into_iter().map(|id| async move { (id, engine.end_leftovers(id).await) });
+        for (workspace_id, ended) in join_all(ends).await {
+            if let Err(error) = ended {
                 tracing::warn!(workspace.id = %workspace_id, %error, "processes of an earlier start remain");
             }
             self.operate(workspace_id);
         }
     }
 
-    /// Ends every process of every workspace; nothing else changes.
-    pub(super) async fn stop_all(&self) -> Vec<(WorkspaceId, Result<(), EngineError>)> {
-        let stops = self.table.ids_to_work_on().into_iter().map(|id| async move { (id, self.engine.stop(id).await) });
-        join_all(stops).await
+    /// The agent ends: so does what cannot go on without it. What was asked stays asked.
+    pub(super) async fn leave_all(&self) -> Vec<(WorkspaceId, Result<(), EngineError>)> {
+        let ends = self.table.ids_to_work_on().into_iter().map(|id| async move { (id, self.engine.leave(id).await) });
+        join_all(ends).await
+    }
+
+    /// Speaks of one workspace to this node.
+    pub(super) fn voice(&self, workspace_id: WorkspaceId) -> Voice {
+        Voice::new(workspace_id, self.said_sender.clone())
+    }
+
+    /// Keeps what came with a command that was taken. A workspace that is not to run has none.
+    pub(super) fn keep_secrets(&mut self, workspace_id: WorkspaceId, answer: Answer, secrets: WorkspaceSecrets) {
+        let entry = self.table.get(workspace_id).map(|entry| &entry.wanted);
+        let is_to_run = matches!(entry, Some(Wanted::Spec(spec)) if spec.running);
+        match answer {
+            Answer::Accepted if is_to_run => {
+                self.secrets.insert(workspace_id, Arc::new(secrets));
+            }
+            Answer::Accepted => {
+                self.secrets.remove(&workspace_id);
+            }
+            Answer::Refused => {}
+        }
+    }
+
+    /// Passes on what the engine says, in the control plane's time.
+    pub(super) async fn engine_said(&mut self, said: Said) {
+        match said {
+            Said::Step { workspace_id, step, started, took, error } => {
+                let clock = self.grants.borrow().clock;
+                let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(workspace.id = %workspace_id, step, duration_ms, error, "workspace step");
+                let step = BootStep { step, started_at: clock.at(started), duration_ms, error };
+                self.say(AgentMessage::WorkspaceStep { workspace_id, step }).await;
+            }
+            Said::Progress(progress) => self.say(AgentMessage::Progress(progress)).await,
+            Said::Notice { workspace_id, detail } => {
+                tracing::info!(workspace.id = %workspace_id, detail, "notice");
+                self.say(AgentMessage::Notice { workspace_id: Some(workspace_id), detail }).await;
+            }
+            Said::Posture { workspace_id, posture } => {
+                self.say(AgentMessage::WorkspacePosture { workspace_id, posture }).await;
+            }
+            Said::Broke { workspace_id, spec_generation, error } => {
+                self.broke(workspace_id, spec_generation, error).await;
+            }
+        }
+    }
+
+    /// The workspace has ended by itself, or was ended because it must not run.
+    async fn broke(&mut self, workspace_id: WorkspaceId, spec_generation: i64, error: EngineError) {
+        let entry = self.table.get(workspace_id);
+        let is_current = entry
+            .is_some_and(|entry| entry.spec_generation == spec_generation && entry.phase == WorkspacePhase::Running);
+        if !is_current || self.busy.contains_key(&workspace_id) {
+            return; // something newer was asked meanwhile, and decides
+        }
+        for terminal in self.take_terminals(workspace_id) {
+            terminal.handle.tell(Command::End(CloseReason::WorkspaceEnded)).await;
+        }
+        tracing::warn!(workspace.id = %workspace_id, %error, "workspace broke");
+        self.table.set_failed(workspace_id, &error);
+        self.save();
+        self.report(workspace_id).await;
     }
 
     /// A command came, and was taken or not.
@@ -70,18 +135,29 @@ impl Node {
         }
         let spec_generation = entry.spec_generation;
         let wanted = entry.wanted.clone();
+        let has_secret_files = entry.has_secrets;
         let is_to_run = matches!(&wanted, Wanted::Spec(spec) if spec.running);
         let mut terminals = Vec::new();
         if !is_to_run {
             terminals = self.take_terminals(workspace_id);
             // From now on nobody gets in, not even if something newer wants it to run before this is done.
-            self.table.set_phase(workspace_id, WorkspacePhase::Stopped, None);
+            self.table.set_phase(workspace_id, WorkspacePhase::Stopped);
+            self.secrets.remove(&workspace_id);
         }
+        let secrets = self.secrets.get(&workspace_id).cloned();
+        let voice = self.voice(workspace_id);
+        let work = match wanted {
+            Wanted::Spec(spec) if spec.running => {
+                Work::Start(Box::new(Order { workspace_id, spec_generation, spec, secrets, has_secret_files, voice }))
+            }
+            Wanted::Spec(_) => Work::Stop,
+            Wanted::Removed => Work::Remove,
+        };
         self.busy.insert(workspace_id, spec_generation);
         let engine = Arc::clone(&self.engine);
         let done = self.done_sender.clone();
         tokio::spawn(async move {
-            let outcome = perform(&engine, workspace_id, wanted, terminals).await;
+            let outcome = perform(&engine, workspace_id, work, terminals).await;
             let _ = done.send(Done { workspace_id, spec_generation, outcome });
         });
     }
@@ -101,12 +177,16 @@ impl Node {
             self.operate(workspace_id);
             return;
         }
-        let (phase, detail) = match done.outcome {
-            Ok(phase) => (phase, None),
-            Err(error) => (WorkspacePhase::Failed, Some(error.to_string())),
-        };
-        tracing::info!(workspace.id = %workspace_id, ?phase, detail, "workspace");
-        self.table.set_phase(workspace_id, phase, detail);
+        match done.outcome {
+            Ok(phase) => {
+                tracing::info!(workspace.id = %workspace_id, ?phase, "workspace");
+                self.table.set_phase(workspace_id, phase);
+            }
+            Err(error) => {
+                tracing::warn!(workspace.id = %workspace_id, failure = %error.failure, %error, "workspace failed");
+                self.table.set_failed(workspace_id, &error);
+            }
+        }
         self.save();
         self.report(workspace_id).await;
     }
@@ -127,28 +207,35 @@ impl Node {
     }
 }
 
+/// What is to be done.
+enum Work {
+    Start(Box<Order>),
+    Stop,
+    Remove,
+}
+
 async fn perform(
     engine: &Engine,
     workspace_id: WorkspaceId,
-    wanted: Wanted,
+    work: Work,
     terminals: Vec<RunningTerminal>,
 ) -> Result<WorkspacePhase, EngineError> {
     for terminal in &terminals {
         terminal.handle.tell(Command::End(CloseReason::WorkspaceEnded)).await;
     }
     for terminal in terminals {
-        terminal.handle.end(CloseReason::WorkspaceEnded).await;
+        terminal.handle.ended().await;
     }
-    match wanted {
-        Wanted::Spec(spec) if spec.running => {
-            engine.start(workspace_id, &spec).await?;
+    match work {
+        Work::Start(order) => {
+            engine.start(*order).await?;
             Ok(WorkspacePhase::Running)
         }
-        Wanted::Spec(_) => {
+        Work::Stop => {
             engine.stop(workspace_id).await?;
             Ok(WorkspacePhase::Stopped)
         }
-        Wanted::Removed => {
+        Work::Remove => {
             engine.remove(workspace_id).await?;
             Ok(WorkspacePhase::Absent)
         }

@@ -1,23 +1,20 @@
-//! The task that owns one terminal: its PTY, its process and its core. One `select!`, one `match`.
+//! The task that owns one terminal: its TTY, its process and its core. One `select!`, one `match`.
 //!
 //! It never waits for anything but all of its sources at once: not for a viewer, not for the link, not for its process to read.
 
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use pty_process::{OwnedReadPty, OwnedWritePty, Pty, Size};
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{self, AgentMessage, ChannelId, CloseReason};
 use ringfence_protocol::terminal::Exit;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use super::core::{Attachment, Core, Transmit};
+use super::tty::{Process, Reader, Source, Tty, Writer};
 use crate::link::{Outbox, Outgoing};
+use crate::workspaces::EngineError;
 
 /// Commands waiting for the task, which takes them at once.
 const QUEUE_COMMANDS: usize = 64;
@@ -41,8 +38,10 @@ pub enum Command {
     Frame(ChannelId, Bytes),
     /// Every viewer has gone.
     LinkLost,
-    /// End, and close the viewers' channels with this reason.
+    /// End, with everything that was started in it, and close the viewers' channels with this reason.
     End(CloseReason),
+    /// The agent ends: as above, but what became of its processes is the engine's to say.
+    Leave(CloseReason),
 }
 
 /// What a terminal says of itself.
@@ -59,14 +58,6 @@ pub enum Ended {
         /// Which of those that had the name.
         epoch: u64,
     },
-}
-
-/// A process on a PTY.
-pub struct Spawned {
-    /// The PTY.
-    pub pty: Pty,
-    /// The process that leads its session.
-    pub child: Child,
 }
 
 /// A running terminal.
@@ -91,9 +82,8 @@ impl Handle {
         self.commands.is_closed()
     }
 
-    /// Ends the terminal and waits until it has.
-    pub async fn end(self, reason: CloseReason) {
-        self.tell(Command::End(reason)).await;
+    /// Waits until it has ended, having been told to.
+    pub async fn ended(self) {
         let _ = self.task.await;
     }
 }
@@ -110,44 +100,48 @@ pub struct Name {
 }
 
 /// Starts the task.
-pub fn start(name: Name, core: Core, spawned: Spawned, ended: mpsc::UnboundedSender<Ended>) -> Handle {
+pub fn start(name: Name, core: Core, source: Source, ended: mpsc::UnboundedSender<Ended>) -> Handle {
     let (commands, queue) = mpsc::channel(QUEUE_COMMANDS);
-    let (reader, writer) = spawned.pty.into_split();
     let terminal = Terminal {
         name,
         size: core.size(),
         core,
-        reader,
-        writer,
-        child: spawned.child,
+        source,
+        reader: None,
+        writer: None,
+        process: None,
         commands: queue,
         ended,
         outbox: None,
-        phase: Phase::Running,
+        phase: Phase::Starting,
     };
     Handle { commands, task: tokio::spawn(terminal.run()) }
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
+    /// The process is being started.
+    Starting,
     /// The process runs.
     Running,
     /// The process has ended; the rest of its output is read.
     Draining { exit: Exit, quiet_at: Instant, until: Instant },
     /// All output was read; viewers take the rest of it.
     Over,
-    /// Told to end; viewers are told.
-    Ending { until: Instant },
+    /// Told to end, or never begun; viewers are told.
+    Ending { until: Instant, reason: CloseReason },
 }
 
 struct Terminal {
     name: Name,
     core: Core,
-    /// The size the PTY has.
+    /// The size the terminal has.
     size: (u16, u16),
-    reader: OwnedReadPty,
-    writer: OwnedWritePty,
-    child: Child,
+    source: Source,
+    /// These three are there from the end of the start on; the first two until they fail.
+    reader: Option<Reader>,
+    writer: Option<Writer>,
+    process: Option<Process>,
     commands: mpsc::Receiver<Command>,
     ended: mpsc::UnboundedSender<Ended>,
     /// The link the viewers came over.
@@ -156,51 +150,54 @@ struct Terminal {
 }
 
 enum Event {
+    Started(Result<Tty, EngineError>),
     Command(Option<Command>),
     Read(std::io::Result<usize>),
     Wrote(std::io::Result<usize>),
     Place(Option<mpsc::OwnedPermit<Outgoing>>),
-    Exited(std::io::Result<ExitStatus>),
+    Exited(Exit),
     Time,
 }
 
 impl Terminal {
     async fn run(mut self) {
         let mut buffer = vec![0_u8; READ_BYTES];
-        // An error on the PTY's read side: the last process that had it open is gone.
-        let mut readable = true;
-        let mut writable = true;
         while !self.is_finished() {
             let now = Instant::now();
+            let starts = matches!(self.phase, Phase::Starting);
             let runs = matches!(self.phase, Phase::Running);
-            let reads = readable && matches!(self.phase, Phase::Running | Phase::Draining { .. });
+            let reads = matches!(self.phase, Phase::Running | Phase::Draining { .. });
             let allowance = usize::try_from(self.core.allowance(now)).unwrap_or(READ_BYTES);
             let wanted = READ_BYTES.min(allowance);
-            let has_input = writable && runs && !self.core.pending_input().is_empty();
+            let has_input = runs && !self.core.pending_input().is_empty();
             let sends = self.outbox.is_some() && self.core.has_something_to_send(now);
             let deadline = self.deadline(now);
             let event = tokio::select! {
                 command = self.commands.recv() => Event::Command(command),
-                read = self.reader.read(&mut buffer[..wanted]), if reads && wanted > 0 => Event::Read(read),
-                wrote = self.writer.write(self.core.pending_input()), if has_input => Event::Wrote(wrote),
+                started = &mut self.source.tty, if starts => Event::Started(started),
+                Some(read) = read_some(&mut self.reader, &mut buffer[..wanted]), if reads && wanted > 0 => Event::Read(read),
+                Some(wrote) = write_some(&mut self.writer, self.core.pending_input()), if has_input => Event::Wrote(wrote),
                 place = place_in(&self.outbox), if sends => Event::Place(place),
-                exited = self.child.wait(), if runs => Event::Exited(exited),
+                Some(exit) = exit_of(&mut self.process), if runs => Event::Exited(exit),
                 () = sleep_until(deadline), if deadline.is_some() => Event::Time,
             };
             let now = Instant::now();
             match event {
                 Event::Command(Some(command)) => self.obey(command, now),
-                Event::Command(None) => self.phase = Phase::Ending { until: now },
+                Event::Command(None) => self.phase = Phase::Ending { until: now, reason: CloseReason::WorkspaceEnded },
+                Event::Started(Ok(tty)) => self.started(tty),
+                Event::Started(Err(error)) => self.not_started(&error, now),
                 Event::Read(Ok(count)) if count > 0 => {
                     self.core.output(&buffer[..count], now);
                     self.heard(now);
                 }
                 Event::Read(Ok(_) | Err(_)) => {
-                    readable = false;
+                    // The last process that had it open is gone.
+                    self.reader = None;
                     self.drained(now);
                 }
-                Event::Wrote(Ok(count)) => self.core.wrote(count, now),
-                Event::Wrote(Err(_)) => writable = false,
+                Event::Wrote(Ok(count)) if count > 0 => self.core.wrote(count, now),
+                Event::Wrote(Ok(_) | Err(_)) => self.writer = None,
                 Event::Place(Some(place)) => {
                     let closed = transmit(&mut self.core, place, now);
                     if let (Some(channel), Some(outbox)) = (closed, &self.outbox) {
@@ -211,10 +208,9 @@ impl Terminal {
                     self.outbox = None;
                     self.core.detach_all();
                 }
-                Event::Exited(status) => {
-                    self.phase =
-                        Phase::Draining { exit: exit_of(status), quiet_at: now + QUIET_AFTER_EXIT, until: now + DRAIN };
-                    if !readable {
+                Event::Exited(exit) => {
+                    self.phase = Phase::Draining { exit, quiet_at: now + QUIET_AFTER_EXIT, until: now + DRAIN };
+                    if self.reader.is_none() {
                         self.drained(now);
                     }
                 }
@@ -223,15 +219,34 @@ impl Terminal {
             self.apply_size();
         }
         self.say_ended();
+        if let (Phase::Ending { .. }, Some(end)) = (self.phase, self.source.end.take()) {
+            end.await;
+        }
         self.turn_away_latecomers().await;
+    }
+
+    fn started(&mut self, tty: Tty) {
+        let Tty { reader, writer, process } = tty;
+        // Its size may have changed meanwhile.
+        writer.resize(self.size);
+        self.reader = Some(reader);
+        self.writer = Some(writer);
+        self.process = Some(process);
+        self.phase = Phase::Running;
+    }
+
+    fn not_started(&mut self, error: &EngineError, now: Instant) {
+        tracing::error!(workspace.id = %self.name.workspace_id, %error, "cannot start a terminal");
+        let reason = CloseReason::SpawnFailed;
+        self.end(reason, now);
     }
 
     /// Viewers who came in the very last moment are told, like all others, that it is over.
     async fn turn_away_latecomers(&mut self) {
         self.commands.close();
         let reason = match self.phase {
-            Phase::Ending { .. } => CloseReason::WorkspaceEnded,
-            Phase::Running | Phase::Draining { .. } | Phase::Over => CloseReason::Exited,
+            Phase::Ending { reason, .. } => reason,
+            Phase::Starting | Phase::Running | Phase::Draining { .. } | Phase::Over => CloseReason::Exited,
         };
         while let Some(command) = self.commands.recv().await {
             if let Command::Attach(Attachment { channel, .. }, outbox) = command {
@@ -249,11 +264,17 @@ impl Terminal {
                 self.outbox = None;
                 self.core.detach_all();
             }
-            Command::End(reason) => {
-                self.core.close_all(reason);
-                self.phase = Phase::Ending { until: now + FAREWELL };
+            Command::End(reason) => self.end(reason, now),
+            Command::Leave(reason) => {
+                self.source.end = None;
+                self.end(reason, now);
             }
         }
+    }
+
+    fn end(&mut self, reason: CloseReason, now: Instant) {
+        self.core.close_all(reason);
+        self.phase = Phase::Ending { until: now + FAREWELL, reason };
     }
 
     fn attach(&mut self, attachment: Attachment, outbox: Outbox, now: Instant) {
@@ -303,17 +324,17 @@ impl Terminal {
 
     fn is_finished(&self) -> bool {
         match self.phase {
-            Phase::Running | Phase::Draining { .. } => false,
+            Phase::Starting | Phase::Running | Phase::Draining { .. } => false,
             Phase::Over => self.core.viewers() == 0,
-            Phase::Ending { until } => self.core.viewers() == 0 || self.outbox.is_none() || Instant::now() >= until,
+            Phase::Ending { until, .. } => self.core.viewers() == 0 || self.outbox.is_none() || Instant::now() >= until,
         }
     }
 
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let own = match self.phase {
-            Phase::Running | Phase::Over => None,
+            Phase::Starting | Phase::Running | Phase::Over => None,
             Phase::Draining { quiet_at, until, .. } => Some(quiet_at.min(until)),
-            Phase::Ending { until } => Some(until),
+            Phase::Ending { until, .. } => Some(until),
         };
         own.into_iter().chain(self.core.deadline(now)).min()
     }
@@ -322,8 +343,8 @@ impl Terminal {
         let (cols, rows) = self.core.size();
         if self.size != (cols, rows) {
             self.size = (cols, rows);
-            if let Err(error) = self.writer.resize(Size::new(rows, cols)) {
-                tracing::debug!(%error, "cannot resize a terminal");
+            if let Some(writer) = &self.writer {
+                writer.resize(self.size);
             }
         }
     }
@@ -356,13 +377,14 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-fn exit_of(status: std::io::Result<ExitStatus>) -> Exit {
-    match status {
-        Ok(status) => match (status.code(), status.signal()) {
-            (Some(code), _) => Exit::Code(code),
-            (None, Some(signal)) => Exit::Signal(signal),
-            (None, None) => Exit::Code(-1),
-        },
-        Err(_) => Exit::Code(-1),
-    }
+async fn read_some(reader: &mut Option<Reader>, buffer: &mut [u8]) -> Option<std::io::Result<usize>> {
+    Some(reader.as_mut()?.read(buffer).await)
+}
+
+async fn write_some(writer: &mut Option<Writer>, bytes: &[u8]) -> Option<std::io::Result<usize>> {
+    Some(writer.as_mut()?.write(bytes).await)
+}
+
+async fn exit_of(process: &mut Option<Process>) -> Option<Exit> {
+    Some(process.as_mut()?.wait().await)
 }

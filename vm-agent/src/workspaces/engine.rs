@@ -1,34 +1,55 @@
 //! The seam for what runs workspaces. Every operation may be repeated, and may find its work done.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ringfence_protocol::agent_config::EngineConfig;
+use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::WorkspaceSpec;
-use ringfence_protocol::state::{BootFailure, EngineKind};
+use ringfence_protocol::state::EngineKind;
 
+use super::container::{Containers, Settings};
 use super::unconfined::Unconfined;
-use crate::terminal::Spawned;
+use super::{EngineError, NoEngine, Voice};
+use crate::terminal::Source;
 
-/// What runs workspaces on this node. One variant for each way; container engines are to come.
+/// What runs workspaces on this node. One variant for each way.
 pub enum Engine {
     /// Plain processes without any isolation.
     Unconfined(Unconfined),
+    /// A hardened container each.
+    Containers(Arc<Containers>),
 }
 
-/// What the engine could not do: the text is shown to the workspace's owner.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct EngineError(pub String);
+/// A workspace to start.
+pub struct Order {
+    /// Which.
+    pub workspace_id: WorkspaceId,
+    /// The generation of what is asked.
+    pub spec_generation: i64,
+    /// What it should be.
+    pub spec: WorkspaceSpec,
+    /// What of it is secret. `None` when this agent was not told since it started.
+    pub secrets: Option<Arc<WorkspaceSecrets>>,
+    /// Whether it has secret files, told or not.
+    pub has_secret_files: bool,
+    /// Who is told how it goes.
+    pub voice: Voice,
+}
 
-/// Why there is no engine to run workspaces with.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{detail}")]
-pub struct NoEngine {
-    /// A stable word.
-    pub failure: BootFailure,
-    /// What was seen, and what to do.
-    pub detail: String,
+/// A terminal to start.
+pub struct Opening {
+    /// In which workspace.
+    pub workspace_id: WorkspaceId,
+    /// What that is.
+    pub spec: WorkspaceSpec,
+    /// Columns and rows.
+    pub size: (u16, u16),
+    /// Unlike that of every other terminal.
+    pub epoch: u64,
+    /// Who is told what a person should know of its end.
+    pub voice: Voice,
 }
 
 impl Engine {
@@ -39,17 +60,20 @@ impl Engine {
                 tracing::warn!("workspaces on this machine are plain processes: UNCONFINED, without any isolation");
                 Ok(Self::Unconfined(Unconfined::new(state_dir)))
             }
-            EngineConfig::Containers => Err(NoEngine {
-                failure: BootFailure::EngineUnavailable,
-                detail: "this agent has no container engine".into(),
-            }),
+            EngineConfig::Containers => Self::containers(Settings::of_machine(state_dir)).await,
         }
+    }
+
+    /// Containers, with settings of one's own.
+    pub async fn containers(settings: Settings) -> Result<Self, NoEngine> {
+        Ok(Self::Containers(Arc::new(Containers::connect(settings).await?)))
     }
 
     /// Which one it is.
     pub fn kind(&self) -> EngineKind {
         match self {
             Self::Unconfined(_) => EngineKind::Unconfined,
+            Self::Containers(engine) => engine.kind(),
         }
     }
 
@@ -57,13 +81,15 @@ impl Engine {
     pub fn versions(&self) -> String {
         match self {
             Self::Unconfined(_) => "unconfined".into(),
+            Self::Containers(engine) => engine.versions(),
         }
     }
 
     /// Makes the workspace run.
-    pub async fn start(&self, workspace_id: WorkspaceId, spec: &WorkspaceSpec) -> Result<(), EngineError> {
+    pub async fn start(&self, order: Order) -> Result<(), EngineError> {
         match self {
-            Self::Unconfined(engine) => engine.start(workspace_id, spec).await,
+            Self::Unconfined(engine) => engine.start(order.workspace_id, &order.spec).await,
+            Self::Containers(engine) => engine.start(order).await,
         }
     }
 
@@ -71,6 +97,7 @@ impl Engine {
     pub async fn stop(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
         match self {
             Self::Unconfined(engine) => engine.stop(workspace_id).await,
+            Self::Containers(engine) => engine.stop(workspace_id).await,
         }
     }
 
@@ -78,18 +105,34 @@ impl Engine {
     pub async fn remove(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
         match self {
             Self::Unconfined(engine) => engine.remove(workspace_id).await,
+            Self::Containers(engine) => engine.remove(workspace_id).await,
         }
     }
 
-    /// Starts a shell on a new PTY in the workspace.
-    pub fn spawn(
-        &self,
-        workspace_id: WorkspaceId,
-        spec: &WorkspaceSpec,
-        size: (u16, u16),
-    ) -> Result<Spawned, EngineError> {
+    /// Ends what an earlier agent left that cannot go on without it: everything without containers, terminals in them.
+    pub async fn end_leftovers(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
         match self {
-            Self::Unconfined(engine) => engine.spawn(workspace_id, spec, size),
+            Self::Unconfined(engine) => engine.stop(workspace_id).await,
+            Self::Containers(engine) => engine.end_terminals(workspace_id).await,
+        }
+    }
+
+    /// The agent ends: ends what cannot go on without it. Containers do.
+    pub async fn leave(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
+        match self {
+            Self::Unconfined(engine) => engine.stop(workspace_id).await,
+            Self::Containers(engine) => engine.leave(workspace_id).await,
+        }
+    }
+
+    /// A shell on a new terminal in the workspace. It may still have to be started.
+    pub fn spawn(&self, opening: Opening) -> Result<Source, EngineError> {
+        match self {
+            Self::Unconfined(engine) => {
+                let spawned = engine.spawn(opening.workspace_id, &opening.spec, opening.size)?;
+                Ok(Source { tty: Box::pin(std::future::ready(Ok(spawned))), end: None })
+            }
+            Self::Containers(engine) => engine.spawn(opening),
         }
     }
 }

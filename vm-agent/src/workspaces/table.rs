@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{WorkspacePhase, WorkspaceReport, WorkspaceSpec};
+use ringfence_protocol::state::WorkspaceFailure;
 use serde::{Deserialize, Serialize};
 
+use super::EngineError;
 use crate::disk::{self, DiskError};
 
 /// Removed workspaces that are remembered, so that a late command does not bring one back.
@@ -31,7 +33,13 @@ pub struct Entry {
     pub wanted: Wanted,
     /// What the workspace is.
     pub phase: WorkspacePhase,
-    /// Why it failed.
+    /// Whether secret files came with it. Not they themselves: those are never on disk.
+    #[serde(default)]
+    pub has_secrets: bool,
+    /// Why it failed: a stable word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<WorkspaceFailure>,
+    /// Why it failed, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Grows with every change of the table: the oldest tombstones go first.
@@ -83,14 +91,20 @@ impl Table {
     }
 
     /// Asks that a workspace be so.
-    pub fn ensure(&mut self, workspace_id: WorkspaceId, spec_generation: i64, spec: WorkspaceSpec) -> Answer {
+    pub fn ensure(
+        &mut self,
+        workspace_id: WorkspaceId,
+        spec_generation: i64,
+        spec: WorkspaceSpec,
+        has_secrets: bool,
+    ) -> Answer {
         if let Some(entry) = self.get(workspace_id) {
             let is_buried = entry.wanted == Wanted::Removed;
             if spec_generation < entry.spec_generation || (is_buried && spec_generation == entry.spec_generation) {
                 return Answer::Refused;
             }
         }
-        self.want(workspace_id, spec_generation, Wanted::Spec(spec));
+        self.want(workspace_id, spec_generation, Wanted::Spec(spec), has_secrets);
         Answer::Accepted
     }
 
@@ -100,12 +114,12 @@ impl Table {
         if newest.is_some_and(|newest| spec_generation < newest) {
             return Answer::Refused;
         }
-        self.want(workspace_id, spec_generation, Wanted::Removed);
+        self.want(workspace_id, spec_generation, Wanted::Removed, false);
         self.bury_oldest();
         Answer::Accepted
     }
 
-    fn want(&mut self, workspace_id: WorkspaceId, spec_generation: i64, wanted: Wanted) {
+    fn want(&mut self, workspace_id: WorkspaceId, spec_generation: i64, wanted: Wanted, has_secrets: bool) {
         self.stored.changes += 1;
         let changed = self.stored.changes;
         let entry = self.stored.workspaces.entry(workspace_id);
@@ -113,11 +127,14 @@ impl Table {
             spec_generation,
             wanted: wanted.clone(),
             phase: WorkspacePhase::Absent,
+            has_secrets,
+            failure: None,
             detail: None,
             changed,
         });
         entry.spec_generation = spec_generation;
         entry.wanted = wanted;
+        entry.has_secrets = has_secrets;
         entry.changed = changed;
     }
 
@@ -133,10 +150,20 @@ impl Table {
     }
 
     /// Records what a workspace is now.
-    pub fn set_phase(&mut self, workspace_id: WorkspaceId, phase: WorkspacePhase, detail: Option<String>) {
+    pub fn set_phase(&mut self, workspace_id: WorkspaceId, phase: WorkspacePhase) {
         if let Some(entry) = self.stored.workspaces.get_mut(&workspace_id) {
             entry.phase = phase;
-            entry.detail = detail;
+            entry.failure = None;
+            entry.detail = None;
+        }
+    }
+
+    /// Records that it has failed, and why.
+    pub fn set_failed(&mut self, workspace_id: WorkspaceId, error: &EngineError) {
+        if let Some(entry) = self.stored.workspaces.get_mut(&workspace_id) {
+            entry.phase = WorkspacePhase::Failed;
+            entry.failure = Some(error.failure);
+            entry.detail = Some(error.detail.clone());
         }
     }
 
@@ -163,7 +190,7 @@ impl Table {
             workspace_id,
             spec_generation: entry.spec_generation,
             phase: entry.phase,
-            failure: None,
+            failure: entry.failure,
             detail: entry.detail.clone(),
         })
     }
@@ -195,10 +222,10 @@ mod tests {
     fn an_older_generation_is_refused_and_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut table = table(&dir);
-        assert_eq!(table.ensure(id(1), 5, spec()), Answer::Accepted);
-        assert_eq!(table.ensure(id(1), 5, spec()), Answer::Accepted);
+        assert_eq!(table.ensure(id(1), 5, spec(), false), Answer::Accepted);
+        assert_eq!(table.ensure(id(1), 5, spec(), false), Answer::Accepted);
         let before = table.get(id(1)).cloned();
-        assert_eq!(table.ensure(id(1), 4, spec()), Answer::Refused);
+        assert_eq!(table.ensure(id(1), 4, spec(), false), Answer::Refused);
         assert_eq!(table.remove(id(1), 4), Answer::Refused);
         assert_eq!(table.get(id(1)).cloned(), before);
     }
@@ -208,9 +235,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut table = table(&dir);
         assert_eq!(table.remove(id(1), 3), Answer::Accepted);
-        assert_eq!(table.ensure(id(1), 2, spec()), Answer::Refused);
-        assert_eq!(table.ensure(id(1), 3, spec()), Answer::Refused);
-        assert_eq!(table.ensure(id(1), 4, spec()), Answer::Accepted);
+        assert_eq!(table.ensure(id(1), 2, spec(), false), Answer::Refused);
+        assert_eq!(table.ensure(id(1), 3, spec(), false), Answer::Refused);
+        assert_eq!(table.ensure(id(1), 4, spec(), false), Answer::Accepted);
     }
 
     #[test]
@@ -229,8 +256,8 @@ mod tests {
     fn the_table_survives_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let mut first = table(&dir);
-        first.ensure(id(1), 7, spec());
-        first.set_phase(id(1), WorkspacePhase::Running, None);
+        first.ensure(id(1), 7, spec(), false);
+        first.set_phase(id(1), WorkspacePhase::Running);
         first.save().unwrap();
         assert_eq!(table(&dir).report(id(1)), first.report(id(1)));
     }

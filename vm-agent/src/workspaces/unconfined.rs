@@ -13,7 +13,7 @@ use ringfence_protocol::link::WorkspaceSpec;
 use super::EngineError;
 use crate::disk;
 use crate::processes::{self, WORKSPACE_VARIABLE};
-use crate::terminal::Spawned;
+use crate::terminal::Tty;
 
 /// Where programs are looked for when the agent itself was not told.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -59,7 +59,7 @@ impl Unconfined {
     pub(super) async fn stop(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
         let leaders = self.leaders().get(&workspace_id).cloned();
         if !processes::end_all(workspace_id, &leaders.unwrap_or_default()).await {
-            return Err(EngineError("some of its processes do not end".into()));
+            return Err(EngineError::refused("some of its processes do not end"));
         }
         self.leaders().remove(&workspace_id);
         Ok(())
@@ -78,7 +78,7 @@ impl Unconfined {
         workspace_id: WorkspaceId,
         spec: &WorkspaceSpec,
         (cols, rows): (u16, u16),
-    ) -> Result<Spawned, EngineError> {
+    ) -> Result<Tty, EngineError> {
         let home = self.home(workspace_id);
         let shell = shell();
         let shell_name = shell.file_name().unwrap_or_default().to_owned();
@@ -112,7 +112,7 @@ impl Unconfined {
         let child = command.spawn(pts).map_err(failed)?;
         let started = child.id().and_then(|pid| i32::try_from(pid).ok());
         leaders.entry(workspace_id).or_default().extend(started);
-        Ok(Spawned { pty, child })
+        Ok(Tty::local(pty, child))
     }
 
     fn leaders(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Vec<i32>>> {
@@ -121,7 +121,7 @@ impl Unconfined {
 }
 
 fn failed(error: impl std::fmt::Display) -> EngineError {
-    EngineError(error.to_string())
+    EngineError::refused(error)
 }
 
 /// The shell of whoever runs the agent, else the first of the usual ones that is there.

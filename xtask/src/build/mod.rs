@@ -24,30 +24,34 @@ pub enum Profile {
 /// The programs that the local stack starts.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
-    /// The daemon that runs on each machine.
+    /// The daemon that runs on each machine, static.
     pub agent: PathBuf,
+    /// Its digest, under which machines fetch it: the control plane's `RINGFENCE_AGENT_SHA256`.
+    pub agent_sha256: String,
     /// The cloud on this machine.
     pub local_cloud: PathBuf,
 }
 
 impl Artifacts {
-    /// Where the programs of a profile are, whether or not they are built yet.
+    /// Where the programs of a profile are; they must be built.
     fn locate(profile: Profile) -> Result<Self> {
-        let target = project::target_dir();
-        Ok(match profile {
-            Profile::Dev => {
-                Self { agent: target.join("debug/vm-agent"), local_cloud: target.join("debug/local-cloud") }
-            }
-            Profile::Release => {
-                Self { agent: agent::static_binary()?, local_cloud: target.join("release/local-cloud") }
-            }
-        })
+        let local_cloud = match profile {
+            Profile::Dev => "debug/local-cloud",
+            Profile::Release => "release/local-cloud",
+        };
+        let agent = agent::static_binary(profile)?;
+        let agent_sha256 = agent::sha256(&agent)?;
+        Ok(Self { agent, agent_sha256, local_cloud: project::target_dir().join(local_cloud) })
     }
 
     /// What an earlier build left, for tests that must not build anything themselves.
     pub fn built(profile: Profile) -> Result<Self> {
+        let agent = agent::static_binary(profile)?;
+        if !agent.is_file() {
+            bail!("{} is not built: run `cargo xtask build --dev` first", agent.display());
+        }
         let artifacts = Self::locate(profile)?;
-        for path in [&artifacts.agent, &artifacts.local_cloud, &worker::entry()] {
+        for path in [&artifacts.local_cloud, &worker::entry()] {
             if !path.is_file() {
                 bail!("{} is not built: run `cargo xtask build --dev` first", path.display());
             }
@@ -58,30 +62,29 @@ impl Artifacts {
 
 /// Builds all parts and returns where the programs are.
 pub fn all(toolchain: &Toolchain, profile: Profile) -> Result<Artifacts> {
-    let artifacts = Artifacts::locate(profile)?;
+    step("Building vm-agent, static", || agent::build_static(profile))?;
+    let mut agents = vec![agent::static_binary(profile)?];
     match profile {
-        Profile::Dev => step("Building vm-agent and local-cloud", || {
-            run::show(run::command("cargo").args(["build", "--quiet", "-p", "vm-agent", "-p", "local-cloud"]))
+        Profile::Dev => step("Building local-cloud", || {
+            run::show(run::command("cargo").args(["build", "--quiet", "-p", "local-cloud"]))
         })?,
         Profile::Release => {
-            step("Building vm-agent, static", agent::build_static)?;
+            agents.extend(agent::build_aarch64()?);
             step("Building local-cloud", || {
                 run::show(run::command("cargo").args(["build", "--quiet", "--release", "-p", "local-cloud"]))
             })?;
         }
     }
     web::build()?;
-    if profile == Profile::Release {
-        agent::publish(&artifacts.agent)?;
-    }
+    agent::publish(&agents, profile)?;
     worker::build(toolchain, profile)?;
-    Ok(artifacts)
+    Artifacts::locate(profile)
 }
 
 /// Says how big what is deployed has become.
 pub fn report_sizes(artifacts: &Artifacts) -> Result<()> {
     say(format!("Worker: {} gzipped", kib(worker::gzipped_bytes()?)));
-    say(format!("vm-agent: {}", kib(file_bytes(&artifacts.agent)?)));
+    say(format!("vm-agent: {}, SHA-256 {}", kib(file_bytes(&artifacts.agent)?), artifacts.agent_sha256));
     Ok(())
 }
 

@@ -88,7 +88,8 @@ const NATIVE: [&[&str]; 3] = [
     &["--package", "vm-agent"],
     &["--package", "ringfence", "--lib", "--test", "it"],
 ];
-const MACHINES: [&[&str]; 1] = [&["--package", "ringfence", "--test", "machines"]];
+const MACHINES: [&[&str]; 2] =
+    [&["--package", "local-cloud", "--test", "machines"], &["--package", "ringfence", "--test", "machines"]];
 const END_TO_END: [&[&str]; 1] = [&["--package", "ringfence", "--test", "e2e*"]];
 
 fn native(filter: Option<&str>) -> Result<Count> {
@@ -116,9 +117,11 @@ fn on_machines(driver: &str, filter: Option<&str>) -> Result<Count> {
         );
         return Ok(Count { skipped: 1, ..Count::default() });
     }
-    image::ensure()?;
+    let image = image::ensure()?;
     build::all(&Toolchain::ensure()?, Profile::Dev)?;
-    cargo_tests(&MACHINES, filter, &[("RINGFENCE_TEST_DRIVER", driver)])
+    // Read by the local cloud's own tests and by those of the whole.
+    let image = image.dir.to_string_lossy().into_owned();
+    cargo_tests(&MACHINES, filter, &[("RINGFENCE_TEST_DRIVER", driver), ("RINGFENCE_IMAGE_DIR", &image)])
 }
 
 fn in_browser(filter: Option<&str>) -> Result<Count> {

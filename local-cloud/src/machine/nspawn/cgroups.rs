@@ -7,9 +7,12 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const ROOT: &str = "/sys/fs/cgroup";
 const RECORD: &str = "control-groups.json";
+const REMOVE_ROUNDS_MAX: u32 = 100;
+const PAUSE_BETWEEN_ROUNDS: Duration = Duration::from_millis(10);
 
 /// The groups of one machine, by their folders.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -63,13 +66,21 @@ impl ControlGroups {
         found.into_iter().collect()
     }
 
-    /// Removes the groups, which must be empty.
-    pub(super) fn remove(&self) {
-        for folder in self.0.iter().flat_map(|group| tree(group)) {
-            if let Err(error) = std::fs::remove_dir(&folder) {
-                tracing::warn!(path = %folder.display(), %error, "cannot remove a control group");
+    /// Removes the groups, which have no processes any more; false when one stays. The kernel may take a moment to see that they
+    /// are empty.
+    pub(super) async fn remove(&self) -> bool {
+        for _ in 0..REMOVE_ROUNDS_MAX {
+            let left: Vec<PathBuf> = self.0.iter().flat_map(|group| tree(group)).collect();
+            if left.is_empty() {
+                return true;
             }
+            if left.iter().all(|folder| std::fs::remove_dir(folder).is_ok()) {
+                return true;
+            }
+            tokio::time::sleep(PAUSE_BETWEEN_ROUNDS).await;
         }
+        tracing::warn!(groups = ?self.0, "cannot remove control groups");
+        false
     }
 }
 

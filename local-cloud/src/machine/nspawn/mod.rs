@@ -151,10 +151,10 @@ impl NspawnDriver {
     pub(crate) async fn clear(&self, id: ServerId) -> bool {
         let directory = self.shelf.directory(id);
         let groups = ControlGroups::recorded(&directory);
-        let ended = end_all(&groups).await;
+        let mut ended = end_all(&groups).await;
         if ended {
             loops::detach(&directory).await;
-            groups.remove();
+            ended = groups.remove().await;
         }
         if let Ok(record) = self.shelf.record(id) {
             self.network.unplug(record.slot).await;

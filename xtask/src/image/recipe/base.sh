@@ -10,7 +10,7 @@ cp -a "$FILES/." "$BASE/"
 rm -f "$BASE/etc/hostname" "$BASE/etc/machine-id" "$BASE/etc/ssh"/ssh_host_*
 touch "$BASE/etc/machine-id"
 ln -sf /run/systemd/resolve/stub-resolv.conf "$BASE/etc/resolv.conf"
-inside "$BASE" systemctl enable --quiet systemd-networkd systemd-resolved ssh local-cloud-cgroups
+inside "$BASE" systemctl enable --quiet systemd-networkd systemd-resolved ssh local-cloud-namespaces
 # A machine's own power button, and nothing that waits for hardware that is not there.
 inside "$BASE" systemctl mask --quiet getty@tty1.service systemd-networkd-wait-online.service
 cp -L "$BASE/vmlinuz" "$OUT/kernel"

@@ -28,7 +28,7 @@ NETWORK=1 SHARED="$BASE/opt/packages" inside "$BASE" sh -euc '
 mkdir -p "$OUT/debs"
 mv "$BASE"/var/cache/docker-debs/* "$OUT/debs/"
 rmdir "$BASE/var/cache/docker-debs"
-version=$(ls "$BASE"/opt/packages/runc_*.deb | sed 's/.*runc_//; s/[+~_-].*//')
+version=$(dpkg-deb --field "$BASE"/opt/packages/runc_*.deb Version)
 dpkg --compare-versions "$version" ge 1.3.3 || { echo "runc $version is older than 1.3.3" >&2; exit 1; }
 # The network's sources end here: no machine of the local cloud reaches them.
 rm -f "$BASE/etc/apt/sources.list" "$BASE/etc/apt/sources.list.d/sid.list" "$BASE/etc/apt/preferences.d/sid"

@@ -1,0 +1,85 @@
+//! Workspaces as hardened containers, on Podman or Docker, through the Docker-compatible API.
+//!
+//! A stopped workspace has no container: its root file system is read-only, so there is nothing to keep but its volume. Start
+//! makes the container anew, unless one that is just so runs already (an agent that was restarted finds it).
+//!
+//! ```text
+//! start: volume ─▶ image ─▶ [first time: clone, devcontainer.json] ─▶ network ─▶ secrets ─▶ container ─▶ posture
+//! stop:  ask processes to end ─▶ container ─▶ network ─▶ secrets ─▶ unmount        remove: stop ─▶ volumes ─▶ image file
+//! ```
+
+mod addresses;
+mod api;
+mod create;
+mod exec;
+mod failure;
+mod gate;
+mod host;
+mod image;
+mod inside;
+mod live;
+mod operations;
+mod raw;
+mod reference;
+mod seccomp;
+mod secrets;
+mod settings;
+mod shell;
+mod user;
+mod volume;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ringfence_protocol::ids::WorkspaceId;
+use ringfence_protocol::state::{EngineKind, WorkspaceFailure};
+
+use super::{EngineError, NoEngine, Opening};
+use crate::terminal::Source;
+use api::Api;
+pub use gate::{Found, PatchedPackage, RuntimeGate, Version};
+use live::Live;
+pub use reference::Reference;
+pub use seccomp::hardened as hardened_seccomp;
+pub use settings::Settings;
+
+/// Runs workspaces as containers.
+pub struct Containers {
+    api: Arc<Api>,
+    settings: Settings,
+    /// What runs, as far as this agent started or adopted it.
+    live: Mutex<HashMap<WorkspaceId, Arc<Live>>>,
+}
+
+impl Containers {
+    /// Finds the machine's engine, and refuses one that is not good enough.
+    pub(super) async fn connect(settings: Settings) -> Result<Self, NoEngine> {
+        let api = Api::connect(&settings).await?;
+        tracing::info!(engine = api.versions(), "container engine");
+        Ok(Self { api: Arc::new(api), settings, live: Mutex::default() })
+    }
+
+    pub(super) fn kind(&self) -> EngineKind {
+        self.api.kind
+    }
+
+    pub(super) fn versions(&self) -> String {
+        self.api.versions()
+    }
+
+    /// A shell in the workspace's container, to be started by the terminal's own task.
+    pub(super) fn spawn(&self, opening: Opening) -> Result<Source, EngineError> {
+        let live = self.live().get(&opening.workspace_id).cloned();
+        let live = live.ok_or_else(|| {
+            EngineError::new(
+                WorkspaceFailure::EngineUnavailable,
+                "The workspace's container is not there. Stop and start it.",
+            )
+        })?;
+        Ok(shell::source(Arc::clone(&self.api), live, &opening))
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Arc<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,200 @@
+//! Image references: read as Docker reads them, and kept away from places that the machine must not ask.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ringfence_protocol::state::WorkspaceFailure;
+
+use super::addresses;
+use crate::workspaces::EngineError;
+
+const DEFAULT_REGISTRY: &str = "docker.io";
+const MAX_BYTES: usize = 512;
+
+/// An image, fully named: engines differ in what they make of a short name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The registry's host, with its port where one was given.
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<String>,
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name())?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        match &self.digest {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Reference {
+    /// Reads a reference.
+    pub fn parse(text: &str) -> Result<Self, EngineError> {
+        let invalid = || {
+            EngineError::new(
+                WorkspaceFailure::ImageNotFound,
+                format!("{text:?} is not an image reference. Write one like debian:13 or ghcr.io/owner/name:tag."),
+            )
+        };
+        if text.len() > MAX_BYTES {
+            return Err(invalid());
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.to_owned())),
+            None => (text, None),
+        };
+        let (rest, tag) = match rest.rsplit_once(':') {
+            Some((rest, tag)) if !tag.contains('/') => (rest, Some(tag.to_owned())),
+            Some(_) | None => (rest, None),
+        };
+        let (registry, path) = match rest.split_once('/') {
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path.to_owned()),
+            Some(_) => (DEFAULT_REGISTRY, rest.to_owned()),
+            None => (DEFAULT_REGISTRY, format!("library/{rest}")),
+        };
+        let is_digest = |digest: &String| {
+            let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+            hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let is_valid = is_host(registry)
+            && path.split('/').all(is_component)
+            && tag.as_ref().is_none_or(|tag| is_tag(tag))
+            && digest.as_ref().is_none_or(is_digest);
+        if !is_valid {
+            return Err(invalid());
+        }
+        let tag = if digest.is_none() { tag.or_else(|| Some("latest".into())) } else { tag };
+        Ok(Self { registry: registry.to_owned(), repository: path, tag, digest })
+    }
+
+    /// The image without tag and digest.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
+    /// What the engine is asked to pull of it: a digest, which says more, or a tag.
+    pub fn version(&self) -> String {
+        self.digest.clone().or_else(|| self.tag.clone()).unwrap_or_default()
+    }
+
+    /// Refuses a registry at an address where the machine, whose root would ask it, must not ask.
+    pub fn check_address(&self) -> Result<(), EngineError> {
+        let host = self.host();
+        match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            Ok(address) if addresses::is_internal(address) => Err(self.forbidden()),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// As [`Self::check_address`], also for what the registry's name stands for now.
+    pub async fn check_resolved(&self) -> Result<(), EngineError> {
+        self.check_address()?;
+        let host = self.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let resolved = tokio::net::lookup_host((host.as_str(), 443)).await;
+        // A name that nothing is known of is the engine's to complain about, in its words.
+        let mut resolved = resolved.into_iter().flatten();
+        if resolved.any(|address| addresses::is_internal(address.ip())) { Err(self.forbidden()) } else { Ok(()) }
+    }
+
+    fn host(&self) -> &str {
+        match self.registry.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !host.is_empty() => host,
+            Some(_) | None => &self.registry,
+        }
+    }
+
+    fn forbidden(&self) -> EngineError {
+        EngineError::new(
+            WorkspaceFailure::PullDenied,
+            format!(
+                "The registry {} is at an address inside the machine's own network. Images come from the internet only.",
+                self.registry
+            ),
+        )
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    let is_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
+    !host.is_empty() && host.bytes().all(is_char) && !host.starts_with(['.', '-', ':']) && !host.ends_with([':', '.'])
+}
+
+fn is_component(part: &str) -> bool {
+    let is_char = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+    let is_edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    part.bytes().all(is_char) && is_edge(part.bytes().next()) && is_edge(part.bytes().last())
+}
+
+fn is_tag(tag: &str) -> bool {
+    let is_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=128).contains(&tag.len()) && tag.bytes().all(is_char) && !tag.starts_with(['.', '-'])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn short_names_are_dockers() {
+        for (text, full) in [
+            ("debian", "docker.io/library/debian:latest"),
+            ("debian:13", "docker.io/library/debian:13"),
+            ("owner/name", "docker.io/owner/name:latest"),
+            ("ghcr.io/owner/name:v1", "ghcr.io/owner/name:v1"),
+            ("localhost/ws", "localhost/ws:latest"),
+            ("registry.test:5000/a/b/c", "registry.test:5000/a/b/c:latest"),
+        ] {
+            assert_eq!(Reference::parse(text).unwrap().to_string(), full);
+        }
+        let digest = format!("debian@sha256:{}", "a".repeat(64));
+        assert_eq!(Reference::parse(&digest).unwrap().version(), format!("sha256:{}", "a".repeat(64)));
+        for text in
+            ["", "Debian", "debian:", "a b", "-x", "x/../y", "http://x/y", "debian@sha256:12", "x/y:z z", "a//b", "./x"]
+        {
+            assert!(Reference::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn registries_inside_the_machines_network_are_refused() {
+        for text in [
+            "169.254.169.254/x",
+            "169.254.169.254:80/x",
+            "10.0.0.1:5000/x",
+            "127.0.0.1/x",
+            "[fd00:ec2::254]:80/x",
+            "[::1]/x",
+        ] {
+            assert!(Reference::parse(text).unwrap().check_address().is_err(), "{text}");
+        }
+        // Written so that only a resolver takes it for an address.
+        for text in ["localhost/x", "localhost:5000/x", "2852039166.:80/x", "0x7f.1/x"] {
+            let Ok(reference) = Reference::parse(text) else { continue };
+            assert!(reference.check_resolved().await.is_err(), "{text}");
+        }
+        assert!(Reference::parse("198.51.100.5:5000/x").unwrap().check_resolved().await.is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_reads_the_same_when_written_in_full(text in "[a-z0-9./:@\\[\\]_-]{0,40}") {
+            if let Ok(reference) = Reference::parse(&text) {
+                prop_assert_eq!(Reference::parse(&reference.to_string()).unwrap(), reference);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_reading_panic(text in ".*") {
+            let _ = Reference::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Start, terminal, stop, start, adopt, remove.
+
+use std::time::Instant;
+
+use ringfence_protocol::link::CloseReason;
+use ringfence_protocol::terminal::Exit;
+use vm_agent::terminal::Command;
+
+use crate::support::machine::{Machine, container};
+use crate::support::until;
+use crate::support::viewer::Viewer;
+
+#[tokio::test]
+async fn a_workspace_starts_runs_a_terminal_stops_keeps_its_files_and_leaves_nothing() {
+    let Some(mut machine) = Machine::start("lifecycle").await else { return };
+    let started = Instant::now();
+    let workspace = machine.start_workspace(&container()).await;
+    println!("first start on a local image: {} ms", started.elapsed().as_millis());
+
+    let opened = Instant::now();
+    let mut viewer = Viewer::open(&mut machine, workspace).await;
+    viewer.shows("$ ").await;
+    println!("exec to prompt: {} ms", opened.elapsed().as_millis());
+    let said = viewer.runs("echo $HOME $GREETING; pwd; id -u; echo $HOSTNAME; stty size; echo kept > file").await;
+    for part in ["/sessions/home hello there", "/workspace", "1000", "demo", "24 80"] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    // Bytes stay what they are, whichever comes first.
+    viewer.runs("printf '\\001\\002\\000\\377x\\n'").await;
+    assert!(viewer.drawn.windows(5).any(|bytes| bytes == b"\x01\x02\x00\xffx"));
+    viewer.types("exit 7\n").await;
+    assert_eq!(viewer.sees_the_end().await, CloseReason::Exited);
+    assert_eq!(viewer.exit, Some(Exit::Code(7)));
+
+    let stopped = Instant::now();
+    machine.engine.stop(workspace).await.unwrap();
+    println!("stop: {} ms", stopped.elapsed().as_millis());
+    let started = Instant::now();
+    machine.engine.start(machine.order(workspace, &container())).await.unwrap();
+    println!("second start: {} ms", started.elapsed().as_millis());
+    let mut viewer = Viewer::open(&mut machine, workspace).await;
+    assert!(viewer.runs("cat file").await.contains("\nkept"));
+
+    for _ in 0..2 {
+        machine.engine.remove(workspace).await.unwrap();
+        assert_eq!(machine.traces(workspace), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn another_agent_adopts_what_runs_and_ends_the_terminals_of_the_earlier_one() {
+    let Some(mut machine) = Machine::start("adopt").await else { return };
+    let workspace = machine.start_workspace(&container()).await;
+    let mut viewer = Viewer::open(&mut machine, workspace).await;
+    viewer.runs("nohup sleep 4441 >/dev/null 2>&1 & echo started").await;
+    viewer.types("sleep 4442\n").await;
+    let runs = |what: &str| {
+        let processes = machine.podman_says(&["top", &Machine::container_name(workspace), "args"]);
+        processes.contains(what)
+    };
+    until("both sleepers", || runs("sleep 4441") && runs("sleep 4442")).await;
+    let before = machine.podman_says(&["inspect", "--format", "{{.Id}}", &Machine::container_name(workspace)]);
+
+    machine.restart_agent().await;
+    machine.engine.end_leftovers(workspace).await.unwrap();
+    let runs = |what: &str| {
+        let processes = machine.podman_says(&["top", &Machine::container_name(workspace), "args"]);
+        processes.contains(what)
+    };
+    assert!(runs("sleep 4441"), "a job that outlives its terminal goes on");
+    assert!(!runs("sleep 4442") && !runs("bash -l"), "the terminal does not");
+    machine.engine.start(machine.order(workspace, &container())).await.unwrap();
+    let after = machine.podman_says(&["inspect", "--format", "{{.Id}}", &Machine::container_name(workspace)]);
+    assert_eq!(before, after);
+    let mut viewer = Viewer::open(&mut machine, workspace).await;
+    viewer.runs("echo back").await;
+    machine.engine.remove(workspace).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_ended_takes_with_it_all_that_it_started() {
+    let Some(mut machine) = Machine::start("ended terminal").await else { return };
+    let workspace = machine.start_workspace(&container()).await;
+    let mut viewer = Viewer::open(&mut machine, workspace).await;
+    viewer
+        .runs("trap '' HUP; nohup sleep 4443 >/dev/null 2>&1 & setsid sleep 4444 & env -i sleep 4445 & echo ok")
+        .await;
+    let running = || machine.podman_says(&["top", &Machine::container_name(workspace), "args"]);
+    until("three sleepers", || ["4443", "4444", "4445"].iter().all(|number| running().contains(number))).await;
+    viewer.handle.tell(Command::End(CloseReason::WorkspaceEnded)).await;
+    assert_eq!(viewer.sees_the_end().await, CloseReason::WorkspaceEnded);
+    viewer.handle.ended().await;
+    assert!(!running().contains("sleep 444"), "{}", running());
+    machine.engine.remove(workspace).await.unwrap();
+}

@@ -1,0 +1,4 @@
+//! The container engine against a real Podman that the tests start themselves. Needs root; says in one line when it skips.
+
+mod lifecycle;
+mod support;

@@ -61,8 +61,12 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
             bootstrap_token: Some(token),
             engine,
         };
-        // Without the agent's digest only machines without isolation can be ordered.
-        let boot = user_data::Boot { agent: &agent, agent_sha256: "" };
+        let agent_sha256 = match node.engine_choice() {
+            EngineChoice::Containers => self.config.published_agent()?,
+            // There the agent is on the machine already, and user-data names none.
+            EngineChoice::Unconfined => "",
+        };
+        let boot = user_data::Boot { agent: &agent, agent_sha256 };
         let user_data =
             user_data::cloud_config(&boot).map_err(|error| Error::internal(format!("user-data: {error:?}")))?;
         Ok(Bootstrap { user_data, statements: vec![bootstrap::insert(jti, node.id, expires_at)] })

@@ -96,6 +96,11 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// HMAC-SHA-256 of `data` in a domain of its own, cut to [`MAC_BYTES`].
+/// What tells one body from another in the database, without letting who reads the database try out what secret was in it.
+pub fn fingerprint(keyring: &Keyring, body_sha256: &str) -> String {
+    hex(&tag(keyring, "idempotency", body_sha256.as_bytes()))
+}
+
 fn tag(keyring: &Keyring, purpose: &str, data: &[u8]) -> [u8; MAC_BYTES] {
     let mut full = [0; 32];
     // HMAC takes keys of every length; the key is 32 bytes.

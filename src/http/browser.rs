@@ -26,6 +26,7 @@ use crate::app::request_workspace::request_workspace;
 use crate::app::{
     api_tokens, credentials, delete_node, delete_workspace, node_policy, read, sessions, set_running, workspace_token,
 };
+use crate::domain::mac;
 use crate::ports::{Clock, Statement};
 use crate::store::audit;
 
@@ -138,7 +139,8 @@ async fn create_credential(
     IdempotencyKey(key): IdempotencyKey,
     body: JsonBody<CreateCredentialParams>,
 ) -> Answer<(StatusCode, Json<CredentialView>)> {
-    let repeatable = Repeatable::new(&caller, &routes::CREDENTIAL_CREATE, key, body.sha256);
+    let repeatable =
+        Repeatable::new(&caller, &routes::CREDENTIAL_CREATE, key, mac::fingerprint(&app.config.keyring, &body.sha256));
     let view = credentials::create(&app.host, &app.config, &caller, body.params, &repeatable).await?;
     Ok((StatusCode::CREATED, Json(view)))
 }
@@ -206,7 +208,8 @@ async fn create_workspace(
     IdempotencyKey(key): IdempotencyKey,
     body: JsonBody<CreateWorkspaceParams>,
 ) -> Answer<(StatusCode, Json<WorkspaceView>)> {
-    let repeatable = Repeatable::new(&caller, &routes::WORKSPACE_CREATE, key, body.sha256);
+    let repeatable =
+        Repeatable::new(&caller, &routes::WORKSPACE_CREATE, key, mac::fingerprint(&app.config.keyring, &body.sha256));
     let view = request_workspace(&app.host, &app.config, &caller, body.params, &repeatable).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }

@@ -6,6 +6,7 @@ import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { opened, output, problem, reset, stage } from "./scenes/api.mjs";
+import { contained } from "./scenes/contained.mjs";
 import { empty, full, ID } from "./scenes/data.mjs";
 import { DESKTOP, launch, PHONE, visitor } from "./support/chromium.mjs";
 import { serveDist } from "./support/dist.mjs";
@@ -122,6 +123,83 @@ const PICTURES = [
       await page.getByRole("button", { name: "Change" }).click();
       await page.locator("label", { hasText: "cx33" }).click();
     },
+  },
+  {
+    name: "create-container",
+    at: "/workspaces",
+    scene: contained,
+    act: (page) =>
+      page.getByRole("button", { name: "Create", exact: true }).click(),
+    until: (page) => page.getByText("A container with").waitFor(),
+  },
+  {
+    name: "create-container-changed",
+    at: "/workspaces",
+    scene: contained,
+    act: async (page) => {
+      await page.getByRole("button", { name: "Create", exact: true }).click();
+      await page.getByRole("button", { name: "Change" }).click();
+      await page.getByLabel("Image").fill("ghcr.io/ada/blog-tools:2026-11");
+      await page.getByLabel("Memory, GB").fill("6");
+      await page.getByText("Some domains").click();
+      await page
+        .getByRole("textbox", { name: "Domains" })
+        .fill("github.com deb.debian.org");
+      await page.getByLabel("Image").scrollIntoViewIfNeeded();
+    },
+  },
+  {
+    name: "create-container-wrong",
+    at: "/workspaces",
+    scene: contained,
+    act: async (page) => {
+      await page.getByRole("button", { name: "Create", exact: true }).click();
+      await page.getByRole("button", { name: "Change" }).click();
+      await page.getByLabel("Processors").fill("40");
+      await page.getByText("Nothing", { exact: true }).click();
+      await page
+        .getByLabel("Git repository")
+        .fill("https://github.com/ada/blog");
+      await page.getByLabel("Environment").fill("EDITOR vi");
+      await page.getByText("is not NAME=value").scrollIntoViewIfNeeded();
+    },
+  },
+  {
+    name: "workspace-creating",
+    at: `/workspaces/${ID.booting}`,
+    scene: contained,
+    until: (page) => page.locator("progress").waitFor(),
+  },
+  {
+    name: "workspace-measured",
+    at: `/workspaces/${ID.running}`,
+    scene: contained,
+    terminal,
+    until: (page) => page.getByText("7 of 7 hold").waitFor(),
+    act: async (page) => {
+      await shown(page);
+      await page.getByRole("button", { name: "Details" }).click();
+      await page.getByText("7 of 7 hold").click();
+      await page.getByText("System calls are filtered").click();
+    },
+  },
+  {
+    name: "workspace-failed-image",
+    at: `/workspaces/${ID.failed}`,
+    scene: contained,
+  },
+  {
+    name: "node-measured",
+    at: `/nodes/${ID.node}`,
+    scene: contained,
+    act: (page) => page.getByText("5 of 5 hold").click(),
+  },
+  {
+    name: "node-broken",
+    at: `/nodes/${ID.failedNode}`,
+    scene: contained,
+    until: (page) => page.getByText("4 of 5 hold").waitFor(),
+    act: (page) => page.getByText("drops what comes in over IPv6").click(),
   },
   {
     name: "delete",

@@ -388,6 +388,8 @@ fn every_failure_has_a_word_that_is_read_back() {
     for code in FailureCode::ALL {
         assert_eq!(FailureCode::parse(code.as_str()), Some(*code));
         assert!(code.sentence().ends_with('.'));
+        let line = format!("| `{}` | {} |", code.as_str(), code.sentence());
+        assert!(include_str!("../../docs/errors.md").contains(&line), "docs/errors.md lacks: {line}");
     }
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { EventView, NodeView, WorkspaceView } from '../src/lib/api/schema';
-import { timeline, totalMs } from '../src/lib/timeline';
+import { howFar, timeline, totalMs } from '../src/lib/timeline';
 
 const T0 = Date.parse('2026-11-22T10:00:00Z');
 const at = (ms: number) => new Date(T0 + ms).toISOString();
@@ -54,4 +54,20 @@ test('the whole way is measured from the request to running', () => {
   const events = [...boot, event(7200, { kind: 'workspace_state', workspace_id: 'wsp_1', state: 'running', detail: '' })];
   expect(totalMs(workspace('running'), events)).toBe(7200);
   expect(timeline(workspace('running'), node(0), events, T0 + 9000).every((step) => step.status === 'done')).toBe(true);
+});
+
+test('pulling and cloning are parts of making the workspace, and how far they are is said in words', () => {
+  const events = [
+    ...boot,
+    event(6000, { kind: 'workspace_state', workspace_id: 'wsp_1', state: 'creating', detail: '' }),
+    event(7000, { kind: 'boot_step', workspace_id: 'wsp_1', step: 'pull the image', duration_ms: 900 }),
+    event(7100, { kind: 'boot_step', workspace_id: 'wsp_other', step: 'pull the image', duration_ms: 900 }),
+  ];
+  const progress = { workspace_id: 'wsp_1', step: 'clone the repository', detail: 'main', done_bytes: 3 * 1024 ** 2, total_bytes: 12 * 1024 ** 2 };
+  const steps = timeline(workspace('creating'), node(0), events, T0 + 8000, progress);
+  const creating = steps.find((step) => step.key === 'creating');
+  expect(creating?.parts).toEqual([{ title: 'pull the image', durationMs: 900 }]);
+  expect(creating?.progress).toEqual({ words: 'clone the repository · main · 3 MB of 12 MB', share: 0.25 });
+  expect(steps.find((step) => step.key === 'booting')?.parts).toHaveLength(1);
+  expect(howFar({ workspace_id: 'wsp_1', step: 'pull', done_bytes: 5 })).toEqual({ words: 'pull · 5 B', share: null });
 });

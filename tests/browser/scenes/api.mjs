@@ -78,6 +78,8 @@ export async function stage(
         items: scene.events.filter((event) => event.node_id === node.id),
       }),
     );
+    if (scene.progress?.workspace_id === workspace.id)
+      socket.send(JSON.stringify({ type: "progress", ...scene.progress }));
   });
   await page.routeWebSocket("**/api/workspaces/*/terminal?*", (socket) => {
     socket.onMessage(() => {});

@@ -1,6 +1,7 @@
 // The way of a workspace from the request to its prompt, made from events: what was done, how long it took, what is
 // under way. Pure: the same events and the same now give the same steps.
-import type { EventView, NodeState, NodeView, WorkspaceView } from './api/schema';
+import type { EventView, NodeState, NodeView, Progress, WorkspaceView } from './api/schema';
+import { bytes } from './format';
 import { providerName } from './words';
 
 export interface Step {
@@ -12,6 +13,8 @@ export interface Step {
   durationMs: number | null;
   detail?: string;
   parts: Part[];
+  /** How far the step is, while somebody says so. */
+  progress?: { words: string; share: number | null };
 }
 
 /** One thing the machine did within a step. */
@@ -30,7 +33,13 @@ interface Phase {
 
 const nodeIs = (state: NodeState) => (event: EventView) => event.kind === 'node_state' && event.state === state;
 
-export function timeline(workspace: WorkspaceView, node: NodeView | null, events: EventView[], now: number): Step[] {
+export function timeline(
+  workspace: WorkspaceView,
+  node: NodeView | null,
+  events: EventView[],
+  now: number,
+  progress: Progress | null = null,
+): Step[] {
   const mine = events.filter((event) => !event.workspace_id || event.workspace_id === workspace.id);
   // A workspace on a node that was there before it has no boot to show.
   const bornWith = node ? Date.parse(node.created_at) >= Date.parse(workspace.created_at) - 5_000 : true;
@@ -45,7 +54,7 @@ export function timeline(workspace: WorkspaceView, node: NodeView | null, events
       : []),
     {
       key: 'creating',
-      title: bornWith ? 'The agent starts the workspace' : 'The agent starts the workspace on a node you have',
+      title: bornWith ? 'The agent makes the workspace' : 'The agent makes the workspace on a node you have',
       begins: (event) => event.kind === 'workspace_state' && event.state === 'creating',
     },
     { key: 'running', title: 'Running', begins: (event) => event.kind === 'workspace_state' && event.state === 'running' },
@@ -63,21 +72,31 @@ export function timeline(workspace: WorkspaceView, node: NodeView | null, events
   return phases.map((phase, index): Step => {
     const startedAt = starts[index] ?? null;
     const next = starts.slice(index + 1).find((start) => start !== null) ?? null;
-    const step = { key: phase.key, title: phase.title, startedAt, parts: phase.key === 'booting' ? bootParts(mine) : [] };
+    const step = { key: phase.key, title: phase.title, startedAt, parts: parts(phase.key, mine) };
     if (index > reached) return { ...step, status: 'waiting', durationMs: null };
     if (index < reached) return { ...step, status: 'done', durationMs: startedAt !== null && next !== null ? Math.max(0, next - startedAt) : null };
     if (arrived) return { ...step, status: 'done', durationMs: null };
     const spent = startedAt === null ? null : (failedAt ?? now) - startedAt;
     if (failedAt !== null) return { ...step, status: 'failed', durationMs: spent, detail: workspace.reason };
-    return { ...step, status: 'active', durationMs: spent, detail: notice(mine, startedAt) };
+    const far = phase.key === 'creating' && progress ? { progress: howFar(progress) } : {};
+    return { ...step, status: 'active', durationMs: spent, detail: notice(mine, startedAt), ...far };
   });
 }
 
-function bootParts(events: EventView[]): Part[] {
+/** What the machine did while it booted, and what its agent did to make the workspace. */
+function parts(phase: string, events: EventView[]): Part[] {
   return events.flatMap((event) => {
-    if (event.kind !== 'boot_step') return [];
+    if (event.kind !== 'boot_step' || phase !== (event.workspace_id ? 'creating' : 'booting')) return [];
     return [{ title: event.step, durationMs: event.duration_ms, ...(event.error ? { error: event.error } : {}) }];
   });
+}
+
+/** A step's progress in words, and as a share where that is known. */
+export function howFar({ step, detail, done_bytes, total_bytes }: Progress): { words: string; share: number | null } {
+  const known = typeof done_bytes === 'number' && typeof total_bytes === 'number' && total_bytes > 0;
+  const amount = known ? `${bytes(done_bytes)} of ${bytes(total_bytes)}` : typeof done_bytes === 'number' ? bytes(done_bytes) : null;
+  const words = [step, ...[detail, amount].filter((part): part is string => !!part)].join(' · ');
+  return { words, share: known ? Math.min(1, done_bytes / total_bytes) : null };
 }
 
 /** What a person should know of the step under way: the newest notice since it began. */

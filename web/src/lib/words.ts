@@ -1,5 +1,5 @@
 // Plain words for the API's words.
-import type { Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind, WorkspaceState } from './api/schema';
+import type { EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind, WorkspaceState } from './api/schema';
 
 export type Tone = 'good' | 'busy' | 'idle' | 'bad' | 'warn';
 type AnyState = NodeState | WorkspaceState;
@@ -42,6 +42,8 @@ export const HEALTH: Record<NodeHealth, string> = {
   connected: 'Its agent is connected',
   disconnected: 'Its agent is not connected',
 };
+
+export const ENGINE: Record<EngineKind, string> = { podman: 'Podman', docker: 'Docker', unconfined: 'None' };
 
 const PROVIDERS: Record<ProviderKind, string> = { hetzner: 'Hetzner Cloud' };
 export const providerName = (kind: ProviderKind): string => PROVIDERS[kind] ?? kind;

@@ -49,9 +49,11 @@ export const deleteWorkspace = (id: string) => request('delete', '/api/workspace
 export const stopWorkspace = (id: string) => request('post', '/api/workspaces/{id}/stop', { path: { id } });
 export const startWorkspace = (id: string) => request('post', '/api/workspaces/{id}/start', { path: { id } });
 export const workspaceToken = (id: string) => request('post', '/api/workspaces/{id}/token', { path: { id }, body: {} });
+export const workspacePosture = (id: string) => request('get', '/api/workspaces/{id}/posture', { path: { id } });
 
 export const nodes = () => everything((query) => request('get', '/api/nodes', { query }));
 export const node = (id: string) => request('get', '/api/nodes/{id}', { path: { id } });
+export const nodePosture = (id: string) => request('get', '/api/nodes/{id}/posture', { path: { id } });
 export const deleteNode = (id: string) => request('delete', '/api/nodes/{id}', { path: { id } });
 export const cordonNode = (id: string) => request('post', '/api/nodes/{id}/cordon', { path: { id } });
 export const uncordonNode = (id: string) => request('post', '/api/nodes/{id}/uncordon', { path: { id } });

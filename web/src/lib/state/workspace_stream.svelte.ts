@@ -2,15 +2,20 @@
 // where it cannot, the lists' polling keeps the page true, only later.
 import { events as eventsSince, node as nodeById } from '../api/client';
 import { ApiError } from '../api/client';
-import type { EventView, NodeView, SocketMessage, WorkspaceView } from '../api/schema';
+import type { EventView, NodeView, Progress, SocketMessage, WorkspaceView } from '../api/schema';
 import { backoffMs } from '../backoff';
 import { CLOSE, open, socketToken, watch } from '../socket';
 import { fleet } from './fleet.svelte';
+
+/** The generator leaves the tag off a variant that refers to another schema. */
+type Message = Extract<SocketMessage, { type: string }> | (Progress & { type: 'progress' });
 
 export class WorkspaceStream {
   workspace = $state.raw<WorkspaceView | null>(null);
   node = $state.raw<NodeView | null>(null);
   events = $state.raw<EventView[]>([]);
+  /** How far a step of making the workspace is; none when nothing was said of it lately. */
+  progress = $state.raw<Progress | null>(null);
   problem = $state<ApiError | null>(null);
   live = $state(false);
 
@@ -81,6 +86,7 @@ export class WorkspaceStream {
       if (this.#socket !== socket) return;
       this.#socket = null;
       this.live = false;
+      this.progress = null;
       this.#refused = code === CLOSE.revoked;
       void this.#catchUp();
       if (code !== CLOSE.ended) this.#later();
@@ -88,7 +94,7 @@ export class WorkspaceStream {
   }
 
   #message(text: string): void {
-    const message = JSON.parse(text) as SocketMessage;
+    const message = JSON.parse(text) as Message;
     this.live = true;
     this.#attempt = 0;
     this.#refused = false;
@@ -99,9 +105,15 @@ export class WorkspaceStream {
         this.node = message.node;
         fleet.workspaces.put(message.workspace);
         fleet.nodes.put(message.node);
+        if (message.workspace.state !== 'creating') this.progress = null;
         return;
       case 'events':
+        // A step that has ended has no progress any more.
+        if (message.items.some((event) => event.kind === 'boot_step' && event.workspace_id === this.id)) this.progress = null;
         return this.take(message.items);
+      case 'progress':
+        this.progress = message;
+        return;
     }
   }
 

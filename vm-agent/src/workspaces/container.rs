@@ -20,6 +20,7 @@ mod host;
 mod image;
 mod inside;
 mod live;
+mod machine;
 mod mounts;
 mod netns;
 mod network;

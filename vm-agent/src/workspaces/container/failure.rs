@@ -8,24 +8,22 @@ use crate::workspaces::EngineError;
 
 /// An error of any request but a pull.
 pub(super) fn of(error: &Error) -> EngineError {
-    match error {
-        Error::DockerResponseServerError { message, .. } => of_text(message),
-        other => EngineError::new(
-            WorkspaceFailure::EngineUnavailable,
-            format!("The machine's container engine does not answer: {other}. Try again, or move to a new machine."),
-        ),
-    }
+    if let Error::DockerResponseServerError { message, .. } = error { of_text(message) } else { no_answer(error) }
 }
 
 /// As [`of`], of a request of our own.
 pub(super) fn of_raw(error: &RawError) -> EngineError {
     match error {
         RawError::Refused { message, .. } => of_text(message),
-        other => EngineError::new(
-            WorkspaceFailure::EngineUnavailable,
-            format!("The machine's container engine does not answer: {other}. Try again, or move to a new machine."),
-        ),
+        RawError::Socket(_) | RawError::Http(_) | RawError::Request(_) => no_answer(error),
     }
+}
+
+fn no_answer(error: impl std::fmt::Display) -> EngineError {
+    EngineError::new(
+        WorkspaceFailure::EngineUnavailable,
+        format!("The machine's container engine does not answer: {error}. Try again, or move to a new machine."),
+    )
 }
 
 fn of_text(message: &str) -> EngineError {
@@ -58,10 +56,12 @@ pub(super) fn disk_full() -> EngineError {
 
 /// An error of a pull.
 pub(super) fn of_pull(image: &str, error: &Error) -> EngineError {
-    let text = match error {
-        Error::DockerResponseServerError { message, .. } => message.clone(),
-        Error::DockerStreamError { error } => error.clone(),
-        other => other.to_string(),
+    let text = if let Error::DockerResponseServerError { message: text, .. }
+    | Error::DockerStreamError { error: text } = error
+    {
+        text.clone()
+    } else {
+        error.to_string()
     };
     of_pull_text(image, &text)
 }

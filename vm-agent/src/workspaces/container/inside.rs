@@ -17,7 +17,7 @@ pub(super) fn read(root: &Path, path: &str, max_bytes: u64) -> io::Result<Option
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match fs::openat2(dir(root)?, path, flags, Mode::empty(), AS_ROOT) {
         Ok(file) => File::from(file),
-        Err(error) if matches!(error, rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     if !file.metadata()?.is_file() {

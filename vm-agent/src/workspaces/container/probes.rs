@@ -83,15 +83,24 @@ fn connect(address: SocketAddr) -> Reached {
 }
 
 fn judge(error: &io::Error) -> Reached {
-    match error.kind() {
-        // The answer of something that is there.
-        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => Reached::Yes,
-        ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable
-        // A firewall on the way says so.
-        | ErrorKind::PermissionDenied
-        // No address of that family.
-        | ErrorKind::AddrNotAvailable => Reached::No,
-        _ => Reached::Unknown,
+    // The answer of something that is there.
+    const ANSWERS: [ErrorKind; 2] = [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset];
+    // Silence; no way; a firewall on the way that says so; no address of that family.
+    const NO_ANSWERS: [ErrorKind; 6] = [
+        ErrorKind::TimedOut,
+        ErrorKind::WouldBlock,
+        ErrorKind::NetworkUnreachable,
+        ErrorKind::HostUnreachable,
+        ErrorKind::PermissionDenied,
+        ErrorKind::AddrNotAvailable,
+    ];
+    let kind = error.kind();
+    if ANSWERS.contains(&kind) {
+        Reached::Yes
+    } else if NO_ANSWERS.contains(&kind) {
+        Reached::No
+    } else {
+        Reached::Unknown
     }
 }
 

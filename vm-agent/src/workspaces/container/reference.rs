@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use hickory_resolver::TokioResolver;
+use hickory_resolver::net::NetError;
 use ringfence_protocol::state::WorkspaceFailure;
 
 use super::addresses;
@@ -89,6 +91,8 @@ impl Reference {
         let host = self.host();
         match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
             Ok(address) if addresses::is_internal(address) => Err(self.forbidden()),
+            // Some resolvers take `2852039166` and `0xa9.0xfea9fe` for addresses: no name of a registry ends in a number.
+            Err(_) if ends_in_a_number(host) => Err(self.forbidden()),
             Ok(_) | Err(_) => Ok(()),
         }
     }
@@ -96,11 +100,21 @@ impl Reference {
     /// As [`Self::check_address`], also for what the registry's name stands for now.
     pub async fn check_resolved(&self) -> Result<(), EngineError> {
         self.check_address()?;
-        let host = self.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let resolved = tokio::net::lookup_host((host.as_str(), 443)).await;
-        // A name that nothing is known of is the engine's to complain about, in its words.
-        let mut resolved = resolved.into_iter().flatten();
-        if resolved.any(|address| addresses::is_internal(address.ip())) { Err(self.forbidden()) } else { Ok(()) }
+        let host = self.host().trim_start_matches('[').trim_end_matches(']');
+        if host.parse::<IpAddr>().is_ok() {
+            return Ok(());
+        }
+        // A resolver of the agent's own: a static binary cannot use the C library's.
+        let unknown = |error: NetError| {
+            let text = format!(
+                "The name of the registry {} cannot be looked up: {error}. Check it, or try again later.",
+                self.registry
+            );
+            EngineError::new(WorkspaceFailure::PullFailed, text)
+        };
+        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build()).map_err(unknown)?;
+        let found = resolver.lookup_ip(host).await.map_err(unknown)?;
+        if found.iter().any(addresses::is_internal) { Err(self.forbidden()) } else { Ok(()) }
     }
 
     fn host(&self) -> &str {
@@ -124,6 +138,12 @@ impl Reference {
 fn is_host(host: &str) -> bool {
     let is_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
     !host.is_empty() && host.bytes().all(is_char) && !host.starts_with(['.', '-', ':']) && !host.ends_with([':', '.'])
+}
+
+fn ends_in_a_number(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let hex = last.strip_prefix("0x").filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    hex.is_some() || (!last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn is_component(part: &str) -> bool {
@@ -177,9 +197,11 @@ mod tests {
             assert!(Reference::parse(text).unwrap().check_address().is_err(), "{text}");
         }
         // Written so that only a resolver takes it for an address.
-        for text in ["localhost/x", "localhost:5000/x", "2852039166.:80/x", "0x7f.1/x"] {
-            let Ok(reference) = Reference::parse(text) else { continue };
-            assert!(reference.check_resolved().await.is_err(), "{text}");
+        for text in ["2852039166:80/x", "2852039166.:80/x", "0x7f.1/x", "0x7f.0x1/x", "1.1.1/x"] {
+            assert!(Reference::parse(text).unwrap().check_address().is_err(), "{text}");
+        }
+        for text in ["localhost/x", "localhost:5000/x"] {
+            assert!(Reference::parse(text).unwrap().check_resolved().await.is_err(), "{text}");
         }
         assert!(Reference::parse("198.51.100.5:5000/x").unwrap().check_resolved().await.is_ok());
     }

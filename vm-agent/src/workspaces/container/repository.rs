@@ -74,9 +74,9 @@ pub(super) async fn clone(api: &Api, live: &Live, repository: &Repository) -> Re
     }
     words.extend(["--".to_owned(), url.clone(), "/workspace".to_owned()]);
     let outcome = run(api, live, words, CLONE_WITHIN).await;
-    let outcome = outcome.map_err(|error| match error.failure {
-        WorkspaceFailure::CommandNotFound => clone_failed("the image has no git; use one that has"),
-        _ => error,
+    let outcome = outcome.map_err(|error| {
+        let no_git = error.failure == WorkspaceFailure::CommandNotFound;
+        if no_git { clone_failed("the image has no git; use one that has") } else { error }
     })?;
     match outcome.code {
         Some(0) => disk::remove_if_there(&cloning).map_err(EngineError::refused),

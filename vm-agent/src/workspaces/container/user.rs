@@ -58,7 +58,7 @@ fn of_passwd(passwd: &str, wanted: &str) -> Result<User, EngineError> {
     match user {
         None => Err(not_found("the image has no user of that name")),
         Some(User { uid: 0, .. }) => Err(not_found("it is root, which nothing in a workspace may be")),
-        Some(User { uid, gid }) if gid == 0 => Ok(User { uid, gid: uid }),
+        Some(User { uid, gid: 0 }) => Ok(User { uid, gid: uid }),
         Some(user) => Ok(user),
     }
 }

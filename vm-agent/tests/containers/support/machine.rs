@@ -119,7 +119,9 @@ impl Machine {
     pub(crate) async fn hears_notice(&mut self, part: &str) -> String {
         let wanted = |said: &Said| match said {
             Said::Notice { detail, .. } if detail.contains(part) => Some(detail.clone()),
-            _ => None,
+            Said::Step { .. } | Said::Progress(_) | Said::Notice { .. } | Said::Posture { .. } | Said::Broke { .. } => {
+                None
+            }
         };
         self.hears(&format!("a notice with {part:?}"), wanted).await
     }
@@ -127,7 +129,7 @@ impl Machine {
     pub(crate) async fn hears_posture(&mut self) -> Posture {
         let wanted = |said: &Said| match said {
             Said::Posture { posture, .. } => Some(posture.clone()),
-            _ => None,
+            Said::Step { .. } | Said::Progress(_) | Said::Notice { .. } | Said::Broke { .. } => None,
         };
         self.hears("a posture", wanted).await
     }

@@ -87,7 +87,7 @@ impl Viewer {
                 self.closed = Some(reason);
                 return false;
             }
-            _ => {}
+            Outgoing::Message(_) | Outgoing::Ping | Outgoing::Close => {}
         }
         true
     }

@@ -68,7 +68,7 @@ fn systemd_understands_the_units_and_rates_the_agents_exposure_as_low() {
     }
     let unit = files_ending_in("vm-agent.service").remove(0);
     let mut rate = Command::new("systemd-analyze");
-    // Exposure in tenths: a unit above it makes the program fail. With mounts, namespaces and the firewall to do, 3.9 is what is left.
+    // Exposure in tenths: a unit above it makes the program fail. With mounts, namespaces and the firewall to do, 4.0 is left.
     rate.args(["security", "--offline=true", "--threshold=40", "--no-pager"]).arg(unit);
     if let Some(output) = judged(&mut rate) {
         let said = said(&output);

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
-mod boot_files;
 mod boot_failures;
+mod boot_files;
 mod container_spec;
 mod containers;
 mod identity;

@@ -1,3 +1,5 @@
+//! What iptables prints of our rules, in both of its kinds, and what it prints when somebody has changed them.
+
 use proptest::prelude::*;
 
 use super::*;

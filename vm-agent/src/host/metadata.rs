@@ -44,11 +44,12 @@ async fn send_datagram(to: SocketAddr) -> Option<(PostureOutcome, String)> {
     let error = sent.await.err()?;
     let address = to.ip();
     let no_way = [ErrorKind::NetworkUnreachable, ErrorKind::HostUnreachable, ErrorKind::AddrNotAvailable];
-    Some(match error.kind() {
-        ErrorKind::PermissionDenied => {
-            (PostureOutcome::Pass, format!("packets to {address} are dropped before they leave"))
-        }
-        kind if no_way.contains(&kind) => (PostureOutcome::Pass, format!("there is no way to {address}")),
-        kind => (PostureOutcome::Unknown, format!("{address}: {kind}")),
+    let kind = error.kind();
+    Some(if kind == ErrorKind::PermissionDenied {
+        (PostureOutcome::Pass, format!("packets to {address} are dropped before they leave"))
+    } else if no_way.contains(&kind) || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) {
+        (PostureOutcome::Pass, format!("there is no way to {address}"))
+    } else {
+        (PostureOutcome::Unknown, format!("{address}: {kind}"))
     })
 }

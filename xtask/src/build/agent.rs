@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -12,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Profile;
 use crate::progress::say;
 use crate::toolchain::wasm::host_triple;
-use crate::{project, run, stamp};
+use crate::{clock, project, run, stamp};
 
 /// The name of the program, and of its file in the assets.
 const NAME: &str = "vm-agent";
@@ -135,7 +134,7 @@ fn publish_to(agents: &[PathBuf], store: &Path, assets: &Path) -> Result<()> {
         let digest = sha256(agent)?;
         let stored = copy_into(agent, &store.join(&digest))?;
         // The newest by use, not by when it was first built: a return to older sources counts.
-        fs::File::options().append(true).open(stored)?.set_modified(SystemTime::now())?;
+        fs::File::options().append(true).open(stored)?.set_modified(clock::system_now())?;
     }
     let mut kept = stored_by_age(store)?;
     for old in kept.split_off(kept.len().min(KEPT * agents.len())) {

@@ -198,6 +198,10 @@ impl Drop for Machine {
             let _ = service.kill();
             let _ = service.wait();
         }
+        // Podman's monitors stay for minutes after a command has ended, and would then make the storage anew.
+        for monitor in monitors(self.dir.path()) {
+            let _ = rustix::process::kill_process(monitor, rustix::process::Signal::KILL);
+        }
         // Deepest first. Only what is under this machine's own directories.
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let places: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(4)).collect();
@@ -208,6 +212,19 @@ impl Drop for Machine {
             }
         }
     }
+}
+
+/// Processes that were started for this directory.
+fn monitors(dir: &Path) -> Vec<rustix::process::Pid> {
+    let dir = dir.to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let theirs = processes.filter_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
+        let command = std::fs::read(process.path().join("cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&command).into_owned();
+        (command.contains("conmon") && command.contains(&dir)).then(|| rustix::process::Pid::from_raw(pid))?
+    });
+    theirs.collect()
 }
 
 fn socket(cli: Cli, run: &Path) -> PathBuf {

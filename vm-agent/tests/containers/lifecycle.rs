@@ -55,22 +55,22 @@ async fn another_agent_adopts_what_runs_and_ends_the_terminals_of_the_earlier_on
     viewer.runs("nohup sleep 4441 >/dev/null 2>&1 & echo started").await;
     viewer.types("sleep 4442\n").await;
     let runs = |what: &str| {
-        let processes = machine.podman_says(&["top", &Machine::container_name(workspace), "args"]);
+        let processes = machine.processes(workspace);
         processes.contains(what)
     };
     until("both sleepers", || runs("sleep 4441") && runs("sleep 4442")).await;
-    let before = machine.podman_says(&["inspect", "--format", "{{.Id}}", &Machine::container_name(workspace)]);
+    let before = machine.engine_says(&["inspect", "--format", "{{.Id}}", &Machine::container_name(workspace)]);
 
     machine.restart_agent().await;
     machine.engine.end_leftovers(workspace).await.unwrap();
     let runs = |what: &str| {
-        let processes = machine.podman_says(&["top", &Machine::container_name(workspace), "args"]);
+        let processes = machine.processes(workspace);
         processes.contains(what)
     };
     assert!(runs("sleep 4441"), "a job that outlives its terminal goes on");
     assert!(!runs("sleep 4442") && !runs("bash -l"), "the terminal does not");
     machine.engine.start(machine.order(workspace, &container())).await.unwrap();
-    let after = machine.podman_says(&["inspect", "--format", "{{.Id}}", &Machine::container_name(workspace)]);
+    let after = machine.engine_says(&["inspect", "--format", "{{.Id}}", &Machine::container_name(workspace)]);
     assert_eq!(before, after);
     let mut viewer = Viewer::open(&mut machine, workspace).await;
     viewer.runs("echo back").await;
@@ -85,7 +85,7 @@ async fn a_terminal_that_is_ended_takes_with_it_all_that_it_started() {
     viewer
         .runs("trap '' HUP; nohup sleep 4443 >/dev/null 2>&1 & setsid sleep 4444 & env -i sleep 4445 & echo ok")
         .await;
-    let running = || machine.podman_says(&["top", &Machine::container_name(workspace), "args"]);
+    let running = || machine.processes(workspace);
     until("three sleepers", || ["4443", "4444", "4445"].iter().all(|number| running().contains(number))).await;
     viewer.handle.tell(Command::End(CloseReason::WorkspaceEnded)).await;
     assert_eq!(viewer.sees_the_end().await, CloseReason::WorkspaceEnded);

@@ -1,6 +1,7 @@
 //! The container engine against a real Podman that the tests start themselves. Needs root; says in one line when it skips.
 
 mod images;
+mod internet;
 mod lifecycle;
 mod restricted;
 mod secrets;

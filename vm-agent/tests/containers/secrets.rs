@@ -24,7 +24,7 @@ async fn a_secret_is_a_file_for_the_workspaces_user_and_is_gone_with_the_stop() 
     let said = viewer.runs("cat /run/secrets/TOKEN; stat -c %a.%u /run/secrets/TOKEN; touch /run/secrets/x").await;
     assert!(said.contains("sesame-1234") && said.contains("400.1000") && said.contains("Read-only"), "{said}");
     assert!(!viewer.runs("env").await.contains("sesame"));
-    let inspected = machine.podman_says(&["inspect", &Machine::container_name(workspace)]);
+    let inspected = machine.engine_says(&["inspect", &Machine::container_name(workspace)]);
     assert!(!inspected.contains("sesame"));
 
     machine.engine.stop(workspace).await.unwrap();

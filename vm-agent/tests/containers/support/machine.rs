@@ -1,4 +1,4 @@
-//! A machine with a Podman of its own: its storage, its socket, its places, all in one directory.
+//! A machine with a Podman of its own: its storage, its socket, its places, all in one directory. Or with the Docker that is there.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,23 @@ use super::{rootfs, until};
 /// The image of these tests.
 pub(crate) const IMAGE: &str = "localhost/ringfence-test:1";
 
+/// Set to `docker`, the tests use the daemon that runs here instead of a Podman of their own.
+const ENGINE: &str = "RINGFENCE_TEST_ENGINE";
+
+/// The engine's commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cli {
+    Podman,
+    Docker,
+}
+
 /// The machine. Dropping it ends its Podman and unmounts what is left.
 pub(crate) struct Machine {
     dir: tempfile::TempDir,
     /// On a tmpfs.
     run: tempfile::TempDir,
-    service: Child,
+    service: Option<Child>,
+    pub(crate) cli: Cli,
     pub(crate) engine: Arc<Engine>,
     said_sender: mpsc::UnboundedSender<Said>,
     said: mpsc::UnboundedReceiver<Said>,
@@ -35,7 +46,9 @@ pub(crate) struct Machine {
 impl Machine {
     /// A machine, or a line that says why there is none.
     pub(crate) async fn start(test: &str) -> Option<Self> {
-        let missing = missing();
+        let cli =
+            if std::env::var_os(ENGINE).is_some_and(|engine| engine == "docker") { Cli::Docker } else { Cli::Podman };
+        let missing = missing(cli);
         if let Some(missing) = missing {
             println!("SKIPPED {test}: {missing}");
             return None;
@@ -43,25 +56,27 @@ impl Machine {
         let dir = tempfile::Builder::new().prefix("engine-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let run = tempfile::Builder::new().prefix("rf-engine-").tempdir_in("/dev/shm").unwrap();
         let tar = rootfs::pack(dir.path());
-        let imported = podman(dir.path(), run.path()).arg("import").arg(&tar).arg(IMAGE).output().unwrap();
+        let imported = command(cli, dir.path(), run.path()).arg("import").arg(&tar).arg(IMAGE).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
-        let socket = run.path().join("podman.sock");
-        let service = podman(dir.path(), run.path())
-            .args(["system", "service", "--time=0"])
-            .arg(format!("unix://{}", socket.display()))
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(dir.path().join("podman.log")).unwrap())
-            .spawn()
-            .unwrap();
-        until("podman's socket", || socket.exists()).await;
-        let engine = Engine::containers(settings(dir.path(), run.path())).await.unwrap();
+        let service = (cli == Cli::Podman).then(|| {
+            command(cli, dir.path(), run.path())
+                .args(["system", "service", "--time=0"])
+                .arg(format!("unix://{}", socket(cli, run.path()).display()))
+                .stdout(Stdio::null())
+                .stderr(std::fs::File::create(dir.path().join("podman.log")).unwrap())
+                .spawn()
+                .unwrap()
+        });
+        until("the engine's socket", || socket(cli, run.path()).exists()).await;
+        let engine = Engine::containers(settings(cli, dir.path(), run.path())).await.unwrap();
+        println!("{test}: {}", engine.versions());
         let (said_sender, said) = mpsc::unbounded_channel();
-        Some(Self { dir, run, service, engine: Arc::new(engine), said_sender, said, heard: Vec::new(), epochs: 1 })
+        Some(Self { dir, run, service, cli, engine: Arc::new(engine), said_sender, said, heard: Vec::new(), epochs: 1 })
     }
 
     /// The agent is another: it knows nothing of what runs.
     pub(crate) async fn restart_agent(&mut self) {
-        let engine = Engine::containers(settings(self.dir.path(), self.run.path())).await.unwrap();
+        let engine = Engine::containers(settings(self.cli, self.dir.path(), self.run.path())).await.unwrap();
         self.engine = Arc::new(engine);
     }
 
@@ -140,7 +155,7 @@ impl Machine {
         for arguments in
             [&["ps", "-a", "--format", "{{.Names}}"][..], &["volume", "ls", "-q"], &["network", "ls", "-q"]]
         {
-            traces.extend(self.podman_says(arguments).lines().map(str::to_owned));
+            traces.extend(self.engine_says(arguments).lines().map(str::to_owned));
         }
         for dir in [self.dir.path().join("volumes"), self.run.path().to_owned()] {
             let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
@@ -152,8 +167,17 @@ impl Machine {
         traces
     }
 
-    pub(crate) fn podman_says(&self, arguments: &[&str]) -> String {
-        let output = podman(self.dir.path(), self.run.path()).args(arguments).output().unwrap();
+    /// What runs in a workspace.
+    pub(crate) fn processes(&self, workspace: WorkspaceId) -> String {
+        let name = Self::container_name(workspace);
+        match self.cli {
+            Cli::Podman => self.engine_says(&["top", &name, "args"]),
+            Cli::Docker => self.engine_says(&["top", &name, "-o", "pid,args"]),
+        }
+    }
+
+    pub(crate) fn engine_says(&self, arguments: &[&str]) -> String {
+        let output = command(self.cli, self.dir.path(), self.run.path()).args(arguments).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -168,9 +192,16 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let _ = podman(self.dir.path(), self.run.path()).args(["rm", "--all", "--force", "--time=0"]).output();
-        let _ = self.service.kill();
-        let _ = self.service.wait();
+        if let Some(service) = &mut self.service {
+            let mut remove = command(self.cli, self.dir.path(), self.run.path());
+            let _ = remove.args(["rm", "--all", "--force", "--time=0"]).output();
+            let _ = service.kill();
+            let _ = service.wait();
+        }
+        // Podman's monitors stay for minutes after a command has ended, and would then make the storage anew.
+        for monitor in monitors(self.dir.path()) {
+            let _ = rustix::process::kill_process(monitor, rustix::process::Signal::KILL);
+        }
         // Deepest first. Only what is under this machine's own directories.
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let places: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(4)).collect();
@@ -183,18 +214,44 @@ impl Drop for Machine {
     }
 }
 
-fn missing() -> Option<&'static str> {
+/// Processes that were started for this directory.
+fn monitors(dir: &Path) -> Vec<rustix::process::Pid> {
+    let dir = dir.to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let theirs = processes.filter_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
+        let command = std::fs::read(process.path().join("cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&command).into_owned();
+        (command.contains("conmon") && command.contains(&dir)).then(|| rustix::process::Pid::from_raw(pid))?
+    });
+    theirs.collect()
+}
+
+fn socket(cli: Cli, run: &Path) -> PathBuf {
+    match cli {
+        Cli::Podman => run.join("podman.sock"),
+        Cli::Docker => "/var/run/docker.sock".into(),
+    }
+}
+
+fn missing(cli: Cli) -> Option<&'static str> {
     if !rustix::process::getuid().is_root() {
         return Some("it needs root");
     }
     let has = |program: &str, argument: &str| Command::new(program).arg(argument).output().is_ok();
+    if cli == Cli::Docker {
+        return (!has("docker", "--version")).then_some("it needs docker");
+    }
     if !has("podman", "--version") || !has("runc", "--version") {
         return Some("it needs podman and runc");
     }
     None
 }
 
-fn podman(dir: &Path, run: &Path) -> Command {
+fn command(cli: Cli, dir: &Path, run: &Path) -> Command {
+    if cli == Cli::Docker {
+        return Command::new("docker");
+    }
     let mut command = Command::new("podman");
     command.arg("--root").arg(dir.join("storage")).arg("--runroot").arg(run.join("podman"));
     command.arg("--tmpdir").arg(run.join("libpod")).args(["--runtime", "runc", "--cgroup-manager", "cgroupfs"]);
@@ -202,12 +259,12 @@ fn podman(dir: &Path, run: &Path) -> Command {
     command
 }
 
-fn settings(dir: &Path, run: &Path) -> Settings {
+fn settings(cli: Cli, dir: &Path, run: &Path) -> Settings {
     let mut gate = RuntimeGate::with_fixes_of_november_2025();
     // Whatever this machine has: the containers of these tests hold nothing but the tests.
     gate.patched.push(PatchedPackage { package: "runc".into(), version_prefix: String::new() });
     let mut settings = Settings::of_machine(dir);
-    settings.sockets = vec![run.join("podman.sock")];
+    settings.sockets = vec![socket(cli, run)];
     settings.gate = gate;
     settings.mounts_of = None;
     settings.run_dir = run.to_owned();

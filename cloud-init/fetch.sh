@@ -38,7 +38,7 @@ has_engine() {
 
 install_podman() {
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
-    apt-get -qq update && apt-get -qq install -y --no-install-recommends podman runc netavark tinyproxy
+    apt-get -qq update && apt-get -qq install -y --no-install-recommends podman runc netavark tinyproxy-bin
 }
 
 start() {

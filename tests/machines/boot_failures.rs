@@ -3,9 +3,11 @@
 use anyhow::{Result, ensure};
 use ringfence_protocol::state::NodeState;
 use sha2::{Digest as _, Sha256};
+use xtask::client::until_some;
 use xtask::project;
+use xtask::stack::Driver;
 
-use crate::machine::{BARE_IMAGE, on_machines};
+use crate::machine::{BARE_IMAGE, COMMAND_LIMIT, driver, on_machines};
 use crate::world::{Setting, World};
 
 /// Puts a file where the agent of a digest is served from.
@@ -61,19 +63,43 @@ async fn a_machine_that_finds_no_assets_is_deleted_and_says_so() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_whose_asset_server_is_dead_is_deleted_in_time() -> Result<()> {
-    let impatient = |setting: Setting| setting.var("RINGFENCE_BOOTING_SECS", 20).cloud("--forward-fault", "drop");
-    on_machines(impatient, async |world| fails_with(world, "boot_timeout").await).await
+    let impatient = |setting: Setting| setting.var("RINGFENCE_BOOTING_SECS", 20);
+    on_machines(impatient, async |world| {
+        // What the cloud's network answers to machines is lost.
+        let lost = world.outside(&["ip", "route", "add", "blackhole", "192.0.2.0/25"]).await?;
+        ensure!(lost.exit == 0, "{lost:?}");
+        fails_with(world, "boot_timeout").await
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_whose_firewall_does_not_load_powers_off_before_anything_else() -> Result<()> {
-    let files = tempfile::tempdir()?;
-    let broken = files.path().join("usr/sbin/iptables-restore");
-    std::fs::create_dir_all(broken.parent().unwrap())?;
-    std::fs::write(&broken, "#!/bin/sh\necho 'iptables-restore: no chain by that name' >&2\nexit 1\n")?;
-    std::fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let without = |setting: Setting| setting.cloud("--machine-files", files.path().display());
-    on_machines(without, async |world| fails_with(world, "firewall_failed").await).await
+    if driver() != Some(Driver::Nspawn) {
+        eprintln!("SKIPPED: only a machine in namespaces has a disk that can be written before it boots");
+        return Ok(());
+    }
+    // Long enough to write to the disk of a machine that was ordered and does not run yet.
+    on_machines(
+        |setting| setting.cloud("--boot-delay-ms", 6000),
+        async |world| {
+            let machines = world.stack.state_dir().join("local-cloud/machines");
+            let breaking = async {
+                let upper = until_some("a disk to break", COMMAND_LIMIT, async || {
+                    let first = std::fs::read_dir(&machines).ok().and_then(|mut dirs| dirs.next()?.ok());
+                    Ok(first.map(|dir| dir.path().join("upper")).filter(|upper| upper.is_dir()))
+                })
+                .await?;
+                let broken = upper.join("usr/sbin/iptables-restore");
+                std::fs::create_dir_all(broken.parent().unwrap())?;
+                std::fs::write(&broken, "#!/bin/sh\necho 'iptables-restore: no chain by that name' >&2\nexit 1\n")?;
+                Ok(std::fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o755))?)
+            };
+            let (failed, broken) = tokio::join!(fails_with(world, "firewall_failed"), breaking);
+            broken.and(failed)
+        },
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

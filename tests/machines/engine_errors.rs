@@ -29,7 +29,7 @@ async fn an_image_that_cannot_be_had_fails_with_its_reason() -> Result<()> {
 
             // Pulls are made by root on the machine: an image's name must not make it ask where nobody may.
             let by_name = ada.fails(&image("metadata.test/latest/meta-data:latest")).await?;
-            ensure!(by_name.failure.as_deref() == Some("pull_failed"), "{by_name:?}");
+            ensure!(by_name.failure.as_deref() == Some("pull_denied"), "{by_name:?}");
             let refused = ada.client.create_workspace(&image("169.254.169.254/latest/meta-data:latest")).await;
             let code = refused.err().and_then(|error| error.downcast_ref::<Refused>().and_then(Refused::code));
             ensure!(code == Some(ErrorCode::InvalidBody), "an image at the metadata address was taken: {code:?}");

@@ -109,7 +109,8 @@ async fn nothing_that_runs_in_a_workspace_gets_out_of_it() -> Result<()> {
 /// From outside of every machine the metadata answer, so that not reaching them means something.
 async fn metadata_is_there_to_be_found(world: &World) -> Result<()> {
     let answer = world.outside(&["curl", "-sS", "-m", "5", "http://169.254.169.254/hetzner/v1/metadata"]).await?;
-    ensure!(answer.stdout.contains(METADATA_ANSWER), "the metadata service is not there: {answer:?}");
+    // It knows machines by their addresses, and this is none: that it answers is what counts.
+    ensure!(answer.exit == 0 && !answer.stdout.is_empty(), "the metadata service is not there: {answer:?}");
     Ok(())
 }
 

@@ -12,7 +12,7 @@ async fn a_bomb_of_any_kind_harms_its_own_workspace_alone() -> Result<()> {
         let small = CreateWorkspaceParams {
             cpu_limit: Some(0.5),
             memory_limit_bytes: Some(256 << 20),
-            disk_quota_bytes: Some(128 << 20),
+            disk_quota_bytes: Some(256 << 20),
             pids_limit: Some(64),
             ..ada.params()
         };
@@ -40,7 +40,7 @@ async fn a_bomb_of_any_kind_harms_its_own_workspace_alone() -> Result<()> {
 
         // Disk.
         let filled = bombs.run("dd if=/dev/zero of=/workspace/big bs=1M count=400").await?;
-        ensure!(filled.code != 0 && filled.output.contains("No space left"), "400 MiB fit in 128: {filled:?}");
+        ensure!(filled.code != 0 && filled.output.contains("No space left"), "400 MiB fit in 256: {filled:?}");
         let rest = bombs.run("dd if=/dev/zero of=/sessions/big bs=1M count=64").await?;
         ensure!(rest.code != 0, "the quota is for both volumes together: {rest:?}");
         let shared = bombs.run("dd if=/dev/zero of=/tmp/big bs=1M count=600").await?;

@@ -16,7 +16,7 @@ async fn after_the_boot_neither_token_nor_user_data_is_anywhere_on_the_disk() ->
         let workspace = ada.runs(&params).await?;
         let node = workspace.node.id;
         let user_data = world.user_data(node).await?;
-        let token = user_data.split("bootstrap_token").nth(1).and_then(|rest| {
+        let token = user_data.rsplit("bootstrap_token").next().and_then(|rest| {
             let start = rest.find("eyJ")?;
             rest.get(start..)?.split(['"', '\\']).next()
         });

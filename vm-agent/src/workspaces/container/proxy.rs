@@ -39,10 +39,10 @@ pub(super) async fn start(dir: &Path, user: &str, domains: &[String]) -> Result<
     fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(unavailable)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(unavailable)?;
     let filter_file = dir.join("filter");
-    fs::write(&filter_file, filter).map_err(unavailable)?;
+    write_readable(&filter_file, &filter)?;
     let port = free_port().map_err(unavailable)?;
     let config_file = dir.join("tinyproxy.conf");
-    fs::write(&config_file, config(port, &filter_file)).map_err(unavailable)?;
+    write_readable(&config_file, &config(port, &filter_file))?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut child = run(&config_file, uid, gid)?;
     wait_for(address, &mut child).await?;
@@ -58,6 +58,12 @@ pub(super) async fn start(dir: &Path, user: &str, domains: &[String]) -> Result<
         }
     });
     Ok(Proxy { address, _supervision: supervision })
+}
+
+/// A file that the proxy's user reads, whatever the agent's umask is.
+fn write_readable(path: &Path, text: &str) -> Result<(), EngineError> {
+    fs::write(path, text).map_err(unavailable)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(unavailable)
 }
 
 fn run(config: &Path, uid: u32, gid: u32) -> Result<Child, EngineError> {

@@ -1,6 +1,6 @@
 //! The machine that the agent runs on, where it is a machine of its own: its firewall, what is left of its boot, what holds of it.
 //!
-//! [`Host::prepare`] shuts it as far as it goes once the agent has its credentials; [`watch`] looks after it from then on and tells the
+//! `Host` shuts it as far as it goes once the agent has its credentials; [`watch`] looks after it from then on and tells the
 //! link task what changes.
 
 pub mod erase;

@@ -1,3 +1,5 @@
+//! What a container is made with, held against the rules of what a workspace may have.
+
 use proptest::prelude::*;
 use ringfence_protocol::state::NetworkMode;
 

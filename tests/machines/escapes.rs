@@ -75,8 +75,8 @@ const SYSTEM: &[Attempt] = &[
     ("loading a module", "perl -e 'exit(syscall(175, 0, 0, \"\") == 0 ? 0 : 1)'"),
     ("the read-only root", "touch /x || touch /usr/x || touch /etc/x || touch /var/x"),
     ("remounting the root", "mount -o remount,rw /"),
-    ("kernel memory", "cat /proc/kcore /proc/kallsyms | head -c 1 | grep -q ."),
-    ("masked files", "head -c1 /proc/timer_list /proc/keys /sys/firmware/dmi/tables/DMI | grep -q ."),
+    ("kernel memory", "head -c 1 /proc/kcore | grep -q . || grep -vq '^0000000000000000' /proc/kallsyms"),
+    ("masked files", "cat /proc/timer_list /proc/keys /sys/firmware/dmi/tables/DMI | grep -q ."),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

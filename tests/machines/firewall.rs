@@ -17,13 +17,13 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_N
 async def tcp(address, port, gate):
     async with gate:
         try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 1.0)
+            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 0.6)
             writer.close()
             return port
         except (OSError, asyncio.TimeoutError):
             return None
 async def main(address, first, last):
-    gate = asyncio.Semaphore(6000)
+    gate = asyncio.Semaphore(8000)
     found = await asyncio.gather(*(tcp(address, port, gate) for port in range(first, last + 1)))
     print("open:", sorted(port for port in found if port))
 asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

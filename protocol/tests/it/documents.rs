@@ -21,7 +21,9 @@ fn every_error_code_has_its_line_in_the_documentation() {
             "docs/errors.md has no line that begins with {beginning}"
         );
     }
-    let lines = errors.lines().filter(|line| line.starts_with("| `")).count();
+    // Lines of this table alone: its second column is an HTTP status. Failures of nodes and workspaces have tables of their own.
+    let has_status = |line: &&str| line.split('|').nth(2).is_some_and(|cell| cell.trim().parse::<u16>().is_ok());
+    let lines = errors.lines().filter(|line| line.starts_with("| `")).filter(has_status).count();
     assert_eq!(lines, ErrorCode::ALL.len(), "docs/errors.md tells of a code that does not exist");
 }
 

@@ -21,7 +21,7 @@ async fn after_the_boot_neither_token_nor_user_data_is_anywhere_on_the_disk() ->
             rest.get(start..)?.split(['"', '\\']).next()
         });
         let token = token.expect("user-data has a bootstrap token");
-        for (what, text) in [("the bootstrap token", token), ("user-data", "\"bootcmd\""), ("a workspace's secret", "w0rkspace-s3cret")] {
+        for (what, text) in [("the bootstrap token", token), ("user-data", "\"ssh_pwauth\":false,\"bootcmd\""), ("a workspace's secret", "w0rkspace-s3cret")] {
             // Everything but the kernel's own file systems and tmpfs; the searching command itself is in neither.
             let quoted: String = text.chars().map(|c| format!("[{c}]")).collect::<String>().replace("[\"]", "\"");
             let search = format!(

@@ -37,9 +37,11 @@ impl Secrets {
         // Nobody but root passes the upper one; the container has the lower one mounted.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.workspace_dir).map_err(failed)?;
         match fs::DirBuilder::new().mode(0o755).create(self.dir()) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
-            Ok(()) | Err(_) => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
         }
+        // Whatever the agent's umask is: the workspace's user enters it, inside of a directory that only root enters.
+        fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).map_err(failed)
     }
 
     /// Makes the files so: these, and no others.

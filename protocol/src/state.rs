@@ -150,6 +150,8 @@ words! {
         ImageNotFound = "image_not_found",
         /// The registry wants other credentials, or any.
         PullDenied = "pull_denied",
+        /// The registry is inside the machine's own network.
+        RegistryForbidden = "registry_forbidden",
         /// The image could not be fetched: the registry cannot be reached, or its answer cannot be used.
         PullFailed = "pull_failed",
         /// The image has no shell, or not the command that was asked for.

@@ -231,6 +231,8 @@ failures! {
     ImageNotFound = "image_not_found", "The registry has no such image. Check its name and tag, then create the workspace again.";
     /// The registry refuses.
     PullDenied = "pull_denied", "The registry does not let this image be pulled. Give a registry login that may, or choose another image.";
+    /// The registry is at an address that no workspace may reach.
+    RegistryForbidden = "registry_forbidden", "The image's registry is at a private, link-local or metadata address, which nothing on a machine may reach. Choose an image of a registry on the internet.";
     /// The image could not be fetched.
     PullFailed = "pull_failed", "The image could not be fetched. Check that its registry can be reached, then try again.";
     /// There is no shell, or not the command.
@@ -258,6 +260,7 @@ impl From<WorkspaceFailure> for FailureCode {
             WorkspaceFailure::EngineRefused => Self::EngineRefused,
             WorkspaceFailure::ImageNotFound => Self::ImageNotFound,
             WorkspaceFailure::PullDenied => Self::PullDenied,
+            WorkspaceFailure::RegistryForbidden => Self::RegistryForbidden,
             WorkspaceFailure::PullFailed => Self::PullFailed,
             WorkspaceFailure::CommandNotFound => Self::CommandNotFound,
             WorkspaceFailure::UserNotFound => Self::UserNotFound,

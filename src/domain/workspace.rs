@@ -3,7 +3,7 @@
 //! ```text
 //!  Requested ──▶ Placing ──node ready──▶ Creating ──agent reports──▶ Running ⇄ Stopped
 //!      │            │                        │                          │        │
-//!      │            │    its node ended, no answer in time, failed      │        │
+//!      │            │    its node ended, no answer in time, failed      │ node   │ node
 //!      ├────────────┴───────────▶ Failed ◀───┴──────────────────────────┴────────┤
 //!      │                            │                                            │
 //!      │ DELETE: the agent was      │ DELETE                                     │ DELETE
@@ -13,7 +13,8 @@
 //!
 //! Deadlines. Running and Stopped may last: the node's own deadline bounds them; they have one only while the agent owes
 //! an answer, and at it the command is repeated. Creating may take as long as the agent reports progress (an image, a
-//! clone), up to a limit that no progress moves. A failed workspace has a deadline while it still holds its place;
+//! clone), up to a limit that no progress moves. Only what never ran fails: what ran once and cannot go on is stopped, so that
+//! no failure of a machine takes files away while there is a node to keep them. A failed workspace has a deadline while it still holds its place;
 //! afterwards only its row is left, for its owner to read and delete.
 //!
 //! A command is data (`running`, `spec_generation`), stored before it is sent. Sending it again does no harm: the agent
@@ -147,7 +148,7 @@ pub struct Workspace {
     pub spec_generation: i64,
     /// Whether it holds a place on its node.
     pub holds_place: bool,
-    /// What was seen when it failed, for people.
+    /// What was seen when it failed, or why it is stopped though nobody asked, for people.
     pub failure_detail: Option<String>,
 }
 
@@ -241,7 +242,10 @@ impl Workspace {
             (State::Creating, _) => "Its node is making it.".into(),
             (State::Running, true) => "Runs.".into(),
             (State::Running, false) => "Is being stopped.".into(),
-            (State::Stopped, false) => "Does not run; its files are kept.".into(),
+            (State::Stopped, false) => match &self.failure_detail {
+                Some(why) => format!("Does not run; its files are kept. {why}"),
+                None => "Does not run; its files are kept.".into(),
+            },
             (State::Stopped, true) => "Is being started.".into(),
             (State::Deleting, _) => "Is being removed from its node.".into(),
             (State::Gone, _) => "Nothing of it is left.".into(),
@@ -300,6 +304,7 @@ impl Workspace {
             State::Running | State::Stopped if self.running == running => Ok(Vec::new()),
             State::Running | State::Stopped => {
                 self.running = running;
+                self.failure_detail = None;
                 self.spec_generation = self.spec_generation.saturating_add(1);
                 Ok(self.command(at))
             }
@@ -338,6 +343,7 @@ impl Workspace {
 
     /// It is lost with its node, or its node never had it.
     fn lose(&mut self, code: FailureCode, at: &Moment<'_>) -> Vec<Effect> {
+        self.failure_detail = None;
         let mut effects = self.enter(State::Failed { code }, None, at);
         self.holds_place = false;
         effects.push(Effect::CloseViewers);

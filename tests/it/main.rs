@@ -20,3 +20,4 @@ mod store_sql;
 mod support;
 mod tokens;
 mod user_data;
+mod workspace_failures;

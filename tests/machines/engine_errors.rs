@@ -4,6 +4,8 @@ use anyhow::{Result, ensure};
 use ringfence_protocol::container::RegistryLogin;
 use ringfence_protocol::params::{CreateWorkspaceParams, SecretText};
 use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::routes;
+use ringfence_protocol::state::WorkspaceState;
 use xtask::client::Refused;
 
 use crate::machine::on_machines;
@@ -29,7 +31,7 @@ async fn an_image_that_cannot_be_had_fails_with_its_reason() -> Result<()> {
 
             // Pulls are made by root on the machine: an image's name must not make it ask where nobody may.
             let by_name = ada.fails(&image("metadata.test/latest/meta-data:latest")).await?;
-            ensure!(by_name.failure.as_deref() == Some("pull_denied"), "{by_name:?}");
+            ensure!(by_name.failure.as_deref() == Some("registry_forbidden"), "{by_name:?}");
             let refused = ada.client.create_workspace(&image("169.254.169.254/latest/meta-data:latest")).await;
             let code = refused.err().and_then(|error| error.downcast_ref::<Refused>().and_then(Refused::code));
             ensure!(code == Some(ErrorCode::InvalidBody), "an image at the metadata address was taken: {code:?}");
@@ -45,6 +47,28 @@ async fn an_image_that_cannot_be_had_fails_with_its_reason() -> Result<()> {
                 .inside_ok(tiny.node.id, "grep -rlsa s3cret-login /etc /var /root /home /usr/local 2>/dev/null || true")
                 .await?;
             ensure!(found.trim().is_empty(), "a registry's password is on disk: {found}");
+            Ok(())
+        },
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_somebody_ends_is_told_of_and_keeps_its_files() -> Result<()> {
+    on_machines(
+        |setting| setting,
+        async |world| {
+            let ada = world.person("ada").await?;
+            let workspace = ada.runs(&ada.params()).await?;
+            ada.shell(workspace.id).await?.ok("echo kept > /workspace/file").await?;
+            world.inside_ok(workspace.node.id, "podman kill --signal KILL $(podman ps -q)").await?;
+            let stopped = ada.workspace_until(workspace.id, WorkspaceState::Stopped).await?;
+            ensure!(stopped.reason.contains("its files are kept"), "{stopped:?}");
+            ensure!(stopped.reason.contains("has ended, though nobody stopped it"), "{stopped:?}");
+
+            ada.client.act(&routes::WORKSPACE_START, &[&workspace.id]).await?;
+            ada.workspace_until(workspace.id, WorkspaceState::Running).await?;
+            ensure!(ada.shell(workspace.id).await?.ok("cat /workspace/file").await? == "kept", "its files are lost");
             Ok(())
         },
     )

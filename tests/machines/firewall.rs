@@ -4,30 +4,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ringfence_protocol::ids::NodeId;
-use ringfence_protocol::state::NodeState;
+use ringfence_protocol::state::{NodeState, WorkspaceState};
+use serde_json::json;
 use xtask::client::{until, until_some};
 
 use crate::machine::{COMMAND_LIMIT, on_machines};
 use crate::world::World;
 
-/// TCP ports are tried by the thousand at once: dropped packets are not answered, and each try takes its time.
-const SCANNER: &str = r#"
-import asyncio, resource, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-async def tcp(address, port, gate):
-    async with gate:
-        try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 0.6)
-            writer.close()
-            return port
-        except (OSError, asyncio.TimeoutError):
-            return None
-async def main(address, first, last):
-    gate = asyncio.Semaphore(8000)
-    found = await asyncio.gather(*(tcp(address, port, gate) for port in range(first, last + 1)))
-    print("open:", sorted(port for port in found if port))
-asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
-"#;
+/// Asks every TCP port of an address, from outside.
+const SCANNER: &str = include_str!("scan.py");
+/// Longest boot to look on: a machine that is emulated takes minutes.
+const BOOT_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Common UDP ports: an open one answers or stays silent, a closed one answers with an ICMP error. Only silence is right.
 const UDP_SCANNER: &str = r#"
@@ -48,11 +35,19 @@ print("said:", said)
 
 async fn nothing_answers(world: &World, addresses: &[String]) -> Result<()> {
     for address in addresses {
-        let tcp = world.outside(&["python3", "-c", SCANNER, address, "1", "65535"]).await?;
-        ensure!(tcp.stdout.trim() == "open: []", "{address}: {tcp:?}");
+        let tcp = world.outside(&["python3", "-c", SCANNER, address]).await?;
+        ensure!(tcp.stdout.trim() == "answered: []", "{address}: {tcp:?}");
         let udp = world.outside(&["python3", "-c", UDP_SCANNER, address]).await?;
         ensure!(udp.stdout.trim() == "said: []", "{address}: {udp:?}");
     }
+    Ok(())
+}
+
+/// The scanner sees what is there: the registry of the machines' network listens on one port, and refuses the others.
+async fn the_scanner_sees(world: &World) -> Result<()> {
+    let seen = world.outside(&["python3", "-c", SCANNER, "198.51.100.5"]).await?;
+    ensure!(seen.stdout.contains("(5000, 'SYN ACK')"), "it does not see an open port: {}", seen.stderr);
+    ensure!(seen.stdout.matches("'RST'").count() > 65_000, "it does not see closed ports: {}", seen.stderr);
     Ok(())
 }
 
@@ -66,22 +61,51 @@ async fn from_outside_nothing_on_a_machine_answers_before_during_and_after_its_b
     on_machines(
         |setting| setting,
         async |world| {
+            the_scanner_sees(world).await?;
             let ada = world.person("ada").await?;
             let workspace = ada.client.create_workspace(&ada.params()).await?;
             let node = workspace.node.id;
             let targets = addresses(world, node).await?;
-            // From its first packet on; the last scan that begins before it runs ends after.
-            let mut scans = 0;
-            while ada.client.workspace(workspace.id).await?.state != ringfence_protocol::state::WorkspaceState::Running
-            {
+            // From its first packet on: the last of these scans begins before it runs and ends after.
+            let runs = async || {
                 nothing_answers(world, &targets).await.context("while it boots")?;
-                scans += 1;
-                ensure!(scans < 20, "it never runs");
-            }
+                Ok(ada.client.workspace(workspace.id).await?.state == WorkspaceState::Running)
+            };
+            until("it to run", BOOT_LIMIT, runs).await?;
             nothing_answers(world, &targets).await.context("when it runs")?;
 
             world.inside_ok(node, "systemctl restart podman.socket podman.service").await?;
             nothing_answers(world, &targets).await.context("after the engine was restarted")
+        },
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_engine_ends_neither_the_link_nor_a_job() -> Result<()> {
+    on_machines(
+        |setting| setting,
+        async |world| {
+            let ada = world.person("ada").await?;
+            let workspace = ada.runs(&ada.params()).await?;
+            let node = workspace.node.id;
+            let mut shell = ada.shell(workspace.id).await?;
+            shell.ok("setsid -f sh -c 'while :; do echo beat >> /workspace/beats; sleep 0.2; done' </dev/null").await?;
+            let connected = async || {
+                let rows = world.stack.d1("SELECT connected_at_ms FROM nodes WHERE id = ?1", &[json!(node)]).await?;
+                rows.first().and_then(|row| row.get("connected_at_ms").cloned()).context("never connected")
+            };
+            let before = connected().await?;
+
+            world.inside_ok(node, "systemctl restart podman.socket podman.service").await?;
+
+            // The shell that hung on the engine may have ended; another opens, in the same container.
+            let mut again = ada.shell(workspace.id).await?;
+            let beats: u64 = again.ok("wc -l < /workspace/beats").await?.parse()?;
+            again.ok(&format!("while [ $(wc -l < /workspace/beats) -le {} ]; do sleep 0.1; done", beats + 5)).await?;
+            ensure!(connected().await? == before, "the agent's link was opened anew");
+            ensure!(ada.client.workspace(workspace.id).await?.state == WorkspaceState::Running, "it does not run");
+            Ok(())
         },
     )
     .await

@@ -24,10 +24,11 @@ impl Workspace {
             }
             // An answer to an older command: the one to the newest follows.
             (State::Creating | State::Running | State::Stopped, _) if !current => Err(Denied::Stale),
-            (State::Creating | State::Running | State::Stopped, WorkspacePhase::Failed) => {
+            (State::Creating, WorkspacePhase::Failed) => {
                 self.failure_detail = report.detail;
                 Ok(self.fail(report.code.unwrap_or(FailureCode::AgentFailed), at))
             }
+            (State::Running | State::Stopped, WorkspacePhase::Failed) => Ok(self.broke(&report, at)),
             (State::Creating, WorkspacePhase::Running) => Ok(self.enter(State::Running, None, at)),
             // It ran, and ended before we heard of it.
             (State::Creating, WorkspacePhase::Stopped) => Ok(self.ended(&report, at)),
@@ -111,14 +112,26 @@ impl Workspace {
         Vec::new()
     }
 
+    /// It ran once, and cannot go on or start again. Its owner's files are not lost for that: it is stopped, with what is left of
+    /// it put away, and may be started again or deleted. Where it fails even to stop, the command is repeated in its own time.
+    fn broke(&mut self, report: &Report, at: &Moment<'_>) -> Vec<Effect> {
+        if self.state == State::Stopped && !self.running {
+            self.deadline = Some(at.now + at.timing.command);
+            return Vec::new();
+        }
+        self.spec_generation = self.spec_generation.saturating_add(1);
+        let mut effects = self.ended(report, at);
+        effects.extend(self.command(at));
+        effects
+    }
+
     /// It does not run any more: as asked, or by itself. What is, is: the owner may start it again.
     fn ended(&mut self, report: &Report, at: &Moment<'_>) -> Vec<Effect> {
         self.running = false;
+        let code = report.code.or_else(|| (report.phase == WorkspacePhase::Failed).then_some(FailureCode::AgentFailed));
+        self.failure_detail = code.map(|code| explained(code, report.detail.as_deref()));
         let mut effects = self.enter(State::Stopped, None, at);
-        if let Some(code) = report.code {
-            let detail = explained(code, report.detail.as_deref());
-            effects.push(Effect::Record(EventKind::Notice { detail }));
-        }
+        effects.extend(self.failure_detail.clone().map(|detail| Effect::Record(EventKind::Notice { detail })));
         effects.push(Effect::CloseViewers);
         effects
     }

@@ -8,8 +8,8 @@ use crate::support::machine::{Machine, container};
 async fn images_that_cannot_be_had_say_why() {
     let Some(machine) = Machine::start("images").await else { return };
     for (image, failure) in [
-        ("169.254.169.254/latest/meta-data", WorkspaceFailure::PullDenied),
-        ("localhost:5000/x", WorkspaceFailure::PullDenied),
+        ("169.254.169.254/latest/meta-data", WorkspaceFailure::RegistryForbidden),
+        ("localhost:5000/x", WorkspaceFailure::RegistryForbidden),
         ("Not An Image", WorkspaceFailure::ImageNotFound),
         ("registry.invalid/x/y:1", WorkspaceFailure::PullFailed),
     ] {

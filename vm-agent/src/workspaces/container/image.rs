@@ -15,8 +15,8 @@ use super::failure;
 use super::reference::Reference;
 use crate::workspaces::{EngineError, Voice};
 
-/// Longest time of a pull.
-const PULL_WITHIN: Duration = Duration::from_secs(1800);
+/// Longest time of a pull: so that this says why, a minute before the control plane gives up (`CREATING_MAX_SECS`).
+const PULL_WITHIN: Duration = Duration::from_secs(14 * 60);
 /// Progress is said at most so often.
 const SAY_EVERY: Duration = Duration::from_millis(500);
 

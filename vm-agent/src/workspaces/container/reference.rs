@@ -126,7 +126,7 @@ impl Reference {
 
     fn forbidden(&self) -> EngineError {
         EngineError::new(
-            WorkspaceFailure::PullDenied,
+            WorkspaceFailure::RegistryForbidden,
             format!(
                 "The registry {} is at an address inside the machine's own network. Images come from the internet only.",
                 self.registry

@@ -36,6 +36,12 @@ test('what is filled in is asked in the API’s units', () => {
     repository: 'https://git.example.com/me/app',
     branch: 'main',
     env: 'A=1\n\nB=x=y',
+    secrets: [
+      { name: 'deploy_key', value: 'two\nlines' },
+      { name: '', value: '' },
+    ],
+    username: 'robot$ci',
+    password: 'pass word',
   });
   expect(complaints(filled, limits)).toEqual({});
   expect(parameters(filled, limits)).toEqual({
@@ -47,7 +53,28 @@ test('what is filled in is asked in the API’s units', () => {
     allowed_domains: ['example.com', 'deb.debian.org'],
     repository: { url: 'https://git.example.com/me/app', branch: 'main' },
     env: { A: '1', B: 'x=y' },
+    secrets: { deploy_key: 'two\nlines' },
+    registry_login: { username: 'robot$ci', password: 'pass word' },
   });
+});
+
+test('a secret is a file of its own name, and a login is whole', () => {
+  for (const name of ['', '.hidden', '-x', 'a/b', 'a b', 'x'.repeat(65)])
+    expect(wrong({ secrets: [{ name, value: 'v' }] }).secrets, name).toMatch(/name/);
+  expect(
+    wrong({
+      secrets: [
+        { name: 'a', value: '1' },
+        { name: 'a', value: '2' },
+      ],
+    }).secrets,
+  ).toMatch(/same name/);
+  expect(wrong({ secrets: [{ name: 'a', value: 'é'.repeat(8193) }] }).secrets).toMatch(/16 KiB/);
+  expect(wrong({ secrets: [{ name: 'a', value: '' }] })).toEqual({});
+  expect(wrong({ username: 'me' }).login).toMatch(/password/);
+  expect(wrong({ password: 'x' }).login).toMatch(/user name/);
+  expect(wrong({ username: 'me:you', password: 'x' }).login).toMatch(/colon/);
+  expect(wrong({ username: 'me', password: 'x\ny' }).login).toMatch(/one line/);
 });
 
 test('the default network is not asked for, and domains only with a restricted one', () => {

@@ -1,6 +1,6 @@
 // What a form asks of a workspace's container: checked as the control plane checks it, in the same words, and turned into
 // the parameters of the request. Pure. Empty fields ask nothing: the installation's defaults then hold.
-import type { ContainerLimitsView, ContainerView, NetworkMode, Repository, SizeView } from './api/schema';
+import type { ContainerLimitsView, ContainerView, NetworkMode, RegistryLogin, Repository, SizeView } from './api/schema';
 import { bytes } from './format';
 
 export interface ContainerForm {
@@ -18,9 +18,19 @@ export interface ContainerForm {
   branch: string;
   /** `NAME=value`, one a line. */
   env: string;
+  /** Files under /run/secrets. */
+  secrets: Secret[];
+  username: string;
+  password: string;
 }
 
-export type Field = 'image' | 'cpu' | 'memory' | 'disk' | 'domains' | 'repository' | 'branch' | 'env';
+/** One secret as typed. */
+export interface Secret {
+  name: string;
+  value: string;
+}
+
+export type Field = 'image' | 'cpu' | 'memory' | 'disk' | 'domains' | 'repository' | 'branch' | 'env' | 'secrets' | 'login';
 /** The parameters of a request that are about its container. */
 export interface Asked {
   image?: string;
@@ -31,6 +41,8 @@ export interface Asked {
   allowed_domains?: string[];
   repository?: Repository;
   env?: Record<string, string>;
+  secrets?: Record<string, string>;
+  registry_login?: RegistryLogin;
 }
 export type Complaints = Partial<Record<Field, string>>;
 
@@ -44,6 +56,9 @@ export const emptyForm = (): ContainerForm => ({
   repository: '',
   branch: '',
   env: '',
+  secrets: [],
+  username: '',
+  password: '',
 });
 
 export const NETWORK: Record<NetworkMode, { word: string; explained: string }> = {
@@ -97,8 +112,28 @@ export function complaints(form: ContainerForm, limits: ContainerLimitsView): Co
   const { env, wrong } = variables(form.env);
   if (wrong !== null) say('env', `“${wrong.slice(0, 40)}” is not NAME=value. Names are letters, digits and _, not beginning with a digit.`);
   else if (Object.keys(env).length > 100) say('env', 'At most 100 variables.');
-  else if (new TextEncoder().encode(Object.entries(env).flat().join('')).length > 16 * 1024) say('env', 'At most 16 KiB, names and values together.');
+  else if (length(Object.entries(env).flat()) > 16 * 1024) say('env', 'At most 16 KiB, names and values together.');
+  say('secrets', secretsComplaint(form.secrets.filter(filled)));
+  say('login', loginComplaint(form));
   return found;
+}
+
+const filled = ({ name, value }: Secret): boolean => !!(name || value);
+const length = (texts: string[]): number => new TextEncoder().encode(texts.join('')).length;
+
+function secretsComplaint(secrets: Secret[]): string | null {
+  if (secrets.length > 32) return 'At most 32 secrets.';
+  const names = secrets.map(({ name }) => name);
+  const odd = names.find((name) => !/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/.test(name));
+  if (odd !== undefined) return `“${odd}” cannot be a file’s name: letters, digits, ., _ and -, at most 64, beginning with a letter, digit or _.`;
+  if (new Set(names).size < names.length) return 'Two secrets have the same name.';
+  return length(secrets.flatMap(({ name, value }) => [name, value])) > 16 * 1024 ? 'At most 16 KiB, names and values together.' : null;
+}
+
+function loginComplaint({ username, password }: ContainerForm): string | null {
+  if (!username && !password) return null;
+  if (!/^[\x21-\x39\x3b-\x7e]{1,256}$/.test(username)) return 'A user name is 1 to 256 visible characters without a colon.';
+  return /^\P{Cc}+$/u.test(password) && length([password]) <= 8192 ? null : 'A password or token is 1 to 8192 bytes on one line.';
 }
 
 function imageComplaint(image: string): string | null {
@@ -162,6 +197,9 @@ export function parameters(form: ContainerForm, limits: ContainerLimitsView): As
   if (form.repository.trim()) asked.repository = { url: form.repository.trim(), ...(form.branch ? { branch: form.branch } : {}) };
   const { env } = variables(form.env);
   if (Object.keys(env).length) asked.env = env;
+  const secrets = form.secrets.filter(filled);
+  if (secrets.length) asked.secrets = Object.fromEntries(secrets.map(({ name, value }) => [name, value]));
+  if (form.username) asked.registry_login = { username: form.username, password: form.password };
   return asked;
 }
 

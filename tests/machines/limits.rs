@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::state::PostureOutcome;
 
 use crate::machine::{COMMAND_LIMIT, on_machines};
 
@@ -20,6 +21,9 @@ async fn a_bomb_of_any_kind_harms_its_own_workspace_alone() -> Result<()> {
         let sibling = ada.runs(&ada.params()).await?;
         ensure!(bomber.node.id == sibling.node.id, "the two are not on one machine");
         let node = bomber.node.id;
+        let measured = world.workspace_posture_of(&ada, sibling.id).await?;
+        let others = measured.checks.iter().find(|check| check.id == "other_workspaces").context("no such check")?;
+        ensure!(others.outcome == PostureOutcome::Pass && others.measured != "there is none", "{others:?}");
         let mut bombs = ada.shell(bomber.id).await?;
         let mut theirs = ada.shell(sibling.id).await?;
 

@@ -17,6 +17,7 @@ SYN, RST, ACK = 0x02, 0x04, 0x10
 ROUNDS = 2
 QUIET_SECS = 1.5
 IPV6_CHECKSUM = 7  # <linux/in6.h>: where the kernel puts a raw packet's checksum
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # <asm-generic/socket.h>
 
 
 def ones_complement(data):
@@ -32,8 +33,8 @@ probe = socket.socket(family, socket.SOCK_DGRAM)
 probe.connect((str(target), 9))
 own = ipaddress.ip_address(probe.getsockname()[0])
 raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP)
-raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 64 << 20)
-raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUFFORCE, 16 << 20)
+raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+raw.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 16 << 20)
 if target.version == 6:
     raw.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, 16)
 raw.connect((str(target), 0))

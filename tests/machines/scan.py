@@ -3,7 +3,7 @@
 A packet that begins a connection goes to each port from a raw socket. An open port answers SYN and ACK, a closed one RST; where
 everything is dropped nothing comes back. Each port is asked twice, so that one lost packet hides nothing.
 
-usage: scan.py ADDRESS            prints "answered: [...]", a port and the flags of its answer each
+usage: scan.py ADDRESS            prints "open: [...], refused: N"
 """
 import ipaddress
 import select
@@ -39,7 +39,7 @@ if target.version == 6:
     raw.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, 16)
 raw.connect((str(target), 0))
 raw.setblocking(False)
-answered = {}
+opened, refused = set(), set()
 
 
 def listen(seconds):
@@ -53,7 +53,7 @@ def listen(seconds):
             packet = packet[(packet[0] & 15) * 4:]
         port, to, flags = *struct.unpack("!HH", packet[:4]), packet[13]
         if to == SOURCE_PORT and flags & (RST | ACK):
-            answered[port] = "SYN ACK" if flags & SYN else "RST"
+            (opened if flags & SYN else refused).add(port)
 
 
 for _ in range(ROUNDS):
@@ -74,4 +74,4 @@ for _ in range(ROUNDS):
         if port % 256 == 0:
             listen(0)
     listen(QUIET_SECS)
-print("answered:", sorted(answered.items()))
+print(f"open: {sorted(opened)}, refused: {len(refused)}")

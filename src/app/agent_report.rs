@@ -9,6 +9,7 @@ use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
 use super::drive_node::too_many_conflicts;
+use super::intent::armed;
 use super::outcome::Driven;
 use super::turn::{Commit, MAX_CONFLICTS, Turn, event_views};
 use crate::config::Settings;
@@ -81,20 +82,24 @@ pub async fn link_closed(p: &impl Platform, id: NodeId, seen_at: UnixMillis) -> 
     Ok(())
 }
 
-/// A second key came with a valid bootstrap token: the node is not trusted any more.
+/// A second key came with a valid bootstrap token: the node is not trusted any more. Its object closes the link and every
+/// viewer in its alarm, which is armed first: nobody comes back to say it again.
 pub async fn key_conflict(p: &impl Platform, settings: &Settings, id: NodeId) -> Result<Driven> {
-    for _ in 0..MAX_CONFLICTS {
-        let Some(mut turn) = Turn::load(p, &settings.timing, id).await? else {
-            return Ok(Driven { gone: true, ..Driven::default() });
-        };
-        // Too early is no case: a token exists only once the create call was recorded.
-        let _ = turn.node_event(node::Event::KeyConflict);
-        turn.settle_workspaces();
-        if let Commit::Stored(driven) = turn.commit(p, Vec::new()).await? {
-            return Ok(*driven);
+    armed(p, id, async {
+        for _ in 0..MAX_CONFLICTS {
+            let Some(mut turn) = Turn::load(p, &settings.timing, id).await? else {
+                return Ok(Driven { gone: true, ..Driven::default() });
+            };
+            // Too early is no case: a token exists only once the create call was recorded.
+            let _ = turn.node_event(node::Event::KeyConflict);
+            turn.settle_workspaces();
+            if let Commit::Stored(driven) = turn.commit(p, Vec::new()).await? {
+                return Ok(*driven);
+            }
         }
-    }
-    Err(too_many_conflicts())
+        Err(too_many_conflicts())
+    })
+    .await
 }
 
 async fn decide(

@@ -40,7 +40,7 @@ pub async fn drive_node<P: Provisioner>(
     let mut answers: Vec<Event> = Vec::new();
     for _ in 0..MAX_TURNS {
         let Some(mut turn) = Turn::load(p, &settings.timing, id).await? else {
-            return Ok(Driven { gone: true, ..driven });
+            return Ok(Driven { gone: true, unwritten: true, ..driven });
         };
         for answer in &answers {
             // Denied answers are of a state that has passed.

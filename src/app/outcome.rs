@@ -32,6 +32,8 @@ pub struct Driven {
     pub ticket: Option<DestroyTicket>,
     /// There is no such node, or its machine is gone for good: forget the ticket and set no alarm.
     pub gone: bool,
+    /// There is no row of such a node: there never will be, or it is about to be written.
+    pub unwritten: bool,
     /// The report came from an agent whose credentials do not hold any more: close that link.
     pub refused: bool,
 }

@@ -38,8 +38,10 @@ impl NodeObject {
 
     /// One run of the alarm. Catches everything: an alarm that fails too often is never called again.
     pub(super) async fn run_alarm(&self) {
-        let safety = self.host().now() + SAFETY;
+        let now = self.host().now();
+        let safety = now + SAFETY;
         self.wanted.set(None);
+        self.armed.borrow_mut().retain(|at| *at > now);
         if let Err(error) = self.set_alarm(safety).await {
             worker::console_error!("safety alarm: {error}");
         }
@@ -87,7 +89,9 @@ impl NodeObject {
         if !driven.events.is_empty() {
             self.show_events(&driven.events).await;
         }
+        let awaited = if driven.unwritten { self.row_awaited_until().await } else { None };
         match safety {
+            Some(safety) if awaited.is_some() => self.settle_alarm(awaited, safety).await,
             Some(_) if driven.gone && self.state.get_websockets().is_empty() && self.wanted.get().is_none() => {
                 if let Err(error) = self.forget().await {
                     worker::console_error!("forget: {error}");
@@ -169,7 +173,8 @@ impl NodeObject {
     async fn settle_alarm(&self, deadline: Option<UnixMillis>, safety: UnixMillis) {
         let storage = self.state.storage();
         let current = storage.get_alarm().await.ok().flatten().map(UnixMillis::new).filter(|at| *at != safety);
-        let next = [deadline, current, self.wanted.take()].into_iter().flatten().min();
+        let armed = self.armed.borrow().first().copied();
+        let next = [deadline, current, self.wanted.take(), armed].into_iter().flatten().min();
         let result = match next {
             Some(at) => self.set_alarm(at).await,
             None => storage.delete_alarm().await,

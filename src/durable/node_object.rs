@@ -4,8 +4,10 @@
 //! provider calls happen in `alarm()`, of which the platform runs one at a time. No handler returns an error or panics:
 //! seven failed alarms in a row would be the last, and a panic in one is never repeated.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::claims::WorkspaceClaims;
@@ -30,7 +32,13 @@ use crate::ports::{Clock, Entropy};
 
 /// Where the object keeps which node it is.
 const NODE_KEY: &str = "node_id";
+/// Where the object keeps since when it knows.
+const FOUNDED_KEY: &str = "founded_at";
+/// How long the row of a new node may take to be written: longer than the database works on one batch (30 s).
+const WRITING: Duration = Duration::from_secs(60);
 
+/// Requests that write at the same time, at most; the alarms of more are set all the same.
+const MAX_ARMED: usize = 64;
 /// Where the object keeps which proofs have opened a link.
 const PROOFS_KEY: &str = "link_proofs";
 /// Proofs remembered at most: an agent that redials as fast as its backoff lets it makes fewer in ten minutes.
@@ -50,6 +58,9 @@ pub struct NodeObject {
     progress: ProgressRecord,
     /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
     pub(super) wanted: Cell<Option<UnixMillis>>,
+    /// Wake-ups armed by requests that are about to write. An alarm that comes before one does not stand for it: it may have
+    /// read before the write.
+    pub(super) armed: RefCell<BTreeSet<UnixMillis>>,
 }
 
 impl DurableObject for NodeObject {
@@ -69,6 +80,7 @@ impl DurableObject for NodeObject {
             node: Cell::new(None),
             progress: ProgressRecord::default(),
             wanted: Cell::new(None),
+            armed: RefCell::default(),
         }
     }
 
@@ -105,13 +117,18 @@ impl NodeObject {
         let Some(node) = request.headers().get(NODE_HEADER)?.and_then(|text| text.parse().ok()) else {
             return Response::error("no node", 400);
         };
-        self.remember(node).await?;
         self.faults.strike(self.state.storage(), "fetch").await;
         if request.method() == Method::Post {
             let call: NodeCall = request.json().await?;
+            // Only what sets an alarm, or opens a socket, may begin to remember: an object that has forgotten its node has
+            // nothing to close, and nothing would ever make it forget again.
+            if matches!(call, NodeCall::Wake { .. }) {
+                self.remember(node).await?;
+            }
             self.answer(call).await?;
             return Ok(Response::empty()?.with_status(204));
         }
+        self.remember(node).await?;
         let ticket = request.headers().get(TICKET_HEADER)?;
         match ticket.and_then(|text| serde_json::from_str(&text).ok()) {
             Some(ticket) => self.accept(node, ticket).await,
@@ -159,10 +176,18 @@ impl NodeObject {
 
     async fn remember(&self, node: NodeId) -> worker::Result<()> {
         if self.node_id().await.is_none() {
+            self.state.storage().put(FOUNDED_KEY, self.host().now()).await?;
             self.state.storage().put(NODE_KEY, node.to_string()).await?;
             self.node.set(Some(node));
         }
         Ok(())
+    }
+
+    /// Until when a row that is not there may still be on its way. An alarm that comes before it, and a request that dies right
+    /// after writing it, would otherwise leave a row that nobody looks after.
+    pub(super) async fn row_awaited_until(&self) -> Option<UnixMillis> {
+        let founded: Option<UnixMillis> = self.state.storage().get(FOUNDED_KEY).await.ok().flatten();
+        founded.map(|founded| founded + WRITING).filter(|until| *until > self.host().now())
     }
 
     /// Leaves nothing behind: the node is gone, and an object without storage costs nothing.
@@ -174,7 +199,10 @@ impl NodeObject {
 
     async fn answer(&self, call: NodeCall) -> worker::Result<()> {
         match call {
-            NodeCall::Wake { at } => self.wake(at).await?,
+            NodeCall::Wake { at } => {
+                self.arm(at);
+                self.wake(at).await?;
+            }
             NodeCall::Revoke { grants } => {
                 for grant in grants {
                     for viewer in sockets::of_grant(&self.state, grant) {
@@ -190,6 +218,17 @@ impl NodeObject {
             NodeCall::CloseViewers { workspace } => self.close_viewers(workspace),
         }
         Ok(())
+    }
+
+    /// A request arms the alarm before it writes, and wakes at once when it has: then one that was armed is not needed any
+    /// more. Whose it was makes no difference.
+    fn arm(&self, at: UnixMillis) {
+        let mut armed = self.armed.borrow_mut();
+        if at <= self.host().now() {
+            armed.pop_first();
+        } else if armed.len() < MAX_ARMED {
+            armed.insert(at);
+        }
     }
 
     /// Closes every viewer of a workspace.

@@ -21,7 +21,7 @@ use crate::app::caller::Source;
 use crate::cloudflare::{Ticket, forward};
 use crate::domain::mac;
 use crate::error::{Error, Result};
-use crate::ports::{Clock, Nodes};
+use crate::ports::Clock;
 
 /// The router.
 pub fn routes() -> Router<App> {
@@ -114,8 +114,6 @@ async fn redeem(
         Redeemed::Granted(grant) => Ok(Json(grant)),
         Redeemed::KeyConflict(node) => {
             agent_report::key_conflict(&app.host, &app.config.settings, node).await?;
-            // Its object closes the link and every viewer.
-            app.host.wake(node, app.host.now()).await.map_err(Error::from)?;
             Err(Failure(bootstrap::key_conflict()))
         }
     }

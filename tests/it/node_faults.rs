@@ -298,6 +298,23 @@ fn a_wish_that_was_written_by_a_process_that_died_then_is_not_forgotten() {
 }
 
 #[test]
+fn a_quarantine_that_was_written_by_a_process_that_died_then_is_not_forgotten() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        // The second batch is the write.
+        world.die_after(2, Death::AfterCommit);
+        key_conflict(&world.p, &world.settings, created.node.id).await.unwrap_err();
+        assert!(world.p.db.heal());
+        assert_eq!(world.node(&who, created.node.id).await.state, NodeState::Quarantined);
+        let alarm = world.p.alarms.borrow()[&created.node.id];
+        assert!(alarm.since(world.p.now()).as_secs() <= 15, "its object closes the link and the viewers soon");
+    });
+}
+
+#[test]
 fn a_report_of_another_epoch_is_refused_and_changes_nothing() {
     run(async {
         let world = World::new();

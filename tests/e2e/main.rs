@@ -5,6 +5,7 @@
 mod audit;
 mod authorisation;
 mod bootstrap;
+mod chaos;
 mod cloud;
 mod crashes;
 mod faults;

@@ -20,6 +20,9 @@ use crate::cloud::Cloud;
 /// Longer than anything takes on a busy machine: a broken alarm, its safety alarm, a boot and a deletion one after another.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
+/// The same where machines have a kernel of their own, which may be emulated: a boot alone takes minutes.
+const EMULATED_LIMIT: Duration = Duration::from_secs(15 * 60);
+
 const OPEN_NODES: &str = "SELECT id, state, step, failure, provider_instance_id FROM nodes WHERE state <> 'gone'";
 const OPEN_WORKSPACES: &str = "SELECT id, state, failure FROM workspaces WHERE state NOT IN ('gone', 'failed')";
 const PLACES: &str = "SELECT node_id, slot, workspace_id FROM node_slots";
@@ -65,6 +68,7 @@ impl Setting {
 pub struct World {
     pub stack: Stack,
     pub cloud: Cloud,
+    patience: Duration,
     people: Mutex<Vec<Person>>,
 }
 
@@ -73,6 +77,8 @@ pub struct World {
 pub struct Person {
     pub client: Client,
     pub credential: CredentialId,
+    /// How long to wait for what takes a machine's time.
+    patience: Duration,
 }
 
 /// Tells a story in a world of its own, then clears up as its people would and makes sure that nothing is left.
@@ -113,11 +119,15 @@ impl World {
             .var("RINGFENCE_MAX_MEMORY_PERCENT", "101");
         options.cloud_args.extend(["--requests-per-hour".into(), "1000000".into()]);
         options.driver = setting.driver.unwrap_or(options.driver);
+        let patience = match options.driver {
+            Driver::Process | Driver::Nspawn => LIMIT,
+            Driver::Qemu => EMULATED_LIMIT,
+        };
         // What is named later wins.
         options.vars.extend(setting.vars);
         options.cloud_args.extend(setting.cloud_args);
         let stack = Stack::start(options).await?;
-        Ok(Self { cloud: Cloud::new(stack.cloud_url()), stack, people: Mutex::default() })
+        Ok(Self { cloud: Cloud::new(stack.cloud_url()), stack, patience, people: Mutex::default() })
     }
 
     /// Somebody new, signed in. All have the same cloud account: nothing but Ringfence keeps them apart.
@@ -126,7 +136,7 @@ impl World {
         let link = self.stack.sign_in_link(id).await?;
         let client = Client::sign_in(self.stack.origin(), &link).await?;
         let credential = client.create_credential(&self.stack.secrets().cloud_tokens[0]).await?.id;
-        let person = Person { client, credential };
+        let person = Person { client, credential, patience: self.patience };
         self.people.lock().unwrap().push(person.clone());
         Ok(person)
     }
@@ -144,7 +154,7 @@ impl World {
 
     /// Waits until no server is left at the local cloud and every row is final.
     pub async fn nothing_is_left(&self) -> Result<()> {
-        let wait = until("nothing to be left", LIMIT, async || {
+        let wait = until("nothing to be left", self.patience, async || {
             let servers = self.stack.cloud_servers().await?;
             Ok(servers == 0 && self.rows(OPEN_NODES).await?.is_empty() && self.rows(OPEN_WORKSPACES).await?.is_empty())
         });
@@ -206,7 +216,7 @@ impl Person {
     pub async fn workspace_until(&self, id: WorkspaceId, state: WorkspaceState) -> Result<WorkspaceView> {
         let last = Mutex::new(String::from("nothing was answered"));
         let what = format!("workspace {id} to be {state}");
-        let wait = until_some(&what, LIMIT, async || {
+        let wait = until_some(&what, self.patience, async || {
             match self.client.workspace(id).await {
                 Ok(view) if view.state == state => return Ok(Some(view)),
                 Ok(view) => *last.lock().unwrap() = format!("it is {}: {}", view.state, view.reason),
@@ -219,7 +229,7 @@ impl Person {
 
     /// Waits until a workspace has failed or is gone. Requests may fail meanwhile.
     pub async fn workspace_ended(&self, id: WorkspaceId) -> Result<()> {
-        until(&format!("workspace {id} to end"), LIMIT, async || {
+        until(&format!("workspace {id} to end"), self.patience, async || {
             let state = self.client.workspace(id).await.map(|view| view.state);
             Ok(matches!(state, Ok(WorkspaceState::Failed | WorkspaceState::Gone)))
         })
@@ -230,7 +240,7 @@ impl Person {
     pub async fn node_until(&self, id: NodeId, state: NodeState) -> Result<NodeView> {
         let last = Mutex::new(String::from("nothing was answered"));
         let what = format!("node {id} to be {state}");
-        let wait = until_some(&what, LIMIT, async || {
+        let wait = until_some(&what, self.patience, async || {
             match self.client.node(id).await {
                 Ok(view) if view.state == state => return Ok(Some(view)),
                 Ok(view) => *last.lock().unwrap() = format!("it is {}: {}", view.state, view.reason),

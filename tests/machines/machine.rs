@@ -30,6 +30,7 @@ pub const WORKSPACE_IMAGE: &str = "localhost/ringfence/workspace:latest";
 pub fn driver() -> Option<Driver> {
     let driver = match std::env::var(DRIVER_VARIABLE).as_deref() {
         Ok("nspawn") => Driver::Nspawn,
+        Ok("qemu") => Driver::Qemu,
         Ok(other) => panic!("{DRIVER_VARIABLE}={other} is no driver"),
         Err(_) => {
             eprintln!("SKIPPED: run with `cargo xtask test --only nspawn` or `--only qemu`");

@@ -72,6 +72,13 @@ impl Cloud {
         Ok(())
     }
 
+    /// What was ordered and has not happened does not happen any more.
+    pub async fn forget_faults(&self) -> Result<()> {
+        let answer = self.http.delete(format!("{}/_faults", self.url)).send().await?;
+        ensure!(answer.status().is_success(), "the faults were not forgotten: {}", answer.text().await?);
+        Ok(())
+    }
+
     /// How often faults of one kind of request have happened.
     pub async fn fired(&self, on: &str) -> Result<u32> {
         let orders: Orders = self.get("/_faults").await?;

@@ -13,9 +13,9 @@
 //!
 //! Deadlines. Running and Stopped may last: the node's own deadline bounds them; they have one only while the agent owes
 //! an answer, and at it the command is repeated. Creating may take as long as the agent reports progress (an image, a
-//! clone), up to a limit that no progress moves. Only what never ran fails: what ran once and cannot go on is stopped, so that
-//! no failure of a machine takes files away while there is a node to keep them. A failed workspace has a deadline while it still holds its place;
-//! afterwards only its row is left, for its owner to read and delete.
+//! clone), up to a limit that no progress moves. Only what never ran fails by itself: what ran once and cannot go on is
+//! stopped, so that its files are there as long as its node is. A failed workspace has a deadline while it still holds its
+//! place; afterwards only its row is left, for its owner to read and delete.
 //!
 //! A command is data (`running`, `spec_generation`), stored before it is sent. Sending it again does no harm: the agent
 //! refuses older generations and repeats are no change. So a lost message, link or agent loses nothing.

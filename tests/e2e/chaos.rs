@@ -105,12 +105,12 @@ async fn whatever_is_killed_while_five_people_work_nothing_leaks_and_no_byte_is_
         world.cloud.forget_faults().await?;
         // Some nodes are deleted; the others have nobody who asks: their timers alone end them.
         for (person, n) in people.iter().zip(0..) {
-            for workspace in person.client.workspaces().await? {
-                person.client.delete_workspace(workspace.id).await?;
+            for workspace in answered(async || person.client.workspaces().await).await? {
+                insist(async || person.client.delete_workspace(workspace.id).await).await;
             }
             if n % 2 == 0 {
-                for node in person.client.nodes().await? {
-                    person.client.delete_node(node.id).await?;
+                for node in answered(async || person.client.nodes().await).await? {
+                    insist(async || person.client.delete_node(node.id).await).await;
                 }
             }
         }
@@ -308,6 +308,11 @@ async fn came_back(person: &Person, workspace: WorkspaceId, terminal: &mut Termi
 async fn is_over(person: &Person, workspace: WorkspaceId) -> bool {
     let state = person.client.workspace(workspace).await.map(|view| view.state);
     !matches!(state, Err(_) | Ok(WorkspaceState::Running | WorkspaceState::Creating))
+}
+
+/// Asks until it was told: the last connection may have died with the control plane.
+async fn answered<T>(ask: impl AsyncFn() -> Result<T>) -> Result<T> {
+    until_some("an answer", LIMIT, async || Ok(ask().await.ok())).await
 }
 
 /// Asks until it was answered, whatever the answer: the control plane may be down.

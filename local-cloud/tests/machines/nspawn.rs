@@ -27,7 +27,8 @@ async fn a_machine_boots_with_its_user_data_reboots_with_its_disk_and_powers_its
     cloud.inside(id, "echo kept >/root/kept; systemctl reboot").await;
     eventually("it has booted again", async || cloud.report(id).await["restarts"] == 1).await;
     cloud.booted(id).await;
-    assert_eq!(cloud.inside(id, "cat /root/kept").await.stdout, "kept\n");
+    let kept = cloud.inside(id, "cat /root/kept").await;
+    assert_eq!(kept.stdout, "kept\n", "{kept:?}");
     let console = cloud.get(&format!("/_machines/{id}/console")).await;
     assert!(console.as_str().unwrap().contains("login:"), "{console}");
 

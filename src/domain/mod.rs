@@ -1,5 +1,6 @@
 //! The pure core: values in, values out. No I/O, no clock, no randomness, nothing asynchronous (I8).
 
+pub mod alarm;
 pub mod container;
 pub mod image;
 pub mod keyring;

@@ -1,8 +1,6 @@
 //! The alarm of a node's object: a safety alarm first, then the drive, then the next deadline. And what every use case about
 //! the node leads to: messages to the agent, closed sockets, events shown, the destroy ticket kept.
 
-use std::time::Duration;
-
 use ringfence_protocol::link::{Progress, close_code};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{EventView, SocketMessage};
@@ -14,23 +12,19 @@ use super::{log, relay};
 use crate::app::outcome::{Driven, Outgoing};
 use crate::app::{agent_report, drive_node, provisioner, secrets, watch};
 use crate::cloudflare::Viewer;
+use crate::domain::alarm;
 use crate::domain::ticket::DestroyTicket;
 use crate::ports::Clock;
 
-/// When the object looks again if the alarm that is running now never gets to its end.
-const SAFETY: Duration = Duration::from_secs(30);
-/// How soon a drive that failed is repeated: the database is away for seconds, or its quota is spent for hours.
-const RETRY: Duration = Duration::from_secs(15);
 /// Where the object keeps its destroy ticket.
 const TICKET_KEY: &str = "destroy_ticket";
 
 impl NodeObject {
     /// Asks for the alarm at `at`. Never moves it later.
     pub(super) async fn wake(&self, at: UnixMillis) -> worker::Result<()> {
-        let wanted = self.wanted.get().map_or(at, |earlier| earlier.min(at));
-        self.wanted.set(Some(wanted));
+        self.wakes.borrow_mut().want(at);
         let current = self.state.storage().get_alarm().await?.map(UnixMillis::new);
-        if current.is_none_or(|current| at < current) {
+        if let Some(at) = alarm::sooner(at, current) {
             self.set_alarm(at).await?;
         }
         Ok(())
@@ -38,10 +32,7 @@ impl NodeObject {
 
     /// One run of the alarm. Catches everything: an alarm that fails too often is never called again.
     pub(super) async fn run_alarm(&self) {
-        let now = self.host().now();
-        let safety = now + SAFETY;
-        self.wanted.set(None);
-        self.armed.borrow_mut().retain(|at| *at > now);
+        let safety = self.wakes.borrow_mut().begin(self.host().now());
         if let Err(error) = self.set_alarm(safety).await {
             worker::console_error!("safety alarm: {error}");
         }
@@ -66,7 +57,7 @@ impl NodeObject {
             Err(error) => {
                 log::error("drive", node, &error);
                 self.destroy_by_ticket(&config).await;
-                self.settle_alarm(Some(host.now() + RETRY), safety).await;
+                self.settle_alarm(Some(host.now() + alarm::RETRY), safety).await;
             }
         }
     }
@@ -92,7 +83,7 @@ impl NodeObject {
         let awaited = if driven.unwritten { self.row_awaited_until().await } else { None };
         match safety {
             Some(safety) if awaited.is_some() => self.settle_alarm(awaited, safety).await,
-            Some(_) if driven.gone && self.state.get_websockets().is_empty() && self.wanted.get().is_none() => {
+            Some(_) if driven.gone && self.state.get_websockets().is_empty() && !self.wakes.borrow().are_wanted() => {
                 if let Err(error) = self.forget().await {
                     worker::console_error!("forget: {error}");
                 }
@@ -124,7 +115,7 @@ impl NodeObject {
             // It stays owed: the next drive sends it again, and the workspace's own deadline ends the waiting.
             Err(error) => {
                 worker::console_error!("secrets: {}", error.log.unwrap_or_default());
-                if let Err(error) = self.wake(host.now() + RETRY).await {
+                if let Err(error) = self.wake(host.now() + alarm::RETRY).await {
                     worker::console_error!("wake: {error}");
                 }
             }
@@ -172,9 +163,8 @@ impl NodeObject {
     /// which is our own, is moved later.
     async fn settle_alarm(&self, deadline: Option<UnixMillis>, safety: UnixMillis) {
         let storage = self.state.storage();
-        let current = storage.get_alarm().await.ok().flatten().map(UnixMillis::new).filter(|at| *at != safety);
-        let armed = self.armed.borrow().first().copied();
-        let next = [deadline, current, self.wanted.take(), armed].into_iter().flatten().min();
+        let current = storage.get_alarm().await.ok().flatten().map(UnixMillis::new);
+        let next = self.wakes.borrow_mut().settle(deadline, current, safety);
         let result = match next {
             Some(at) => self.set_alarm(at).await,
             None => storage.delete_alarm().await,

@@ -5,9 +5,7 @@
 //! seven failed alarms in a row would be the last, and a panic in one is never repeated.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::claims::WorkspaceClaims;
@@ -27,6 +25,7 @@ use super::{log, relay};
 use crate::app::{agent_report, workspace_token};
 use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Viewer};
 use crate::config::Config;
+use crate::domain::alarm::{self, Wakes};
 use crate::domain::mac;
 use crate::ports::{Clock, Entropy};
 
@@ -34,11 +33,6 @@ use crate::ports::{Clock, Entropy};
 const NODE_KEY: &str = "node_id";
 /// Where the object keeps since when it knows.
 const FOUNDED_KEY: &str = "founded_at";
-/// How long the row of a new node may take to be written: longer than the database works on one batch (30 s).
-const WRITING: Duration = Duration::from_secs(60);
-
-/// Requests that write at the same time, at most; the alarms of more are set all the same.
-const MAX_ARMED: usize = 64;
 /// Where the object keeps which proofs have opened a link.
 const PROOFS_KEY: &str = "link_proofs";
 /// Proofs remembered at most: an agent that redials as fast as its backoff lets it makes fewer in ten minutes.
@@ -56,11 +50,8 @@ pub struct NodeObject {
     node: Cell<Option<NodeId>>,
     /// When progress was last recorded.
     progress: ProgressRecord,
-    /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
-    pub(super) wanted: Cell<Option<UnixMillis>>,
-    /// Wake-ups armed by requests that are about to write. An alarm that comes before one does not stand for it: it may have
-    /// read before the write.
-    pub(super) armed: RefCell<BTreeSet<UnixMillis>>,
+    /// Wake-ups that the alarm's own instant does not tell.
+    pub(super) wakes: RefCell<Wakes>,
 }
 
 impl DurableObject for NodeObject {
@@ -79,8 +70,7 @@ impl DurableObject for NodeObject {
             sockets: Sockets::default(),
             node: Cell::new(None),
             progress: ProgressRecord::default(),
-            wanted: Cell::new(None),
-            armed: RefCell::default(),
+            wakes: RefCell::default(),
         }
     }
 
@@ -187,7 +177,7 @@ impl NodeObject {
     /// after writing it, would otherwise leave a row that nobody looks after.
     pub(super) async fn row_awaited_until(&self) -> Option<UnixMillis> {
         let founded: Option<UnixMillis> = self.state.storage().get(FOUNDED_KEY).await.ok().flatten();
-        founded.map(|founded| founded + WRITING).filter(|until| *until > self.host().now())
+        founded.map(|founded| founded + alarm::WRITING).filter(|until| *until > self.host().now())
     }
 
     /// Leaves nothing behind: the node is gone, and an object without storage costs nothing.
@@ -200,7 +190,7 @@ impl NodeObject {
     async fn answer(&self, call: NodeCall) -> worker::Result<()> {
         match call {
             NodeCall::Wake { at } => {
-                self.arm(at);
+                self.wakes.borrow_mut().arm(at, self.host().now());
                 self.wake(at).await?;
             }
             NodeCall::Revoke { grants } => {
@@ -218,17 +208,6 @@ impl NodeObject {
             NodeCall::CloseViewers { workspace } => self.close_viewers(workspace),
         }
         Ok(())
-    }
-
-    /// A request arms the alarm before it writes, and wakes at once when it has: then one that was armed is not needed any
-    /// more. Whose it was makes no difference.
-    fn arm(&self, at: UnixMillis) {
-        let mut armed = self.armed.borrow_mut();
-        if at <= self.host().now() {
-            armed.pop_first();
-        } else if armed.len() < MAX_ARMED {
-            armed.insert(at);
-        }
     }
 
     /// Closes every viewer of a workspace.

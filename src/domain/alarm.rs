@@ -1,0 +1,124 @@
+//! What the alarm of a node's object is set to. The platform keeps one instant, forgets it when the alarm goes off, and calls
+//! an alarm that failed too often never again; this says what to set it to, so that no wake-up is lost.
+//!
+//! ```text
+//!  asleep ──alarm goes off──▶ `begin`: the safety alarm is set ──work──▶ `settle`: the next instant is set
+//!                               ▲ meanwhile: `want` and `sooner`, never later
+//! ```
+//!
+//! What is remembered here is lost with the object's memory; the alarm itself is not, and was moved at least as soon.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ringfence_protocol::time::UnixMillis;
+
+/// When the object looks again if the alarm that is running now never gets to its end.
+pub const SAFETY: Duration = Duration::from_secs(30);
+/// How soon a drive that failed is repeated: the database is away for seconds, or its quota is spent for hours.
+pub const RETRY: Duration = Duration::from_secs(15);
+/// How long the row of a new node may take to be written: longer than the database works on one batch (30 s).
+pub const WRITING: Duration = Duration::from_secs(60);
+/// Requests that write at the same time, at most; the alarms of more are set all the same.
+const MAX_ARMED: usize = 64;
+
+/// What to set an alarm to that is set to `current`, so that it goes off at `at`. It is never moved later.
+pub fn sooner(at: UnixMillis, current: Option<UnixMillis>) -> Option<UnixMillis> {
+    current.is_none_or(|current| at < current).then_some(at)
+}
+
+/// Wake-ups that the alarm's own instant does not tell.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
+pub struct Wakes {
+    /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
+    wanted: Option<UnixMillis>,
+    /// Wake-ups armed by requests that are about to write. An alarm that comes before one does not stand for it: it may have
+    /// read before the write.
+    armed: BTreeSet<UnixMillis>,
+}
+
+impl Wakes {
+    /// A request arms the alarm before it writes, and wakes at once when it has: then one that was armed is not needed any
+    /// more. Whose it was makes no difference.
+    pub fn arm(&mut self, at: UnixMillis, now: UnixMillis) {
+        if at <= now {
+            self.armed.pop_first();
+        } else if self.armed.len() < MAX_ARMED {
+            self.armed.insert(at);
+        }
+    }
+
+    /// The object is to wake at `at`. Comes before the alarm is read and moved ([`sooner`]): a run that ends in between finds it.
+    pub fn want(&mut self, at: UnixMillis) {
+        self.wanted = Some(self.wanted.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// The alarm goes off. Gives what to set it to before anything else is done: if this run is cut off, that one comes.
+    pub fn begin(&mut self, now: UnixMillis) -> UnixMillis {
+        self.wanted = None;
+        self.armed.retain(|at| *at > now);
+        now + SAFETY
+    }
+
+    /// The alarm's last act, with the alarm set to `current`: the next deadline, or an earlier wake-up that was asked for while
+    /// it ran. Only the safety alarm, which is our own, is moved later. `None` when nothing is to come.
+    pub fn settle(
+        &mut self,
+        deadline: Option<UnixMillis>,
+        current: Option<UnixMillis>,
+        safety: UnixMillis,
+    ) -> Option<UnixMillis> {
+        let current = current.filter(|at| *at != safety);
+        let armed = self.armed.first().copied();
+        [deadline, current, self.wanted.take(), armed].into_iter().flatten().min()
+    }
+
+    /// Whether somebody asked for a wake-up while the alarm ran.
+    pub const fn are_wanted(&self) -> bool {
+        self.wanted.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: i64) -> UnixMillis {
+        UnixMillis::from_secs(1000 + secs)
+    }
+
+    #[test]
+    fn nobody_moves_an_alarm_later() {
+        assert_eq!(sooner(at(5), Some(at(9))), Some(at(5)));
+        assert_eq!(sooner(at(9), Some(at(5))), None);
+        assert_eq!(sooner(at(9), None), Some(at(9)));
+    }
+
+    #[test]
+    fn the_safety_alarm_alone_gives_way_to_a_later_deadline() {
+        let mut wakes = Wakes::default();
+        let safety = wakes.begin(at(0));
+        assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(at(600)));
+        assert_eq!(wakes.settle(Some(at(600)), Some(at(20)), safety), Some(at(20)));
+        assert_eq!(wakes.settle(None, Some(safety), safety), None);
+    }
+
+    #[test]
+    fn a_wake_up_asked_for_while_the_alarm_runs_is_kept_even_where_it_moved_nothing() {
+        let mut wakes = Wakes::default();
+        let safety = wakes.begin(at(0));
+        wakes.want(safety);
+        assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(safety));
+        assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(at(600)));
+    }
+
+    #[test]
+    fn an_alarm_before_a_write_does_not_stand_for_the_one_that_was_armed_for_it() {
+        let mut wakes = Wakes::default();
+        wakes.arm(at(15), at(0));
+        let safety = wakes.begin(at(2));
+        assert_eq!(wakes.settle(None, Some(safety), safety), Some(at(15)));
+        wakes.arm(at(3), at(3));
+        assert_eq!(wakes.settle(None, Some(safety), safety), None);
+    }
+}

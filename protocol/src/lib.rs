@@ -16,9 +16,11 @@ pub mod posture;
 pub mod problem;
 pub mod routes;
 pub mod state;
+pub mod sweeps;
 pub mod terminal;
 pub mod time;
 pub mod views;
+mod words;
 
 /// Version of the link and the terminal protocol. The control plane supports this one and the one before.
 pub const PROTOCOL_VERSION: u32 = 1;

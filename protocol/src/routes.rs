@@ -150,6 +150,7 @@ endpoints! {
     ADMIN_USER_SUSPEND = Post "/api/admin/users/{id}/suspend" Admin, "suspend_user", "Ends the user's sessions and lets them open nothing.";
     ADMIN_USER_RESUME = Post "/api/admin/users/{id}/resume" Admin, "resume_user", "Lets a suspended user sign in again.";
     ADMIN_USER_LINK = Post "/api/admin/users/{id}/sign-in-link" Admin, "create_sign_in_link", "Makes a one-time sign-in link for the user.";
+    ADMIN_SWEEP = Post "/api/admin/sweep" Admin, "sweep", "Looks for machines, nodes and rows that were left behind and ends them; with dry_run it only tells.";
     ADMIN_AUDIT = Get "/api/admin/audit" Admin, "list_audit", "Security-relevant acts, newest first.";
 
     AGENT_BOOTSTRAP = Post "/agent/bootstrap" NewAgent, "agent_bootstrap", "Trades a bootstrap token for a callback token.";

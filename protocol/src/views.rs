@@ -12,6 +12,7 @@ use crate::state::{
     EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState, Permission, ProviderKind,
     Role, UserState, WorkspaceState,
 };
+use crate::sweeps::SweepStatusView;
 use crate::time::UnixMillis;
 
 /// A page of a list.
@@ -33,13 +34,16 @@ pub struct ReadyView {
     pub ready: bool,
     /// Each check.
     pub checks: Vec<CheckView>,
+    /// When each sweep last ran; empty where that cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweeps: Vec<SweepStatusView>,
 }
 
 /// One check of readiness.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckView {
-    /// What was checked: `database`, `keys`, `migrations`.
+    /// What was checked: `database`, `keys`, `migrations`, `sweeps`.
     pub name: String,
     /// Whether it is in order.
     pub ok: bool,

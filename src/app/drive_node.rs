@@ -99,9 +99,9 @@ async fn perform<P: Provisioner>(
 }
 
 async fn make(cloud: &impl Cloud, row: &NodeRow, call: Call, user_data: &str) -> Event {
+    let mark = Mark { installation: row.installation.clone(), node: row.id };
     match call {
         Call::Create => {
-            let mark = Mark { installation: row.installation.clone(), node: row.id };
             let order = CreateInstance {
                 mark: &mark,
                 region: &row.region,
@@ -123,7 +123,7 @@ async fn make(cloud: &impl Cloud, row: &NodeRow, call: Call, user_data: &str) ->
             Event::GetAnswered(answer.map(known).map_err(|error| CallError::from(&error)))
         }
         Call::Delete(id) => {
-            let answer = cloud.delete(&id).await.map_err(|error| CallError::from(&error));
+            let answer = cloud.delete(&mark, &id).await.map_err(|error| CallError::from(&error));
             Event::DeleteAnswered(id, answer)
         }
     }
@@ -171,6 +171,7 @@ fn ticket(row: &NodeRow, turn: &Turn<'_>) -> Option<DestroyTicket> {
     let sealed = row.sealed()?;
     Some(DestroyTicket {
         node_id: row.id,
+        installation: Some(row.installation.clone()),
         user_id: row.user_id,
         provider: row.provider,
         credential_id: row.credential_id,

@@ -27,6 +27,7 @@ pub mod secrets;
 pub mod sessions;
 pub mod set_running;
 pub mod sign_in;
+pub mod sweep;
 pub mod text;
 mod turn;
 pub mod users;

@@ -11,7 +11,8 @@ use crate::domain::node::{Deletion, InstanceId};
 use crate::domain::ticket::DestroyTicket;
 use crate::error::Result;
 use crate::ports::Statement;
-use crate::provider::{self, CreateInstance, Instance, Provider, ProviderError};
+use crate::provider::{self, CreateInstance, Instance, Inventory, Mark, Provider, ProviderError};
+use crate::store::credentials::CredentialRow;
 use crate::store::nodes::NodeRow;
 
 /// What is to be done now: all of it is stored already, so that losing it loses nothing for good.
@@ -62,8 +63,19 @@ pub trait Cloud {
     fn get(&self, id: &InstanceId) -> impl Future<Output = provider::Result<Option<Instance>>>;
     /// The machines that carry the node's name or label.
     fn find(&self, node: NodeId) -> impl Future<Output = provider::Result<Vec<Instance>>>;
-    /// Asks for a machine's deletion.
-    fn delete(&self, id: &InstanceId) -> impl Future<Output = provider::Result<Deletion>>;
+    /// Asks for the deletion of a machine that proves to carry the mark; another one is left alone.
+    fn delete(&self, mark: &Mark, id: &InstanceId) -> impl Future<Output = provider::Result<Deletion>>;
+    /// The installation's machines in this account.
+    fn list(&self, installation: &str) -> impl Future<Output = provider::Result<Inventory>>;
+}
+
+/// Opens users' accounts for a sweep.
+pub trait Accounts {
+    /// The provider's client.
+    type Cloud: Cloud;
+
+    /// The account that a credential opens. One that does not open is [`provider::ErrorClass::Auth`].
+    fn account(&self, credential: &CredentialRow) -> provider::Result<Self::Cloud>;
 }
 
 impl Cloud for Provider {
@@ -76,8 +88,11 @@ impl Cloud for Provider {
     async fn find(&self, node: NodeId) -> provider::Result<Vec<Instance>> {
         Provider::find(self, node).await
     }
-    async fn delete(&self, id: &InstanceId) -> provider::Result<Deletion> {
-        Provider::delete(self, id).await
+    async fn delete(&self, mark: &Mark, id: &InstanceId) -> provider::Result<Deletion> {
+        Provider::delete(self, mark, id).await
+    }
+    async fn list(&self, installation: &str) -> provider::Result<Inventory> {
+        Provider::list(self, installation).await
     }
 }
 

@@ -8,15 +8,16 @@ use ringfence_protocol::state::{EngineChoice, ProviderKind};
 use ringfence_protocol::time::UnixMillis;
 
 use super::credentials;
-use super::outcome::{Bootstrap, Provisioner};
+use super::outcome::{Accounts, Bootstrap, Provisioner};
 use crate::config::Config;
 use crate::domain::seal::{self, Sealed, SealedRow};
 use crate::domain::ticket::DestroyTicket;
 use crate::domain::{token, user_data};
 use crate::error::{Error, Result};
 use crate::ports::Platform;
-use crate::provider::{self, ErrorClass, Provider, ProviderError};
+use crate::provider::{self, ErrorClass, Mark, Provider, ProviderError};
 use crate::store::bootstrap;
+use crate::store::credentials::CredentialRow;
 use crate::store::nodes::NodeRow;
 
 /// Gives secrets to the drive of a node.
@@ -78,10 +79,23 @@ pub async fn destroy_by_ticket(config: &Config, ticket: &DestroyTicket) -> provi
     let sealed = Sealed { version: ticket.seal_version, text: ticket.sealed_secret.clone() };
     let account = open_account(config, ticket.provider, ticket.user_id, ticket.credential_id, &sealed)?;
     // By what carries our label, whatever id was recorded: a ticket may be older than an adoption.
+    let installation = ticket.installation.as_ref().unwrap_or(&config.installation_id).clone();
+    let mark = Mark { installation, node: ticket.node_id };
     for instance in account.find(ticket.node_id).await? {
-        account.delete(&instance.id).await?;
+        account.delete(&mark, &instance.id).await?;
     }
     Ok(())
+}
+
+/// Opens users' accounts for a sweep.
+pub struct Vault<'a>(pub &'a Config);
+
+impl Accounts for Vault<'_> {
+    type Cloud = Provider;
+
+    fn account(&self, credential: &CredentialRow) -> provider::Result<Provider> {
+        open_account(self.0, credential.provider, credential.user_id, credential.id, &credential.sealed())
+    }
 }
 
 fn open_account(

@@ -8,10 +8,11 @@ use crate::ports::Platform;
 use crate::store::identity::{self, IdRow, RevocationRow};
 use crate::store::{all, many, one};
 
-/// Nodes one pass reaches, within the 50 subrequests of an invocation; the cron goes on from there.
-const MAX_NODES: u32 = 30;
+/// Nodes one pass reaches, within the 50 subrequests of an invocation, which the cron shares out among sweeps; it goes on from
+/// there.
+const MAX_NODES: u32 = 15;
 /// Revocations one pass carries, within the 50 statements of an invocation.
-const MAX_GRANTS: u32 = 20;
+const MAX_GRANTS: u32 = 15;
 
 /// Closes, on the user's nodes, what was opened with grants of theirs that are revoked. Returns whether every node was reached.
 pub async fn fan_out(p: &impl Platform, user: UserId) -> Result<bool> {

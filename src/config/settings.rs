@@ -73,6 +73,7 @@ impl Settings {
             ("RINGFENCE_QUARANTINED_SECS", &mut timing.quarantined),
             ("RINGFENCE_DESTROYING_SECS", &mut timing.destroying),
             ("RINGFENCE_SETTLE_SECS", &mut timing.settle),
+            ("RINGFENCE_STRAY_SECS", &mut timing.stray),
             ("RINGFENCE_IDLE_TIMEOUT_SECS", &mut timing.idle_timeout),
             ("RINGFENCE_EPHEMERAL_LIFETIME_SECS", &mut timing.ephemeral_lifetime),
             ("RINGFENCE_USER_LIFETIME_SECS", &mut timing.user_lifetime),

@@ -20,6 +20,9 @@ pub const DESTROYING_SECS: u64 = 600;
 pub const DESTROYING_MAX_SECS: u64 = 3600;
 /// How long lists must stay empty after the last create call before a machine that was never seen counts as never made.
 pub const SETTLE_SECS: u64 = 600;
+/// How long a machine that carries our marks may be without a row before a sweep deletes it: an hour, in which an operator
+/// notices that a database was restored.
+pub const STRAY_SECS: u64 = 3600;
 /// How long a node without workspaces waits for the next one of its user.
 pub const IDLE_TIMEOUT_SECS: u64 = 30 * 60;
 /// Hard maximum life of a node of one workspace.
@@ -60,6 +63,8 @@ pub struct Timing {
     pub destroying_max: Duration,
     /// [`SETTLE_SECS`]
     pub settle: Duration,
+    /// [`STRAY_SECS`]
+    pub stray: Duration,
     /// [`IDLE_TIMEOUT_SECS`]
     pub idle_timeout: Duration,
     /// [`EPHEMERAL_LIFETIME_SECS`]
@@ -95,6 +100,7 @@ impl Default for Timing {
             destroying: secs(DESTROYING_SECS),
             destroying_max: secs(DESTROYING_MAX_SECS),
             settle: secs(SETTLE_SECS),
+            stray: secs(STRAY_SECS),
             idle_timeout: secs(IDLE_TIMEOUT_SECS),
             ephemeral_lifetime: secs(EPHEMERAL_LIFETIME_SECS),
             user_lifetime: secs(USER_LIFETIME_SECS),

@@ -11,6 +11,7 @@ pub mod placement;
 pub mod posture;
 pub mod proof;
 pub mod seal;
+pub mod sweep;
 pub mod ticket;
 pub mod token;
 pub mod user_data;

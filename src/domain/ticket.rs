@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct DestroyTicket {
     /// The node: its machine's name and label.
     pub node_id: NodeId,
+    /// The installation whose machine it is. None in a ticket from before it was kept: this one's.
+    #[serde(default)]
+    pub installation: Option<String>,
     /// Whose it is: part of what opens the sealed credential.
     pub user_id: UserId,
     /// Which cloud.

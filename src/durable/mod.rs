@@ -13,13 +13,18 @@ mod sockets;
 pub use node_object::NodeObject;
 pub use panics::install_hook;
 
-use crate::app::revoke;
+use crate::app::provisioner::Vault;
+use crate::app::sweep;
 use crate::cloudflare::Host;
 
-/// What the cron does, once a minute. Sweeps come here, each isolated from the others.
+/// What the cron does, once a minute: the sweeps, each isolated from the others.
 pub async fn cron(env: worker::Env) {
+    let Ok(config) = crate::cloudflare::shared(&env) else {
+        worker::console_error!("cron: no valid configuration");
+        return;
+    };
     let host = Host::new(env);
-    if let Err(error) = revoke::repeat_open(&host).await {
-        worker::console_error!("cron: revocations: {}", error.log.unwrap_or(error.detail));
+    for (kind, error) in sweep::cron(&host, &config, &Vault(&config)).await {
+        worker::console_error!("cron: {kind}: {}", error.log.unwrap_or(error.detail));
     }
 }

@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode};
 use ringfence_protocol::ids::UserId;
 use ringfence_protocol::params::{CreateUserParams, ListParams};
 use ringfence_protocol::routes::{self, Principal};
+use ringfence_protocol::sweeps::{SweepParams, SweepView};
 use ringfence_protocol::views::{AuditView, Page, SignInLinkView, UserView};
 
 use super::extract::{Admin, IdempotencyKey, JsonBody, PathId, QueryParams};
@@ -13,7 +14,8 @@ use super::problem::Failure;
 use super::table::Table;
 use super::{App, origin};
 use crate::app::idempotency::Repeatable;
-use crate::app::users;
+use crate::app::provisioner::Vault;
+use crate::app::{sweep, users};
 
 type Answer<T> = Result<T, Failure>;
 
@@ -26,6 +28,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::ADMIN_USER_SUSPEND, suspend_user)
         .serve(&routes::ADMIN_USER_RESUME, resume_user)
         .serve(&routes::ADMIN_USER_LINK, create_sign_in_link)
+        .serve(&routes::ADMIN_SWEEP, sweep_now)
         .serve(&routes::ADMIN_AUDIT, list_audit)
         .build()
 }
@@ -87,6 +90,15 @@ async fn create_sign_in_link(
     let origin = origin::of(&headers, &app.config.origins).unwrap_or_else(|| app.config.origin());
     let view = users::sign_in_link(&app.host, &app.config, &caller, id, origin, &repeatable).await?;
     Ok((StatusCode::CREATED, Json(view)))
+}
+
+#[worker::send]
+async fn sweep_now(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    QueryParams(params): QueryParams<SweepParams>,
+) -> Answer<Json<SweepView>> {
+    Ok(Json(sweep::on_demand(&app.host, &app.config, &Vault(&app.config), &caller, &params).await?))
 }
 
 #[worker::send]

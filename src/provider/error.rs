@@ -48,6 +48,18 @@ impl ProviderError {
     }
 }
 
+/// Code of the error for a machine that does not carry the marks of the node it was to be deleted for.
+pub const NOT_OURS: &str = "not_ours";
+
+/// The machine does not prove to be ours: it is left alone.
+pub fn not_ours() -> ProviderError {
+    ProviderError::new(
+        ErrorClass::Invalid,
+        NOT_OURS,
+        "The machine does not carry the marks of this node: it was left alone.",
+    )
+}
+
 impl From<&ProviderError> for CallError {
     fn from(error: &ProviderError) -> Self {
         match error.class {

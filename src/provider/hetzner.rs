@@ -22,8 +22,8 @@ use self::wire::{
     ServerEnvelope, ServerTypes, Servers,
 };
 use super::catalog::Catalog;
-use super::error::{ErrorClass, ProviderError, Result};
-use super::instance::{CreateInstance, INSTALLATION_LABEL, Instance, Inventory, NODE_LABEL, machine_name};
+use super::error::{ErrorClass, ProviderError, Result, not_ours};
+use super::instance::{CreateInstance, INSTALLATION_LABEL, Instance, Inventory, Mark, NODE_LABEL, machine_name};
 use super::key::ProviderKey;
 use super::{Description, Idempotency, ProviderFirewall};
 use crate::domain::node::{Deletion, InstanceId};
@@ -108,8 +108,13 @@ impl Hetzner {
         self.servers(&[("label_selector", &format!("{INSTALLATION_LABEL}=={installation}"))]).await
     }
 
-    /// Asks for a server's deletion.
-    pub async fn delete(&self, id: &InstanceId) -> Result<Deletion> {
+    /// Asks for a server's deletion, once it has proven to be ours.
+    pub async fn delete(&self, mark: &Mark, id: &InstanceId) -> Result<Deletion> {
+        match self.get(id).await? {
+            None => return Ok(Deletion::NotFound),
+            Some(instance) if !mark.owns(&instance) => return Err(not_ours()),
+            Some(_) => {}
+        }
         let request = self.request(Method::DELETE, &format!("/servers/{}", number(id)?))?;
         // What the answer says of the action is not needed: the server is gone when it cannot be found.
         match self.send::<serde::de::IgnoredAny>(request, Effect::Write).await {

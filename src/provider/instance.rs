@@ -35,6 +35,16 @@ impl Mark {
             (NODE_LABEL.into(), self.node.to_string()),
         ])
     }
+
+    /// Whether a machine proves to be this one: by both labels, or, where somebody has taken the labels off, by its name,
+    /// which nobody else can have.
+    pub fn owns(&self, instance: &Instance) -> bool {
+        match (instance.installation(), instance.labels.get(NODE_LABEL)) {
+            (Some(installation), Some(node)) => installation == self.installation && *node == self.node.to_string(),
+            (Some(_), None) | (None, Some(_)) => false,
+            (None, None) => instance.name == machine_name(self.node),
+        }
+    }
 }
 
 /// A machine to be made.
@@ -185,6 +195,34 @@ mod tests {
     fn what_is_not_a_network_is_none() {
         for text in ["", "/64", "2001:db8::/129", "2001:db8::/x", "192.0.2.1"] {
             assert_eq!(Ipv6Network::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_proves_to_be_the_nodes_machine_is_owned() {
+        let mark = Mark { installation: "ours".into(), node: NodeId::from_entropy([7; 13]) };
+        let other = NodeId::from_entropy([8; 13]);
+        let machine = |name: &str, labels: BTreeMap<String, String>| Instance {
+            id: InstanceId("1".into()),
+            name: name.into(),
+            labels,
+            status: InstanceStatus::Running,
+            ipv4: None,
+            ipv6: None,
+            created_at: None,
+        };
+        let name = machine_name(mark.node);
+        assert!(mark.owns(&machine("renamed", mark.labels())));
+        assert!(mark.owns(&machine(&name, BTreeMap::new())), "its labels were taken off");
+        assert!(!mark.owns(&machine("web-1", BTreeMap::new())));
+        assert!(!mark.owns(&machine(&machine_name(other), BTreeMap::new())));
+        for labels in [
+            Mark { installation: "theirs".into(), ..mark.clone() }.labels(),
+            Mark { node: other, ..mark.clone() }.labels(),
+            BTreeMap::from([(INSTALLATION_LABEL.to_owned(), "ours".to_owned())]),
+            BTreeMap::from([(NODE_LABEL.to_owned(), mark.node.to_string())]),
+        ] {
+            assert!(!mark.owns(&machine(&name, labels.clone())), "{labels:?}");
         }
     }
 

@@ -17,7 +17,7 @@ use ringfence_protocol::views::ProviderView;
 use crate::domain::node::{Deletion, InstanceId};
 
 pub use catalog::{Architecture, Catalog, Price, Region, Size};
-pub use error::{ErrorClass, ProviderError, Result};
+pub use error::{ErrorClass, NOT_OURS, ProviderError, Result, not_ours};
 pub use hetzner::Hetzner;
 pub use instance::{
     CreateInstance, INSTALLATION_LABEL, Instance, InstanceStatus, Inventory, Ipv6Network, Mark, NODE_LABEL,
@@ -129,10 +129,11 @@ impl Provider {
         }
     }
 
-    /// Asks for a machine's deletion.
-    pub async fn delete(&self, id: &InstanceId) -> Result<Deletion> {
+    /// Asks for a machine's deletion, after it has proven to be the one that the mark names. One that does not is left alone:
+    /// [`NOT_OURS`].
+    pub async fn delete(&self, mark: &Mark, id: &InstanceId) -> Result<Deletion> {
         match self {
-            Self::Hetzner(hetzner) => hetzner.delete(id).await,
+            Self::Hetzner(hetzner) => hetzner.delete(mark, id).await,
         }
     }
 

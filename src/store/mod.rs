@@ -11,6 +11,8 @@ pub mod identity;
 pub mod migrations;
 pub mod nodes;
 pub mod posture;
+pub mod prune;
+pub mod sweeps;
 pub mod workspaces;
 
 use serde::de::DeserializeOwned;

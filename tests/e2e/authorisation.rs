@@ -252,7 +252,9 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
     match endpoint.operation {
         "healthz" | "readyz" | "jwks" | "openapi" | "redeem_sign_in_link" => (endpoint.fill(&[]), None),
         "sign_out" | "get_me" | "list_sessions" | "list_api_tokens" | "list_providers" | "list_credentials"
-        | "list_workspaces" | "list_nodes" | "list_events" | "list_users" | "list_audit" => (endpoint.fill(&[]), None),
+        | "list_workspaces" | "list_nodes" | "list_events" | "list_users" | "list_audit" | "sweep" => {
+            (endpoint.fill(&[]), None)
+        }
         "revoke_session" => (fill(&victim.person.session), None),
         "create_api_token" => (endpoint.fill(&[]), Some(json!({ "name": "stolen" }))),
         "revoke_api_token" => (fill(&victim.api_token.0), None),

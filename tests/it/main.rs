@@ -18,6 +18,7 @@ mod provider_local_cloud;
 mod scripted;
 mod store_sql;
 mod support;
+mod sweeps;
 mod tokens;
 mod user_data;
 mod workspace_failures;

@@ -2,8 +2,8 @@
 
 use ringfence::domain::node::{CallError, Deletion, InstanceId};
 use ringfence::provider::{
-    CreateInstance, Description, ErrorClass, Idempotency, Mark, Provider, ProviderError, ProviderFirewall, ProviderKey,
-    machine_name,
+    CreateInstance, Description, ErrorClass, Idempotency, Mark, NOT_OURS, Provider, ProviderError, ProviderFirewall,
+    ProviderKey, machine_name,
 };
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::money::Micros;
@@ -34,6 +34,11 @@ fn server(id: u64, name: &str) -> Value {
         "labels": { "ringfence-node": mark().node, "ringfence-installation": "test1" },
         "public_net": { "ipv4": { "ip": "192.0.2.7" }, "ipv6": { "ip": "2001:db8::/64" } },
     })
+}
+
+/// The provider has this machine of ours.
+fn found(id: u64) -> Answer {
+    Answer::json(200, json!({ "server": server(id, &machine_name(mark().node)) }))
 }
 
 fn refusal(status: u16, code: &str) -> Answer {
@@ -198,13 +203,14 @@ async fn a_question_whose_answer_is_lost_is_simply_asked_again() {
 async fn what_answers_in_the_providers_place_is_not_believed() {
     let scripted = Scripted::new([
         Answer::Says(404, vec![], "no such page".into()),
+        found(42),
         Answer::Says(404, vec![], "no such page".into()),
         Answer::Says(403, vec![], "blocked".into()),
     ])
     .await;
     let (provider, id) = (provider(&scripted.url, KEY), InstanceId("42".into()));
     assert_eq!(provider.get(&id).await.unwrap_err().class, ErrorClass::Transient);
-    assert_eq!(provider.delete(&id).await.unwrap_err().class, ErrorClass::Unknown);
+    assert_eq!(provider.delete(&mark(), &id).await.unwrap_err().class, ErrorClass::Unknown);
     assert_eq!(provider.get(&id).await.unwrap_err().class, ErrorClass::Transient);
 }
 
@@ -237,7 +243,7 @@ async fn a_key_that_cannot_be_one_is_refused_without_asking() {
 #[tokio::test]
 async fn an_id_that_is_not_a_number_never_becomes_part_of_a_path() {
     let scripted = Scripted::new([]).await;
-    let error = provider(&scripted.url, KEY).delete(&InstanceId("../images/1".into())).await.unwrap_err();
+    let error = provider(&scripted.url, KEY).delete(&mark(), &InstanceId("../images/1".into())).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Invalid);
     assert!(scripted.asked().is_empty());
 }
@@ -247,13 +253,33 @@ async fn a_machine_that_is_gone_is_gone_and_its_deletion_a_success() {
     let scripted = Scripted::new([
         refusal(404, "not_found"),
         refusal(404, "not_found"),
+        // It went between the look and the call.
+        found(42),
+        refusal(404, "not_found"),
+        found(42),
         Answer::json(200, json!({ "action": { "id": 1 } })),
     ])
     .await;
     let (provider, id) = (provider(&scripted.url, KEY), InstanceId("42".into()));
     assert_eq!(provider.get(&id).await.unwrap(), None);
-    assert_eq!(provider.delete(&id).await.unwrap(), Deletion::NotFound);
-    assert_eq!(provider.delete(&id).await.unwrap(), Deletion::Accepted);
+    assert_eq!(provider.delete(&mark(), &id).await.unwrap(), Deletion::NotFound);
+    assert_eq!(provider.delete(&mark(), &id).await.unwrap(), Deletion::NotFound);
+    assert_eq!(provider.delete(&mark(), &id).await.unwrap(), Deletion::Accepted);
+}
+
+#[tokio::test]
+async fn a_machine_that_does_not_prove_to_be_ours_is_never_deleted() {
+    let mut theirs = server(42, &machine_name(mark().node));
+    theirs["labels"]["ringfence-installation"] = "another".into();
+    let mut nobodys = server(42, "web-1");
+    nobodys["labels"] = json!({});
+    for machine in [theirs, nobodys] {
+        let scripted = Scripted::new([Answer::json(200, json!({ "server": machine }))]).await;
+        let error = provider(&scripted.url, KEY).delete(&mark(), &InstanceId("42".into())).await.unwrap_err();
+        assert_eq!((error.class, error.code.as_str()), (ErrorClass::Invalid, NOT_OURS));
+        let asked = scripted.asked();
+        assert_eq!(asked.iter().map(|asked| asked.method.as_str()).collect::<Vec<_>>(), ["GET"]);
+    }
 }
 
 #[tokio::test]

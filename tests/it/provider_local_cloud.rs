@@ -87,9 +87,9 @@ async fn a_machine_lives_from_order_to_deletion() {
     assert_eq!(account.list("test1").await.unwrap().instances.len(), 1);
     assert!(account.list("another").await.unwrap().instances.is_empty());
 
-    assert_eq!(account.delete(&made.id).await.unwrap(), Deletion::Accepted);
+    assert_eq!(account.delete(&mark, &made.id).await.unwrap(), Deletion::Accepted);
     until_gone(&account, &made.id).await;
-    assert_eq!(account.delete(&made.id).await.unwrap(), Deletion::NotFound);
+    assert_eq!(account.delete(&mark, &made.id).await.unwrap(), Deletion::NotFound);
     assert!(account.find(mark.node).await.unwrap().is_empty());
     cloud.end().await;
 }

@@ -11,6 +11,7 @@ use crate::params::{
 };
 use crate::problem::ErrorCode;
 use crate::routes::{self, Endpoint};
+use crate::sweeps::{SweepParams, SweepView};
 use crate::views::{
     ApiTokenView, AuditView, CatalogView, CreatedApiTokenView, CredentialView, EventsView, MeView, NodeView, Page,
     PostureView, ProviderView, ReadyView, SessionView, SignInLinkView, UserView, WorkspaceTokenView, WorkspaceView,
@@ -184,6 +185,9 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::ADMIN_USER_SUSPEND => ok::<UserView>().or(&[ErrorCode::Conflict]),
         routes::ADMIN_USER_RESUME => ok::<UserView>(),
         routes::ADMIN_USER_LINK => created::<SignInLinkView>().idempotent().or(&[ErrorCode::Conflict]),
+        routes::ADMIN_SWEEP => ok::<SweepView>().query::<SweepParams>().notes(
+            "One run does a bounded amount; the next goes on from there. The same runs every minute by itself.",
+        ),
         routes::ADMIN_AUDIT => page::<AuditView>(),
 
         routes::AGENT_BOOTSTRAP => ok::<CallbackGrant>()

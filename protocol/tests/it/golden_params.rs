@@ -5,6 +5,7 @@ use ringfence_protocol::params::{
     EventsParams, ListParams, RedeemLinkParams, ReplaceCredentialParams, SecretText,
 };
 use ringfence_protocol::state::{Isolation, NetworkMode, Permission, ProviderKind, Role};
+use ringfence_protocol::sweeps::SweepParams;
 
 use crate::examples::{Pinned, container, id, registry_login, repository, secrets};
 
@@ -48,6 +49,7 @@ fn params_keep_their_form() {
     );
     pinned.json("CreateUserParams", &CreateUserParams { name: "Ada".into(), role: Some(Role::Admin) });
     pinned.json("ListParams", &ListParams { limit: Some(50), cursor: Some("b2Zmc2V0".into()) });
+    pinned.json("SweepParams", &SweepParams { dry_run: Some(true) });
     pinned.json("EventsParams", &EventsParams { after: Some(41), node_id: Some(id(3)), limit: Some(200) });
     insta::assert_snapshot!(pinned.into_text());
 }

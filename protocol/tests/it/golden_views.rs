@@ -1,10 +1,14 @@
 //! Bodies of answers, and the messages of the events socket.
 
+use ringfence_protocol::ids::kind;
 use ringfence_protocol::link::Progress;
 use ringfence_protocol::params::SecretText;
 use ringfence_protocol::state::{
     EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState, Permission, PostureOutcome,
     ProviderKind, Role, UserState, WorkspaceState,
+};
+use ringfence_protocol::sweeps::{
+    SweepActionKind, SweepActionView, SweepKind, SweepOutcomeView, SweepStatusView, SweepView,
 };
 use ringfence_protocol::views::{
     ApiTokenView, AuditView, CatalogView, CheckView, ContainerLimitsView, ContainerView, CreatedApiTokenView,
@@ -312,6 +316,27 @@ fn lists_events_and_messages_of_the_events_socket_keep_their_form() {
                 CheckView { name: "database".into(), ok: true, detail: None },
                 CheckView { name: "migrations".into(), ok: false, detail: Some("behind".into()) },
             ],
+            sweeps: vec![SweepStatusView {
+                sweep: SweepKind::Inventory,
+                succeeded_at: Some(at(50)),
+                oldest_at: Some(at(20)),
+            }],
+        },
+    );
+    pinned.json(
+        "SweepView",
+        &SweepView {
+            dry_run: true,
+            sweeps: vec![SweepOutcomeView {
+                sweep: SweepKind::Overdue,
+                problem: Some("away".into()),
+                actions: vec![SweepActionView {
+                    action: SweepActionKind::WakeNode,
+                    subject: id::<kind::Node>(3).to_string(),
+                    detail: "It is ready and something of it is overdue.".into(),
+                    done: false,
+                }],
+            }],
         },
     );
     insta::assert_snapshot!(pinned.into_text());

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use ringfence::app::outcome::Cloud;
 use ringfence::domain::node::{Deletion, InstanceId};
-use ringfence::provider::{CreateInstance, ErrorClass, Instance, InstanceStatus, ProviderError, Result, machine_name};
+use ringfence::provider::{
+    CreateInstance, ErrorClass, Instance, InstanceStatus, Inventory, Mark, ProviderError, Result, machine_name,
+    not_ours,
+};
 use ringfence_protocol::ids::NodeId;
 
 /// What goes wrong with one call.
@@ -111,11 +114,27 @@ impl Cloud for &FakeCloud {
         self.call(effect, Some(Vec::new())).await
     }
 
-    async fn delete(&self, id: &InstanceId) -> Result<Deletion> {
-        let effect = || match self.machines.borrow_mut().remove(id) {
-            Some(_) => Ok(Deletion::Accepted),
-            None => Ok(Deletion::NotFound),
+    async fn delete(&self, mark: &Mark, id: &InstanceId) -> Result<Deletion> {
+        let effect = || {
+            let mut machines = self.machines.borrow_mut();
+            match machines.get(id) {
+                None => Ok(Deletion::NotFound),
+                Some(machine) if !mark.owns(machine) => Err(not_ours()),
+                Some(_) => {
+                    machines.remove(id);
+                    Ok(Deletion::Accepted)
+                }
+            }
         };
         self.call(effect, None).await
+    }
+
+    async fn list(&self, installation: &str) -> Result<Inventory> {
+        let effect = || {
+            let ours = |machine: &&Instance| machine.installation() == Some(installation);
+            let instances = self.machines.borrow().values().filter(ours).cloned().collect();
+            Ok(Inventory { instances, complete: true })
+        };
+        self.call(effect, Some(Inventory { instances: Vec::new(), complete: true })).await
     }
 }

@@ -1,0 +1,122 @@
+//! Sweeps: the second look at everything. Alarms do the work; sweeps find what has no alarm, or no row, and end it. Each does
+//! a bounded amount (an invocation may make 50 calls), each is isolated from the others, and each candidate leaves its queue
+//! before it is tried, so that one that cannot be helped keeps no other waiting (I13).
+
+mod inventory;
+mod overdue;
+mod prune;
+
+use std::time::Duration;
+
+use ringfence_protocol::sweeps::{SweepActionView, SweepKind, SweepOutcomeView, SweepParams, SweepView};
+use ringfence_protocol::time::UnixMillis;
+
+use super::caller::Caller;
+use super::outcome::Accounts;
+use super::revoke;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::ports::{Platform, Statement};
+use crate::store::{audit, sweeps};
+
+/// How old the last success of a sweep may be before `/readyz` says so: three missed runs of the rarest.
+pub const LATE: Duration = Duration::from_secs(30 * 60);
+/// The cron prunes once in so many minutes: its reads are the dearest.
+const PRUNE_MINUTES: i64 = 10;
+
+/// Whether a sweep acts or only tells what it would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It acts.
+    Act,
+    /// It changes nothing, here or at a provider.
+    DryRun,
+}
+
+/// What one sweep did, or would do.
+type Actions = Vec<SweepActionView>;
+
+/// One minute of the cron. The order goes round, so that a sweep that takes the whole Worker down lets the others come first
+/// the next time.
+pub async fn cron(p: &impl Platform, config: &Config, accounts: &impl Accounts) -> Vec<(SweepKind, Error)> {
+    let minute = p.now().as_secs() / 60;
+    let mut failures = Vec::new();
+    let mut reports = Vec::new();
+    let kinds = SweepKind::ALL;
+    let first = usize::try_from(minute).unwrap_or(0) % kinds.len().max(1);
+    for kind in kinds.iter().cycle().skip(first).take(kinds.len()) {
+        if *kind == SweepKind::Prune && minute % PRUNE_MINUTES != 0 {
+            continue;
+        }
+        let outcome = one(p, config, accounts, *kind, Mode::Act, inventory::Turn::Due).await;
+        reports.push(report(*kind, &outcome, p.now()));
+        if let Err(error) = outcome {
+            failures.push((*kind, error));
+        }
+    }
+    // Nobody depends on it: the next minute writes it again.
+    let _ = p.batch(reports).await;
+    failures
+}
+
+/// Every sweep at once, for an admin, and what each did or would do.
+pub async fn on_demand(
+    p: &impl Platform,
+    config: &Config,
+    accounts: &impl Accounts,
+    caller: &Caller,
+    params: &SweepParams,
+) -> Result<SweepView> {
+    caller.require_admin()?;
+    if params.dry_run == Some(true) {
+        return Ok(all(p, config, accounts, Mode::DryRun).await);
+    }
+    p.batch(vec![audit::record(&caller.act("sweep.run", "", ""), p.now())]).await?;
+    Ok(all(p, config, accounts, Mode::Act).await)
+}
+
+/// Every sweep at once.
+pub async fn all(p: &impl Platform, config: &Config, accounts: &impl Accounts, mode: Mode) -> SweepView {
+    let (mut outcomes, mut reports) = (Vec::new(), Vec::new());
+    for kind in SweepKind::ALL {
+        let outcome = one(p, config, accounts, *kind, mode, inventory::Turn::Any).await;
+        reports.push(report(*kind, &outcome, p.now()));
+        outcomes.push(match outcome {
+            Ok(actions) => SweepOutcomeView { sweep: *kind, problem: None, actions },
+            Err(error) => SweepOutcomeView { sweep: *kind, problem: Some(error.detail), actions: Vec::new() },
+        });
+    }
+    if mode == Mode::Act {
+        let _ = p.batch(reports).await;
+    }
+    SweepView { dry_run: mode == Mode::DryRun, sweeps: outcomes }
+}
+
+async fn one(
+    p: &impl Platform,
+    config: &Config,
+    accounts: &impl Accounts,
+    kind: SweepKind,
+    mode: Mode,
+    turn: inventory::Turn,
+) -> Result<Actions> {
+    match kind {
+        SweepKind::Revocations if mode == Mode::DryRun => Ok(Vec::new()),
+        SweepKind::Revocations => revoke::repeat_open(p).await.map(|()| Vec::new()),
+        SweepKind::Overdue => overdue::sweep(p, mode).await,
+        SweepKind::Inventory => inventory::sweep(p, config, accounts, mode, turn).await,
+        SweepKind::Prune => prune::sweep(p, mode).await,
+    }
+}
+
+fn report(kind: SweepKind, outcome: &Result<Actions>, now: UnixMillis) -> Statement {
+    match outcome {
+        Ok(_) => sweeps::succeeded(kind.as_str(), now),
+        Err(error) => sweeps::failed(kind.as_str(), error.code.as_str(), now),
+    }
+}
+
+/// A list of texts as one parameter of a statement.
+fn json_list(texts: &[String]) -> String {
+    serde_json::to_string(texts).unwrap_or_else(|_| "[]".into())
+}

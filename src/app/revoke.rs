@@ -8,14 +8,19 @@ use crate::ports::Platform;
 use crate::store::identity::{self, IdRow, RevocationRow};
 use crate::store::{all, many, one};
 
-/// Nodes one pass reaches, within the 50 subrequests of an invocation, which the cron shares out among sweeps; it goes on from
-/// there.
-const MAX_NODES: u32 = 15;
+/// Nodes one pass of a request reaches, within the 50 subrequests of an invocation; the cron goes on from there.
+const MAX_NODES: u32 = 30;
+/// The same for a pass of the cron, which other sweeps share.
+const MAX_NODES_OF_CRON: u32 = 15;
 /// Revocations one pass carries, within the 50 statements of an invocation.
 const MAX_GRANTS: u32 = 15;
 
 /// Closes, on the user's nodes, what was opened with grants of theirs that are revoked. Returns whether every node was reached.
 pub async fn fan_out(p: &impl Platform, user: UserId) -> Result<bool> {
+    pass(p, user, MAX_NODES).await
+}
+
+async fn pass(p: &impl Platform, user: UserId, max_nodes: u32) -> Result<bool> {
     let open = vec![identity::open_revocations_of(user, MAX_GRANTS), identity::mark_tried(user, p.now())];
     let revoked: Vec<RevocationRow> = all(p.batch(open).await?.into_iter().next());
     if revoked.is_empty() {
@@ -24,7 +29,7 @@ pub async fn fan_out(p: &impl Platform, user: UserId) -> Result<bool> {
     let grants: Vec<GrantId> = revoked.iter().map(|row| row.grant_id).collect();
     // From the one that has got least far: the others reach some nodes twice, which changes nothing there.
     let after = revoked.iter().map(|row| row.reached_node_id.as_str()).min().unwrap_or_default();
-    let nodes: Vec<IdRow<NodeId>> = many(p, identity::live_nodes_of(user, after, MAX_NODES)).await?;
+    let nodes: Vec<IdRow<NodeId>> = many(p, identity::live_nodes_of(user, after, max_nodes)).await?;
     let (mut reached, mut all_answered) = (None, true);
     for node in &nodes {
         // One that does not answer keeps the others from nothing; the next pass begins with it.
@@ -33,7 +38,7 @@ pub async fn fan_out(p: &impl Platform, user: UserId) -> Result<bool> {
             reached = Some(node.id);
         }
     }
-    let finished = all_answered && nodes.len() < MAX_NODES as usize;
+    let finished = all_answered && nodes.len() < max_nodes as usize;
     let now = p.now();
     let noted = |grant: &GrantId| match (finished, reached) {
         (true, _) => Some(identity::finish_revocation(*grant, now)),
@@ -48,7 +53,7 @@ pub async fn fan_out(p: &impl Platform, user: UserId) -> Result<bool> {
 pub async fn repeat_open(p: &impl Platform) -> Result<()> {
     let next: Option<RevocationRow> = one(p, identity::next_open_revocation()).await?;
     match next {
-        Some(row) => fan_out(p, row.user_id).await.map(|_| ()),
+        Some(row) => pass(p, row.user_id, MAX_NODES_OF_CRON).await.map(|_| ()),
         None => Ok(()),
     }
 }

@@ -197,7 +197,7 @@ async fn anybody_may_ask_how_it_is_and_how_to_verify_its_tokens() -> Result<()> 
     let ready: ReadyView = serde_json::from_slice(&get(&routes::READYZ).await?.body)?;
     assert!(ready.ready && ready.checks.iter().all(|check| check.ok), "{ready:?}");
     let names: BTreeSet<&str> = ready.checks.iter().map(|check| check.name.as_str()).collect();
-    assert_eq!(names, BTreeSet::from(["database", "keys", "migrations"]));
+    assert_eq!(names, BTreeSet::from(["database", "keys", "migrations", "sweeps"]));
     let keys: Value = serde_json::from_slice(&get(&routes::JWKS).await?.body)?;
     assert_eq!(keys, serde_json::to_value(stage.mint.keyring().jwks())?);
     assert!(keys["keys"][0].get("d").is_none(), "public keys only");

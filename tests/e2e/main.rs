@@ -14,6 +14,7 @@ mod races;
 mod recovery;
 mod revocation;
 mod support;
+mod sweeps;
 mod terminal;
 mod tokens_on_the_wire;
 mod viewing;

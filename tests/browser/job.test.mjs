@@ -226,10 +226,15 @@ test("with everything deleted nothing is left that costs", async () => {
   await ada.page.goto("/nodes");
   await ada.page.locator("main li a").first().click();
   await ada.page.getByRole("button", { name: "Destroy" }).click();
+  // A page that is left takes the requests with it that were not answered yet.
+  const asked = ada.page.waitForResponse(
+    (response) => response.request().method() === "DELETE",
+  );
   await ada.page
     .locator("dialog")
     .getByRole("button", { name: "Destroy" })
     .click();
+  await asked;
   await ada.page.goto("/nodes");
   await ada.page
     .getByText("Nothing of yours runs in any cloud")

@@ -149,6 +149,25 @@ const PICTURES = [
     },
   },
   {
+    name: "create-container-secrets",
+    at: "/workspaces",
+    scene: contained,
+    act: async (page) => {
+      await page.getByRole("button", { name: "Create", exact: true }).click();
+      await page.getByRole("button", { name: "Change" }).click();
+      await page.getByText("The image needs a login").click();
+      await page.getByLabel("Registry user").fill("ada");
+      await page.getByRole("button", { name: "Add a secret" }).click();
+      await page.getByLabel("Name of secret 1").fill("API_KEY");
+      await page
+        .getByLabel("Value of secret 1")
+        .fill("first line\nsecond line");
+      await page.getByRole("button", { name: "Add a secret" }).click();
+      await page.getByLabel("Name of secret 2").fill("not a name");
+      await page.getByLabel("Name of secret 2").scrollIntoViewIfNeeded();
+    },
+  },
+  {
     name: "create-container-wrong",
     at: "/workspaces",
     scene: contained,

@@ -118,13 +118,16 @@ export function complaints(form: ContainerForm, limits: ContainerLimitsView): Co
   return found;
 }
 
+/** Whether a secret can have this name: it is a file's. */
+export const isSecretName = (name: string): boolean => /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/.test(name);
+
 const filled = ({ name, value }: Secret): boolean => !!(name || value);
 const length = (texts: string[]): number => new TextEncoder().encode(texts.join('')).length;
 
 function secretsComplaint(secrets: Secret[]): string | null {
   if (secrets.length > 32) return 'At most 32 secrets.';
   const names = secrets.map(({ name }) => name);
-  const odd = names.find((name) => !/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/.test(name));
+  const odd = names.find((name) => !isSecretName(name));
   if (odd !== undefined) return `“${odd}” cannot be a file’s name: letters, digits, ., _ and -, at most 64, beginning with a letter, digit or _.`;
   if (new Set(names).size < names.length) return 'Two secrets have the same name.';
   return length(secrets.flatMap(({ name, value }) => [name, value])) > 16 * 1024 ? 'At most 16 KiB, names and values together.' : null;

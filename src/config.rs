@@ -1,6 +1,7 @@
 //! The Worker's configuration: read from its environment, parsed and checked once per isolate.
 
 mod containers;
+mod patience;
 mod settings;
 
 use ringfence_protocol::problem::ErrorCode;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::{ContainerSpec, WorkspaceSecrets};
 use crate::ids::{GrantId, NodeId, ViewerId, WorkspaceId};
 use crate::posture::Posture;
-use crate::state::{BootFailure, EngineKind, WorkspaceFailure};
+use crate::state::{ActivityCause, BootFailure, EngineKind, WorkspaceFailure};
 use crate::time::UnixMillis;
 
 /// What the agent sends to show that it is there; answered automatically.
@@ -71,6 +71,14 @@ pub enum AgentMessage {
         workspace_id: WorkspaceId,
         /// The step.
         step: BootStep,
+    },
+    /// A workspace is used. At most once a minute, or four times within its idle timeout where that is shorter, and only while
+    /// it is used.
+    Activity {
+        /// Which.
+        workspace_id: WorkspaceId,
+        /// The newest sign of use.
+        activity: Activity,
     },
     /// How far a step of making a workspace is: shown to whoever looks on, never recorded. At most twice a second for each.
     Progress(Progress),
@@ -182,6 +190,21 @@ pub struct WorkspaceReport {
     /// For people, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The newest sign of use, when it runs. An agent that never says is one that cannot tell: then nothing is idle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<Activity>,
+}
+
+/// A sign that a workspace is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activity {
+    /// When, by the control plane's clock.
+    pub at: UnixMillis,
+    /// What it was.
+    pub cause: ActivityCause,
+    /// Until when it will be used for certain: the lease of an assistant's turn. At most ten minutes ahead count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ends_at: Option<UnixMillis>,
 }
 
 /// What the agent can say of a workspace.
@@ -268,6 +291,9 @@ pub struct WorkspaceSpec {
     /// Its container; absent where workspaces are plain processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerSpec>,
+    /// How long it may be idle: how often signs of use are worth telling depends on it. Absent: half an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_secs: Option<u64>,
 }
 
 /// A viewer's wish to look at a terminal.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::{RegistryLogin, Repository};
 use crate::ids::CredentialId;
 use crate::state::{Isolation, NetworkMode, Permission, ProviderKind, Role};
+use crate::time::UnixMillis;
 
 /// A text that must not be printed: it arrives in a request and goes into the vault.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +134,25 @@ pub struct CreateWorkspaceParams {
     /// Credentials for the image's registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_login: Option<RegistryLogin>,
+    /// After how long without use it is stopped, from 5 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_secs: Option<u64>,
+    /// How long it is kept once it is stopped, from 5 s: then it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_keep_secs: Option<u64>,
+}
+
+/// `POST /api/workspaces/{id}/keep-alive`: one of the two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct KeepAliveParams {
+    /// Until when it must not end for want of use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_at: Option<UnixMillis>,
+    /// For how long from now; 0 takes an earlier keep-alive back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secs: Option<u64>,
 }
 
 /// `POST /api/workspaces/{id}/token`

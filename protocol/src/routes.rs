@@ -130,6 +130,7 @@ endpoints! {
     WORKSPACE_DELETE = Delete "/api/workspaces/{id}" User, "delete_workspace", "Deletes a workspace in whatever state it is.";
     WORKSPACE_STOP = Post "/api/workspaces/{id}/stop" User, "stop_workspace", "Stops a running workspace; its files are kept.";
     WORKSPACE_START = Post "/api/workspaces/{id}/start" User, "start_workspace", "Starts a stopped workspace.";
+    WORKSPACE_KEEP_ALIVE = Post "/api/workspaces/{id}/keep-alive" User, "keep_workspace_alive", "Keeps a workspace from ending for want of use, until a given time.";
     WORKSPACE_POSTURE = Get "/api/workspaces/{id}/posture" User, "get_workspace_posture", "What was measured inside the workspace's container.";
     WORKSPACE_TOKEN = Post "/api/workspaces/{id}/token" User, "create_workspace_token", "Makes a short-lived token that opens WebSockets to the workspace.";
     WORKSPACE_TERMINAL = Get "/api/workspaces/{id}/terminal" Viewer websocket, "open_terminal", "A terminal of the workspace.";

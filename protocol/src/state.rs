@@ -168,6 +168,37 @@ words! {
         /// It could not be measured.
         Unknown = "unknown",
     }
+    /// What shows that a workspace is used. Heartbeats, open tabs, polls and measurements never do.
+    ActivityCause {
+        /// It was started.
+        Started = "started",
+        /// Somebody typed into a terminal.
+        TerminalInput = "terminal_input",
+        /// A terminal put something out while somebody looked.
+        TerminalOutput = "terminal_output",
+        /// A process works: it uses processor time.
+        Process = "process",
+        /// The assistant is at its turn.
+        Assistant = "assistant",
+    }
+    /// Why a workspace will next end by itself.
+    EndingCause {
+        /// Nobody uses it: it will be stopped.
+        Idle = "idle",
+        /// It is stopped, and its time to be kept runs out: it will be deleted.
+        KeepOver = "keep_over",
+        /// The longest life of its node runs out: it will be destroyed with it.
+        LifetimeOver = "lifetime_over",
+    }
+    /// What came of a workspace's save hook.
+    SaveOutcome {
+        /// It ended well.
+        Saved = "saved",
+        /// It ended with another code than 0, or could not be run.
+        Failed = "failed",
+        /// It took longer than it may, and was ended.
+        TimedOut = "timed_out",
+    }
     /// What a token allows in a workspace.
     Permission {
         /// Look at terminals.

@@ -9,8 +9,8 @@ use crate::money::Money;
 use crate::params::SecretText;
 use crate::posture::PostureCheck;
 use crate::state::{
-    EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState, Permission, ProviderKind,
-    Role, UserState, WorkspaceState,
+    ActivityCause, EndingCause, EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState,
+    Permission, ProviderKind, Role, SaveOutcome, UserState, WorkspaceState,
 };
 use crate::sweeps::SweepStatusView;
 use crate::time::UnixMillis;
@@ -86,6 +86,24 @@ pub struct MeView {
     /// What a workspace's container is when nothing else is asked, and the most that can be asked. Absent where there are no containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_limits: Option<ContainerLimitsView>,
+    /// How long workspaces wait for use, and the longest that can be asked.
+    pub patience_limits: PatienceLimitsView,
+}
+
+/// Defaults and ceilings of how long workspaces wait in this installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PatienceLimitsView {
+    /// After how long without use a workspace is stopped when nothing else is asked.
+    pub idle_timeout_secs: u64,
+    /// The longest that can be asked.
+    pub idle_timeout_secs_max: u64,
+    /// How long a stopped workspace is kept when nothing else is asked.
+    pub stop_keep_secs: u64,
+    /// The longest that can be asked.
+    pub stop_keep_secs_max: u64,
+    /// How far ahead a keep-alive may reach.
+    pub keep_alive_secs_max: u64,
 }
 
 /// Defaults and ceilings of containers in this installation.
@@ -299,6 +317,19 @@ pub struct WorkspaceView {
     /// What was asked of its container; absent where it is a plain process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerView>,
+    /// After how long without use it is stopped.
+    pub idle_timeout_secs: u64,
+    /// How long it is kept once it is stopped.
+    pub stop_keep_secs: u64,
+    /// The newest sign of use. Absent as long as nobody has told one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<ActivityView>,
+    /// Until when its owner keeps it from ending for want of use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive_until_at: Option<UnixMillis>,
+    /// When and why it will next end by itself, if nothing happens before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<EndingView>,
     /// The node it has a place on.
     pub node: NodeSummary,
     /// Why it was placed there.
@@ -309,6 +340,28 @@ pub struct WorkspaceView {
     pub row_version: i64,
     /// When it was created.
     pub created_at: UnixMillis,
+}
+
+/// A sign that a workspace is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ActivityView {
+    /// What it was.
+    pub cause: ActivityCause,
+    /// When it was last seen; ahead of now where it is known to go on.
+    pub until_at: UnixMillis,
+}
+
+/// How a workspace will next end by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct EndingView {
+    /// When.
+    pub at: UnixMillis,
+    /// Why.
+    pub cause: EndingCause,
+    /// What will happen, in a sentence.
+    pub detail: String,
 }
 
 /// What a workspace tells of its node.
@@ -457,6 +510,24 @@ pub enum EventKind {
     /// Something a person should know, without a change of state: a retry, a restored link.
     Notice {
         /// What.
+        detail: String,
+    },
+    /// The workspace will end by itself soon, unless something is done.
+    EndingSoon {
+        /// When.
+        ends_at: UnixMillis,
+        /// Why.
+        cause: EndingCause,
+        /// What will happen, in a sentence.
+        detail: String,
+    },
+    /// The workspace's own hook has saved what it wants to keep before an end, or could not.
+    Saved {
+        /// What came of it.
+        outcome: SaveOutcome,
+        /// How long it took.
+        duration_ms: u64,
+        /// The end of what it printed.
         detail: String,
     },
 }

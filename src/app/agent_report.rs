@@ -2,7 +2,7 @@
 
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
 use ringfence_protocol::link::{
-    AgentMessage, BootStep, ControlMessage, Facts, Hello, Progress, WorkspacePhase, WorkspaceReport,
+    Activity, AgentMessage, BootStep, ControlMessage, Facts, Hello, Progress, WorkspacePhase, WorkspaceReport,
 };
 use ringfence_protocol::posture::Posture;
 use ringfence_protocol::time::UnixMillis;
@@ -57,6 +57,9 @@ pub async fn agent_report(
             let (event, at) = boot_step(&step, p.now());
             let told = events::record_told(id, agent_epoch, Some(workspace_id), &event, at);
             decide(p, settings, id, agent_epoch, vec![told], |turn| progressed(turn, workspace_id)).await
+        }
+        AgentMessage::Activity { workspace_id, activity } => {
+            decide(p, settings, id, agent_epoch, Vec::new(), |turn| used(turn, workspace_id, activity)).await
         }
         // What it says is shown by the node's object and kept nowhere; that it came gives the workspace more time.
         AgentMessage::Progress(progress) => {
@@ -130,6 +133,8 @@ async fn decide(
 
 /// The whole inventory: what should not be there is removed, what is missing is asked for again.
 fn record_hello(turn: &mut Turn<'_>, hello: &Hello) -> std::result::Result<(), Denied> {
+    // The batch of this turn stores it.
+    turn.node.link = node::Link::Up;
     let known: Vec<WorkspaceId> = turn.tenancies.iter().map(|tenancy| tenancy.row.id).collect();
     for id in &known {
         let report = hello.workspaces.iter().find(|report| report.workspace_id == *id).map(seen);
@@ -170,7 +175,15 @@ fn seen(report: &WorkspaceReport) -> Report {
         spec_generation: report.spec_generation,
         code: report.failure.map(FailureCode::from),
         detail: report.detail.as_deref().map(cut),
+        activity: report.activity,
     }
+}
+
+/// A workspace is used. One that is not here is not kept by it.
+fn used(turn: &mut Turn<'_>, workspace: WorkspaceId, activity: Activity) -> std::result::Result<(), Denied> {
+    // A workspace that is not made yet, or over, has no use for it.
+    let _ = turn.workspace_event(workspace, Event::Used(activity));
+    Ok(())
 }
 
 /// The agent gets on with making a workspace. One that is not here is not helped by it.

@@ -15,6 +15,7 @@ use crate::config::Settings;
 use crate::domain::container::{Container, Need};
 use crate::domain::lifecycle::Moment;
 use crate::domain::node::{Evidence, Node};
+use crate::domain::patience::Patience;
 use crate::domain::placement::{self, Candidate, Thresholds, Wish};
 use crate::domain::seal::Sealed;
 use crate::domain::workspace::Workspace;
@@ -38,6 +39,8 @@ pub struct CreateWorkspace<'a> {
     pub container: Option<Container>,
     /// Its secrets, if it has any.
     pub sealed: Option<Sealed>,
+    /// How long it waits for use.
+    pub patience: Patience,
     /// The owner's credential.
     pub credential_id: CredentialId,
     /// Whose it is for.
@@ -89,7 +92,7 @@ pub async fn create_workspace(
         let new = new_workspace(actor, &asked, &name, placement.explanation);
         // Whatever comes of the claim, this candidate leaves (I13).
         let Some(row) = rows.iter().find(|row| row.id == node) else { break };
-        if let Some(view) = claim(p, settings, row, &new, &extra).await? {
+        if let Some(view) = claim(p, settings, row, &new, asked.patience, &extra).await? {
             return Ok(view);
         }
         candidates.retain(|candidate| candidate.id != node);
@@ -138,12 +141,13 @@ async fn claim(
     settings: &Settings,
     on: &NodeRow,
     new: &NewWorkspace,
+    patience: Patience,
     extra: &[Statement],
 ) -> Result<Option<WorkspaceView>> {
     let node = on.id;
     armed(p, node, async {
         let now = p.now();
-        let workspace = Workspace::requested(&Moment { now, jitter: 0, timing: &settings.timing });
+        let workspace = Workspace::requested(patience, &Moment { now, jitter: 0, timing: &settings.timing });
         let mut batch = vec![
             workspaces::claim(node, new, now),
             workspaces::require_claimed(new.id),
@@ -183,7 +187,8 @@ async fn provision(
             EngineChoice::Containers => Evidence::Missing,
             EngineChoice::Unconfined => Evidence::NotNeeded,
         };
-        let (node, workspace) = (Node::requested(wish.isolation, evidence, &moment), Workspace::requested(&moment));
+        let node = Node::requested(wish.isolation, evidence, &moment);
+        let workspace = Workspace::requested(asked.patience, &moment);
         let spec = NodeSpec {
             id,
             user_id: wish.user_id,

@@ -15,6 +15,7 @@ pub mod delete_workspace;
 pub mod drive_node;
 pub mod idempotency;
 mod intent;
+pub mod keep_alive;
 pub mod node_policy;
 mod order;
 pub mod outcome;

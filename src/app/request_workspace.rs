@@ -53,6 +53,8 @@ async fn create(
             (None, None)
         }
     };
+    let limits = &config.settings.patience;
+    let patience = limits.ask(params.idle_timeout_secs, params.stop_keep_secs).map_err(refusal)?;
     let (credential, catalog) = credentials::choose(p, config, caller, params).await?;
     let now = p.now();
     let act = caller.act("workspace.create", id, params.name.clone().unwrap_or_default());
@@ -63,6 +65,7 @@ async fn create(
         params,
         container,
         sealed,
+        patience,
         credential_id: credential.id,
         provider: credential.provider,
         catalog: &catalog,

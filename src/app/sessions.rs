@@ -7,7 +7,7 @@ use ringfence_protocol::views::{MeView, Page, SessionView, UserView};
 
 use super::caller::Caller;
 use super::revoke;
-use super::views::limits_view;
+use super::views::{limits_view, patience_view};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ports::Platform;
@@ -44,6 +44,7 @@ pub fn me(config: &Config, caller: &Caller) -> MeView {
             EngineChoice::Containers => Some(limits_view(&config.settings.containers)),
             EngineChoice::Unconfined => None,
         },
+        patience_limits: patience_view(&config.settings.patience),
     }
 }
 

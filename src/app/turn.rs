@@ -137,7 +137,7 @@ impl<'a> Turn<'a> {
 
     /// Lets the workspaces follow their node, and the node its workspaces, without asking the provider.
     pub(super) fn settle_workspaces(&mut self) {
-        let outlook = Outlook::of(self.node.state);
+        let outlook = Outlook::of(&self.node);
         let ids: Vec<WorkspaceId> = self.tenancies.iter().map(|tenancy| tenancy.row.id).collect();
         for id in ids {
             // A tick is never denied.
@@ -189,13 +189,14 @@ impl<'a> Turn<'a> {
     /// Whether anything has to be stored.
     pub(super) fn has_changed(&self) -> bool {
         !self.records.is_empty()
-            || self.node != self.row.node_with(self.node.places_taken)
+            || self.node != self.row.node_like(&self.node)
             || self.tenancies.iter().any(Tenancy::has_changed)
     }
 
     /// When to look at this node again.
     pub(super) fn poll_timeout(&self) -> Option<UnixMillis> {
-        let workspaces = self.tenancies.iter().filter_map(|tenancy| tenancy.workspace.poll_timeout());
+        let outlook = Outlook::of(&self.node);
+        let workspaces = self.tenancies.iter().filter_map(|tenancy| tenancy.workspace.poll_timeout(outlook));
         self.node.poll_timeout().into_iter().chain(workspaces).min()
     }
 
@@ -220,7 +221,7 @@ impl<'a> Turn<'a> {
 
     fn statements(&self, extra: Vec<Statement>) -> Vec<Statement> {
         let (mut required, mut changes) = (Vec::new(), Vec::new());
-        if self.node != self.row.node_with(self.node.places_taken) {
+        if self.node != self.row.node_like(&self.node) {
             required.push(nodes::require_version(self.row.id, self.row.row_version));
             changes.push(nodes::update(self.row.id, self.row.row_version, &self.node));
         }
@@ -239,7 +240,7 @@ impl<'a> Turn<'a> {
 
     /// What was stored is what would be read now, but for the rows themselves: only views are made of them from here on.
     fn advance(&mut self) {
-        if self.node != self.row.node_with(self.node.places_taken) {
+        if self.node != self.row.node_like(&self.node) {
             self.row.row_version += 1;
         }
         for tenancy in self.tenancies.iter_mut().filter(|tenancy| tenancy.has_changed()) {
@@ -282,6 +283,7 @@ fn ensure(tenancy: &Tenancy) -> Outgoing {
             name: row.name.clone(),
             running: tenancy.workspace.running,
             container: row.container().map(|container| container.spec),
+            idle_timeout_secs: Some(tenancy.workspace.patience.idle_timeout.as_secs()),
         },
         // Put in when the message is sent.
         secrets: WorkspaceSecrets::default(),

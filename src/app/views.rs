@@ -2,13 +2,16 @@
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::money::{Micros, Money};
-use ringfence_protocol::state::Isolation;
 use ringfence_protocol::time::UnixMillis;
-use ringfence_protocol::views::{ContainerLimitsView, ContainerView, NodeSummary, NodeView, WorkspaceView};
+use ringfence_protocol::views::{
+    ActivityView, ContainerLimitsView, ContainerView, EndingView, NodeSummary, NodeView, PatienceLimitsView,
+    WorkspaceView,
+};
 
 use crate::domain::container::{Container, Limits};
 use crate::domain::lifecycle::FailureCode;
 use crate::domain::node::{Node, State};
+use crate::domain::patience::PatienceLimits;
 use crate::domain::workspace::Workspace;
 use crate::store::nodes::{NodeRow, NodeSpec};
 use crate::store::workspaces::WorkspaceRow;
@@ -24,7 +27,7 @@ pub fn workspace_view(row: &WorkspaceRow, workspace: &Workspace, on: &NodeRow, n
         engine: on.engine,
         price_per_hour: Money::from_micros(on.price_micros_per_hour, on.currency.clone()),
     };
-    placed_view(row, workspace, node.isolation, summary)
+    placed_view(row, workspace, node, summary)
 }
 
 /// A workspace with a node that was asked for together with it.
@@ -38,10 +41,10 @@ pub fn founding_view(row: &WorkspaceRow, workspace: &Workspace, spec: &NodeSpec,
         engine: None,
         price_per_hour: Money::from_micros(spec.price_micros_per_hour, spec.currency.clone()),
     };
-    placed_view(row, workspace, node.isolation, summary)
+    placed_view(row, workspace, node, summary)
 }
 
-fn placed_view(row: &WorkspaceRow, workspace: &Workspace, isolation: Isolation, node: NodeSummary) -> WorkspaceView {
+fn placed_view(row: &WorkspaceRow, workspace: &Workspace, on: &Node, node: NodeSummary) -> WorkspaceView {
     WorkspaceView {
         id: row.id,
         name: row.name.clone(),
@@ -50,8 +53,17 @@ fn placed_view(row: &WorkspaceRow, workspace: &Workspace, isolation: Isolation, 
         deadline_at: workspace.deadline,
         failure: workspace.code().map(|code| code.as_str().into()),
         reason: workspace.reason(),
-        isolation,
+        isolation: on.isolation,
         container: row.container().as_ref().map(container_view),
+        idle_timeout_secs: workspace.patience.idle_timeout.as_secs(),
+        stop_keep_secs: workspace.patience.stop_keep.as_secs(),
+        activity: workspace.last_use.map(|used| ActivityView { cause: used.cause, until_at: used.until }),
+        keep_alive_until_at: workspace.keep_alive_until,
+        ending: workspace.ending(on.hard_deadline).map(|ending| EndingView {
+            at: ending.at,
+            cause: ending.cause,
+            detail: ending.sentence(),
+        }),
         node,
         placement_explanation: row.placement_explanation.clone(),
         spec_generation: workspace.spec_generation,
@@ -74,6 +86,17 @@ pub fn container_view(container: &Container) -> ContainerView {
         repository: spec.repository.clone(),
         env: spec.env.keys().cloned().collect(),
         secrets: container.secrets.clone(),
+    }
+}
+
+/// How long workspaces wait in this installation, and the longest that can be asked.
+pub const fn patience_view(limits: &PatienceLimits) -> PatienceLimitsView {
+    PatienceLimitsView {
+        idle_timeout_secs: limits.idle.default,
+        idle_timeout_secs_max: limits.idle.max,
+        stop_keep_secs: limits.stop_keep.default,
+        stop_keep_secs_max: limits.stop_keep.max,
+        keep_alive_secs_max: limits.keep_alive_max,
     }
 }
 

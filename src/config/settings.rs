@@ -6,8 +6,10 @@ use ringfence_protocol::state::Isolation;
 
 use super::InvalidConfig;
 use super::containers::{self, default_limits};
+use super::patience;
 use crate::domain::container::Limits;
 use crate::domain::lifecycle::Timing;
+use crate::domain::patience::PatienceLimits;
 
 /// Most workspaces on one node.
 pub const MAX_WORKSPACES_PER_NODE: u32 = 3;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub architecture: String,
     /// What containers are given, and the most that can be asked.
     pub containers: Limits,
+    /// How long workspaces wait for use, and the longest that can be asked.
+    pub patience: PatienceLimits,
 }
 
 impl Default for Settings {
@@ -51,6 +55,7 @@ impl Default for Settings {
             image: IMAGE.into(),
             architecture: ARCHITECTURE.into(),
             containers: default_limits(),
+            patience: PatienceLimits::default(),
         }
     }
 }
@@ -61,7 +66,11 @@ impl Settings {
         text: impl Fn(&str) -> Option<String>,
         number: impl Fn(&str) -> Result<Option<u64>, InvalidConfig>,
     ) -> Result<Self, InvalidConfig> {
-        let mut settings = Self { containers: containers::read(&text, &number)?, ..Self::default() };
+        let mut settings = Self {
+            containers: containers::read(&text, &number)?,
+            patience: patience::read(&number)?,
+            ..Self::default()
+        };
         if let Some(image) = text("RINGFENCE_IMAGE") {
             settings.image = image;
         }

@@ -41,6 +41,10 @@ pub const CREATING_SECS: u64 = 120;
 pub const CREATING_MAX_SECS: u64 = 15 * 60;
 /// How long an agent may take to stop, start or remove a workspace.
 pub const COMMAND_SECS: u64 = 120;
+/// How long a stop may go unconfirmed, its command repeated, before it counts as done.
+pub const STOPPING_SECS: u64 = 600;
+/// How far ahead an assistant's turn may keep a workspace from being idle.
+pub const LEASE_MAX_SECS: u64 = 600;
 /// First pause after a failed attempt.
 pub const BACKOFF_FIRST_SECS: u64 = 1;
 /// Longest pause between attempts while the state's first deadline is ahead.
@@ -83,6 +87,10 @@ pub struct Timing {
     pub creating_max: Duration,
     /// [`COMMAND_SECS`]
     pub command: Duration,
+    /// [`STOPPING_SECS`]
+    pub stopping: Duration,
+    /// [`LEASE_MAX_SECS`]
+    pub lease_max: Duration,
     /// [`BACKOFF_FIRST_SECS`]
     pub backoff_first: Duration,
     /// [`BACKOFF_MAX_SECS`]
@@ -110,6 +118,8 @@ impl Default for Timing {
             creating: secs(CREATING_SECS),
             creating_max: secs(CREATING_MAX_SECS),
             command: secs(COMMAND_SECS),
+            stopping: secs(STOPPING_SECS),
+            lease_max: secs(LEASE_MAX_SECS),
             backoff_first: secs(BACKOFF_FIRST_SECS),
             backoff_max: secs(BACKOFF_MAX_SECS),
         }

@@ -7,6 +7,7 @@ pub mod keyring;
 pub mod lifecycle;
 pub mod mac;
 pub mod node;
+pub mod patience;
 pub mod placement;
 pub mod posture;
 pub mod proof;

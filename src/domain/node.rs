@@ -133,6 +133,22 @@ pub struct Node {
     pub failure_detail: Option<String>,
     /// Places that workspaces hold: counted when the row was read, never stored.
     pub places_taken: u32,
+    /// Whether its agent is there: an observation, read with the row and never stored by the machine.
+    pub link: Link,
+}
+
+/// What is known of the agent's link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// No agent has ever said hello.
+    Never,
+    /// It is up.
+    Up,
+    /// It is down.
+    Down {
+        /// Since when, as far as was seen.
+        since: UnixMillis,
+    },
 }
 
 impl Node {
@@ -157,6 +173,7 @@ impl Node {
             evidence,
             failure_detail: None,
             places_taken: 1,
+            link: Link::Never,
         }
     }
 

@@ -18,17 +18,25 @@
 //! place; afterwards only its row is left, for its owner to read and delete.
 //!
 //! A command is data (`running`, `spec_generation`), stored before it is sent. Sending it again does no harm: the agent
-//! refuses older generations and repeats are no change. So a lost message, link or agent loses nothing.
+//! refuses older generations and repeats are no change. So a lost message, link or agent loses nothing. A stop that no agent
+//! confirms counts as done in the end: what the agent says when it comes back puts it right.
+//!
+//! What ends a workspace without anybody asking (idleness, the end of its keep) is in `ending.rs`.
 
-use ringfence_protocol::link::WorkspacePhase;
 use ringfence_protocol::state::WorkspaceState;
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
 use super::lifecycle::{Denied, FailureCode, Moment};
 use super::node;
+use super::patience::Patience;
 
+mod ending;
+mod events;
 mod reports;
+
+pub use ending::{Ending, Use};
+pub use events::{Effect, Event, Outlook, Report};
 
 /// Where a workspace is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,85 +62,6 @@ pub enum State {
     },
 }
 
-/// What a workspace can expect of its node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outlook {
-    /// It is not ready yet.
-    Pending,
-    /// It takes commands.
-    Ready,
-    /// It ends.
-    Lost(FailureCode),
-    /// It has ended.
-    Gone,
-}
-
-impl Outlook {
-    /// What a node in that state offers.
-    pub const fn of(state: node::State) -> Self {
-        match state {
-            node::State::Requested | node::State::Provisioning { .. } | node::State::Booting => Self::Pending,
-            node::State::Ready { .. } => Self::Ready,
-            node::State::Failed { code } | node::State::Quarantined { code } | node::State::Destroying { code, .. } => {
-                Self::Lost(code)
-            }
-            node::State::Gone { .. } => Self::Gone,
-        }
-    }
-}
-
-/// What an agent says of one workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// What it is now.
-    pub phase: WorkspacePhase,
-    /// The newest specification the agent has accepted.
-    pub spec_generation: i64,
-    /// Why it failed or ended by itself, if it did and the agent knows.
-    pub code: Option<FailureCode>,
-    /// What was seen, for people.
-    pub detail: Option<String>,
-}
-
-impl Report {
-    /// A report without a failure.
-    pub const fn of(phase: WorkspacePhase, spec_generation: i64) -> Self {
-        Self { phase, spec_generation, code: None, detail: None }
-    }
-}
-
-/// What can happen to a workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Time has passed, or its node has changed.
-    Tick(Outlook),
-    /// Its node's agent has connected and told what it knows: of this workspace this, or nothing.
-    Inventory(Option<Report>),
-    /// The agent reported a change, or answers a command.
-    Reported(Report),
-    /// The agent is getting on with making it.
-    Progressed,
-    /// Its owner wants it to stop.
-    StopRequested,
-    /// Its owner wants it to run.
-    StartRequested,
-    /// Its owner wants it gone.
-    DeleteRequested,
-}
-
-/// What is to be done after the workspace was stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Tell the agent what the workspace should be.
-    Ensure,
-    /// Tell the agent to leave nothing of it.
-    Remove,
-    /// Close its viewers.
-    CloseViewers,
-    /// Tell what happened.
-    Record(EventKind),
-}
-
 /// A workspace. What it holds is what its row holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workspace {
@@ -148,13 +77,23 @@ pub struct Workspace {
     pub spec_generation: i64,
     /// Whether it holds a place on its node.
     pub holds_place: bool,
-    /// What was seen when it failed, or why it is stopped though nobody asked, for people.
+    /// What was seen when it failed, or why it is stopped or deleted though nobody asked, for people.
     pub failure_detail: Option<String>,
+    /// How long it waits for use, and for its owner once it is stopped.
+    pub patience: Patience,
+    /// When it was last used, as its agent tells. None: the agent has never told.
+    pub last_use: Option<Use>,
+    /// Until when its owner keeps it.
+    pub keep_alive_until: Option<UnixMillis>,
+    /// Warnings of its next end that were given.
+    pub warnings: u32,
+    /// Since when a stop is asked for that is not confirmed.
+    pub stop_asked_at: Option<UnixMillis>,
 }
 
 impl Workspace {
     /// A workspace that has just got its place.
-    pub fn requested(at: &Moment<'_>) -> Self {
+    pub fn requested(patience: Patience, at: &Moment<'_>) -> Self {
         Self {
             state: State::Requested,
             state_since: at.now,
@@ -163,6 +102,11 @@ impl Workspace {
             spec_generation: 1,
             holds_place: true,
             failure_detail: None,
+            patience,
+            last_use: None,
+            keep_alive_until: None,
+            warnings: 0,
+            stop_asked_at: None,
         }
     }
 
@@ -173,6 +117,8 @@ impl Workspace {
             Event::Inventory(report) => self.inventory(report, at),
             Event::Reported(report) => self.reported(report, at),
             Event::Progressed => self.progressed(at),
+            Event::Used(activity) => self.used(&activity, at),
+            Event::KeepAliveRequested(until) => self.keep_alive(until),
             Event::StopRequested => self.run_requested(false, at),
             Event::StartRequested => self.run_requested(true, at),
             Event::DeleteRequested => Ok(self.delete_requested(at)),
@@ -180,12 +126,12 @@ impl Workspace {
     }
 
     /// When to tick next if nothing else happens.
-    pub const fn poll_timeout(&self) -> Option<UnixMillis> {
+    pub fn poll_timeout(&self, outlook: Outlook) -> Option<UnixMillis> {
         match self.state {
             // Its node was not looked at since it was accepted.
             State::Requested => Some(self.state_since),
-            State::Placing | State::Creating | State::Running | State::Stopped | State::Deleting => self.deadline,
-            State::Failed { .. } => self.deadline,
+            State::Running | State::Stopped => self.deadline.into_iter().chain(self.patience_timeout(outlook)).min(),
+            State::Placing | State::Creating | State::Deleting | State::Failed { .. } => self.deadline,
             State::Gone => None,
         }
     }
@@ -242,14 +188,18 @@ impl Workspace {
             (State::Creating, _) => "Its node is making it.".into(),
             (State::Running, true) => "Runs.".into(),
             (State::Running, false) => "Is being stopped.".into(),
-            (State::Stopped, false) => match &self.failure_detail {
-                Some(why) => format!("Does not run; its files are kept. {why}"),
-                None => "Does not run; its files are kept.".into(),
-            },
+            (State::Stopped, false) => self.with_detail("Does not run; its files are kept."),
             (State::Stopped, true) => "Is being started.".into(),
-            (State::Deleting, _) => "Is being removed from its node.".into(),
-            (State::Gone, _) => "Nothing of it is left.".into(),
+            (State::Deleting, _) => self.with_detail("Is being removed from its node."),
+            (State::Gone, _) => self.with_detail("Nothing of it is left."),
             (State::Failed { code }, _) => node::explained(code, self.failure_detail.as_deref()),
+        }
+    }
+
+    fn with_detail(&self, state: &str) -> String {
+        match &self.failure_detail {
+            Some(why) => format!("{state} {why}"),
+            None => state.into(),
         }
     }
 
@@ -264,17 +214,23 @@ impl Workspace {
     fn tick(&mut self, outlook: Outlook, at: &Moment<'_>) -> Vec<Effect> {
         let late = self.deadline.is_some_and(|deadline| at.now >= deadline);
         match (self.state, outlook) {
-            (State::Requested | State::Placing, Outlook::Ready) => {
+            (State::Requested | State::Placing, Outlook::Ready { .. }) => {
                 let mut effects = self.enter(State::Creating, Some(at.timing.creating), at);
                 effects.push(Effect::Ensure);
                 effects
             }
             (State::Requested, Outlook::Pending) => self.enter(State::Placing, Some(at.timing.placing), at),
             (State::Placing, Outlook::Pending) if late => self.lose(FailureCode::CreateTimeout, at),
-            (State::Creating, Outlook::Ready | Outlook::Pending) if late => self.fail(FailureCode::CreateTimeout, at),
-            (State::Placing, Outlook::Pending) | (State::Creating, Outlook::Ready | Outlook::Pending) => Vec::new(),
-            (State::Running | State::Stopped, Outlook::Ready) if late => self.command(at),
-            (State::Running | State::Stopped, Outlook::Ready | Outlook::Pending) => Vec::new(),
+            (State::Creating, Outlook::Ready { .. } | Outlook::Pending) if late => {
+                self.fail(FailureCode::CreateTimeout, at)
+            }
+            (State::Placing, Outlook::Pending) | (State::Creating, Outlook::Ready { .. } | Outlook::Pending) => {
+                Vec::new()
+            }
+            (State::Running, Outlook::Ready { .. }) if late && self.stop_is_overdue(at) => self.stopped_unheard(at),
+            (State::Running | State::Stopped, Outlook::Ready { .. }) if late => self.command(at),
+            (State::Running | State::Stopped, Outlook::Ready { .. }) => self.wait(outlook, at),
+            (State::Running | State::Stopped, Outlook::Pending) => Vec::new(),
             (
                 State::Requested | State::Placing | State::Creating | State::Running | State::Stopped,
                 Outlook::Lost(code),
@@ -283,12 +239,14 @@ impl Workspace {
                 self.lose(FailureCode::NodeLost, at)
             }
             (State::Deleting, Outlook::Gone) => self.enter_gone(at),
-            (State::Deleting, Outlook::Ready | Outlook::Pending | Outlook::Lost(_)) if late => self.enter_gone(at),
-            (State::Deleting, Outlook::Ready | Outlook::Pending | Outlook::Lost(_)) => Vec::new(),
+            (State::Deleting, Outlook::Ready { .. } | Outlook::Pending | Outlook::Lost(_)) if late => {
+                self.enter_gone(at)
+            }
+            (State::Deleting, Outlook::Ready { .. } | Outlook::Pending | Outlook::Lost(_)) => Vec::new(),
             (State::Failed { .. }, Outlook::Lost(_) | Outlook::Gone) => self.release(),
-            (State::Failed { .. }, Outlook::Ready | Outlook::Pending) if late => self.release(),
-            (State::Failed { .. }, Outlook::Ready | Outlook::Pending) => Vec::new(),
-            (State::Gone, Outlook::Pending | Outlook::Ready | Outlook::Lost(_) | Outlook::Gone) => Vec::new(),
+            (State::Failed { .. }, Outlook::Ready { .. } | Outlook::Pending) if late => self.release(),
+            (State::Failed { .. }, Outlook::Ready { .. } | Outlook::Pending) => Vec::new(),
+            (State::Gone, Outlook::Pending | Outlook::Ready { .. } | Outlook::Lost(_) | Outlook::Gone) => Vec::new(),
         }
     }
 
@@ -302,17 +260,48 @@ impl Workspace {
                 }
             }
             State::Running | State::Stopped if self.running == running => Ok(Vec::new()),
-            State::Running | State::Stopped => {
-                self.running = running;
-                self.failure_detail = None;
-                self.spec_generation = self.spec_generation.saturating_add(1);
-                Ok(self.command(at))
-            }
+            State::Running | State::Stopped => Ok(self.want_running(running, at)),
             State::Deleting | State::Gone | State::Failed { .. } => Err(Denied::Ending),
         }
     }
 
+    fn want_running(&mut self, running: bool, at: &Moment<'_>) -> Vec<Effect> {
+        self.running = running;
+        self.failure_detail = None;
+        self.spec_generation = self.spec_generation.saturating_add(1);
+        self.stop_asked_at = (self.state == State::Running && !running).then_some(at.now);
+        self.command(at)
+    }
+
+    /// Whether a stop was asked for so long ago that nobody will confirm it.
+    fn stop_is_overdue(&self, at: &Moment<'_>) -> bool {
+        !self.running && self.stop_asked_at.is_some_and(|asked| at.now >= asked + at.timing.stopping)
+    }
+
+    /// What nobody can see any more is taken to be so, or its keep would never begin to run out.
+    fn stopped_unheard(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        let detail = "Its agent does not confirm that it has stopped.";
+        self.failure_detail.get_or_insert_with(|| detail.into());
+        let mut effects = self.enter(State::Stopped, None, at);
+        effects.extend([Effect::Record(EventKind::Notice { detail: detail.into() }), Effect::CloseViewers]);
+        effects
+    }
+
     fn delete_requested(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        self.delete(None, at)
+    }
+
+    /// Leaves nothing of it, for this reason where its owner did not ask.
+    fn delete(&mut self, why: Option<String>, at: &Moment<'_>) -> Vec<Effect> {
+        match self.state {
+            State::Deleting | State::Gone => return Vec::new(),
+            State::Requested
+            | State::Placing
+            | State::Creating
+            | State::Running
+            | State::Stopped
+            | State::Failed { .. } => self.failure_detail = why,
+        }
         match self.state {
             // The agent was never asked: Creating is stored before the first command is sent.
             State::Requested | State::Placing => self.enter_gone(at),
@@ -364,6 +353,8 @@ impl Workspace {
     fn enter(&mut self, state: State, lasts: Option<std::time::Duration>, at: &Moment<'_>) -> Vec<Effect> {
         self.state = state;
         self.state_since = at.now;
+        self.warnings = 0;
+        self.stop_asked_at = None;
         self.deadline = lasts.map(|lasts| at.now + lasts);
         vec![Effect::Record(EventKind::WorkspaceState { state: self.word(), detail: self.reason() })]
     }

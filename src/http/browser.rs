@@ -7,7 +7,7 @@ use http::{StatusCode, header};
 use ringfence_protocol::ids::{ApiTokenId, CredentialId, NodeId, SessionId, WorkspaceId};
 use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateWorkspaceParams, CreateWorkspaceTokenParams, EventsParams,
-    ListParams, ReplaceCredentialParams,
+    KeepAliveParams, ListParams, ReplaceCredentialParams,
 };
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::state::NodePolicy;
@@ -24,7 +24,8 @@ use crate::app::caller::Caller;
 use crate::app::idempotency::Repeatable;
 use crate::app::request_workspace::request_workspace;
 use crate::app::{
-    api_tokens, credentials, delete_node, delete_workspace, node_policy, read, sessions, set_running, workspace_token,
+    api_tokens, credentials, delete_node, delete_workspace, keep_alive, node_policy, read, sessions, set_running,
+    workspace_token,
 };
 use crate::domain::mac;
 use crate::ports::{Clock, Statement};
@@ -56,6 +57,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::WORKSPACE_DELETE, remove_workspace)
         .serve(&routes::WORKSPACE_STOP, stop_workspace)
         .serve(&routes::WORKSPACE_START, start_workspace)
+        .serve(&routes::WORKSPACE_KEEP_ALIVE, keep_workspace_alive)
         .serve(&routes::WORKSPACE_POSTURE, get_workspace_posture)
         .serve(&routes::WORKSPACE_TOKEN, create_workspace_token)
         .serve(&routes::NODES_LIST, list_nodes)
@@ -272,6 +274,18 @@ async fn start_workspace(
     )
     .await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
+}
+
+#[worker::send]
+async fn keep_workspace_alive(
+    State(app): State<App>,
+    User(caller): User,
+    PathId(id): PathId<WorkspaceId>,
+    body: JsonBody<KeepAliveParams>,
+) -> Answer<Json<WorkspaceView>> {
+    let extra = audited(&app, &caller, "workspace.keep_alive", id);
+    let (settings, actor) = (&app.config.settings, caller.actor());
+    Ok(Json(keep_alive::keep_alive(&app.host, settings, &actor, id, &body.params, extra).await?))
 }
 
 #[worker::send]

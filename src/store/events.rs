@@ -37,6 +37,8 @@ const fn word(event: &EventKind) -> &'static str {
         EventKind::WorkspaceState { .. } => "workspace_state",
         EventKind::BootStep { .. } => "boot_step",
         EventKind::Notice { .. } => "notice",
+        EventKind::EndingSoon { .. } => "ending_soon",
+        EventKind::Saved { .. } => "saved",
     }
 }
 

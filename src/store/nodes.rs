@@ -23,7 +23,7 @@ macro_rules! columns {
          n.warm_since_ms, n.provider_instance_id, n.ipv4, n.ipv6, n.create_attempts, n.first_create_attempt_at_ms,
          n.last_create_attempt_at_ms, n.next_attempt_at_ms, n.attempt_failures, n.agent_epoch, n.agent_ready, n.engine,
          n.agent_version, n.connected_at_ms, n.last_hello_at_ms, n.cpu_percent, n.memory_percent, n.facts_json,
-         n.engine_choice, n.disk_bytes, n.failure_detail, n.posture_epoch, n.posture_holds,
+         n.engine_choice, n.disk_bytes, n.failure_detail, n.posture_epoch, n.posture_holds, n.disconnected_at_ms,
          (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id) AS places_taken, c.sealed_secret, c.seal_version"
     };
 }
@@ -232,7 +232,7 @@ pub fn observe_hello(id: NodeId, agent_epoch: i64, hello: &Hello, now: UnixMilli
 pub fn observe_disconnect(id: NodeId, seen_at: UnixMillis) -> Statement {
     // A newer link than the one whose end was seen stays.
     Statement::new(
-        "UPDATE nodes SET connected_at_ms = NULL WHERE id = ?1 AND connected_at_ms < ?2",
+        "UPDATE nodes SET connected_at_ms = NULL, disconnected_at_ms = ?2 WHERE id = ?1 AND connected_at_ms < ?2",
         [id.into(), seen_at.into()],
     )
 }

@@ -1,23 +1,27 @@
 //! Workspaces and the places they hold on nodes.
 
+use std::time::Duration;
+
 use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
-use ringfence_protocol::state::{EngineChoice, WorkspaceState};
+use ringfence_protocol::state::{ActivityCause, EngineChoice, WorkspaceState};
 use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
 
 use crate::domain::container::Container;
 use crate::domain::lifecycle::FailureCode;
+use crate::domain::patience::Patience;
 use crate::domain::posture::Verdict;
 use crate::domain::seal::Sealed;
-use crate::domain::workspace::{State, Workspace};
-use crate::ports::Statement;
+use crate::domain::workspace::{State, Use, Workspace};
+use crate::ports::{Statement, Value};
 
 /// The columns of a [`WorkspaceRow`], of a workspace `w`.
 macro_rules! columns {
     () => {
         "w.id, w.user_id, w.node_id, w.row_version, w.created_at_ms, w.name, w.placement_explanation, w.running,
          w.spec_generation, w.state, w.state_since_ms, w.deadline_at_ms, w.failure, w.failure_detail, w.container_json,
-         w.sealed_secrets IS NOT NULL AS has_secrets,
+         w.idle_timeout_secs, w.stop_keep_secs, w.keep_alive_until_ms, w.active_until_ms, w.active_cause, w.warnings,
+         w.stop_asked_at_ms, w.sealed_secrets IS NOT NULL AS has_secrets,
          EXISTS (SELECT 1 FROM node_slots s WHERE s.workspace_id = w.id) AS holds_place"
     };
 }
@@ -47,6 +51,13 @@ pub struct WorkspaceRow {
     failure: Option<String>,
     failure_detail: Option<String>,
     container_json: Option<String>,
+    idle_timeout_secs: u64,
+    stop_keep_secs: u64,
+    keep_alive_until_ms: Option<i64>,
+    active_until_ms: Option<i64>,
+    active_cause: Option<String>,
+    warnings: u32,
+    stop_asked_at_ms: Option<i64>,
     has_secrets: i64,
     holds_place: i64,
 }
@@ -70,6 +81,13 @@ impl WorkspaceRow {
             failure: None,
             failure_detail: None,
             container_json: new.container_json(),
+            idle_timeout_secs: workspace.patience.idle_timeout.as_secs(),
+            stop_keep_secs: workspace.patience.stop_keep.as_secs(),
+            keep_alive_until_ms: workspace.keep_alive_until.map(UnixMillis::get),
+            active_until_ms: None,
+            active_cause: None,
+            warnings: 0,
+            stop_asked_at_ms: None,
             has_secrets: i64::from(new.sealed.is_some()),
             holds_place: 1,
         }
@@ -95,6 +113,22 @@ impl WorkspaceRow {
             spec_generation: self.spec_generation,
             holds_place: self.holds_place != 0,
             failure_detail: self.failure_detail.clone(),
+            patience: Patience {
+                idle_timeout: Duration::from_secs(self.idle_timeout_secs),
+                stop_keep: Duration::from_secs(self.stop_keep_secs),
+            },
+            last_use: self.active_until_ms.map(|until| Use {
+                until: UnixMillis::new(until),
+                // A word of a later version: that it is used counts, not how.
+                cause: self
+                    .active_cause
+                    .as_deref()
+                    .and_then(|word| word.parse().ok())
+                    .unwrap_or(ActivityCause::Process),
+            }),
+            keep_alive_until: self.keep_alive_until_ms.map(UnixMillis::new),
+            warnings: self.warnings,
+            stop_asked_at: self.stop_asked_at_ms.map(UnixMillis::new),
         }
     }
 
@@ -193,8 +227,9 @@ pub fn end_warmth(workspace: WorkspaceId) -> Statement {
 pub fn insert(new: &NewWorkspace, workspace: &Workspace, now: UnixMillis) -> Statement {
     Statement::new(
         "INSERT INTO workspaces (id, user_id, node_id, row_version, created_at_ms, name, placement_explanation, running,
-           spec_generation, state, state_since_ms, deadline_at_ms, container_json, sealed_secrets, seal_version)
-         SELECT s.workspace_id, s.user_id, s.node_id, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
+           spec_generation, state, state_since_ms, deadline_at_ms, container_json, sealed_secrets, seal_version,
+           idle_timeout_secs, stop_keep_secs)
+         SELECT s.workspace_id, s.user_id, s.node_id, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
          FROM node_slots s WHERE s.workspace_id = ?1 AND s.user_id = ?2",
         [
             new.id.into(),
@@ -210,6 +245,8 @@ pub fn insert(new: &NewWorkspace, workspace: &Workspace, now: UnixMillis) -> Sta
             new.container_json().into(),
             new.sealed.as_ref().map(|sealed| sealed.text.as_str()).into(),
             new.sealed.as_ref().map(|sealed| sealed.version).into(),
+            secs(workspace.patience.idle_timeout),
+            secs(workspace.patience.stop_keep),
         ],
     )
 }
@@ -221,7 +258,8 @@ pub fn update(id: WorkspaceId, row_version: i64, workspace: &Workspace) -> State
         "UPDATE workspaces SET row_version = row_version + 1, running = ?3, spec_generation = ?4, state = ?5,
            state_since_ms = ?6, deadline_at_ms = ?7, failure = ?8, failure_detail = ?9,
            sealed_secrets = CASE WHEN ?10 THEN NULL ELSE sealed_secrets END,
-           seal_version = CASE WHEN ?10 THEN NULL ELSE seal_version END
+           seal_version = CASE WHEN ?10 THEN NULL ELSE seal_version END, keep_alive_until_ms = ?11,
+           active_until_ms = ?12, active_cause = ?13, warnings = ?14, stop_asked_at_ms = ?15
          WHERE id = ?1 AND row_version = ?2",
         [
             id.into(),
@@ -234,8 +272,17 @@ pub fn update(id: WorkspaceId, row_version: i64, workspace: &Workspace) -> State
             workspace.code().map(FailureCode::as_str).into(),
             workspace.failure_detail.as_deref().into(),
             workspace.is_over().into(),
+            workspace.keep_alive_until.into(),
+            workspace.last_use.map(|used| used.until).into(),
+            workspace.last_use.map(|used| used.cause.as_str()).into(),
+            i64::from(workspace.warnings).into(),
+            workspace.stop_asked_at.into(),
         ],
     )
+}
+
+fn secs(duration: Duration) -> Value {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX).into()
 }
 
 /// The sealed secrets of a workspace that is not over.

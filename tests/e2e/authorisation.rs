@@ -267,6 +267,7 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         "get_workspace" | "delete_workspace" | "stop_workspace" | "start_workspace" | "get_workspace_posture" => {
             (fill(&victim.workspace), None)
         }
+        "keep_workspace_alive" => (fill(&victim.workspace), Some(json!({ "secs": 60 }))),
         "create_workspace_token" => (fill(&victim.workspace), Some(json!({}))),
         "open_terminal" => {
             (format!("{}?viewer={}", fill(&victim.workspace), Id::<kind::Viewer>::from_entropy([7; 13])), None)

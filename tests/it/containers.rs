@@ -32,6 +32,7 @@ async fn notices(world: &World, who: &Someone) -> Vec<String> {
     let notice = |event: EventKind| match event {
         EventKind::Notice { detail } => Some(detail),
         EventKind::NodeState { .. } | EventKind::WorkspaceState { .. } | EventKind::BootStep { .. } => None,
+        EventKind::EndingSoon { .. } | EventKind::Saved { .. } => None,
     };
     events.items.into_iter().filter_map(|event| notice(event.event)).collect()
 }
@@ -214,6 +215,7 @@ fn a_failure_has_its_code_and_what_was_seen_cut_to_one_line() {
             phase: WorkspacePhase::Failed,
             failure: Some(WorkspaceFailure::ImageNotFound),
             detail: Some(format!("manifest\u{1b}[31m unknown\n{}", "x".repeat(9_999))),
+            activity: None,
         };
         world.say(created.node.id, AgentMessage::Workspace(report)).await;
         let failed = world.workspace(&who, created.id).await;
@@ -369,6 +371,7 @@ fn a_workspace_that_ended_by_itself_says_why_and_can_be_started_again() {
             phase: WorkspacePhase::Stopped,
             failure: Some(WorkspaceFailure::OutOfMemory),
             detail: None,
+            activity: None,
         };
         world.say(created.node.id, AgentMessage::Workspace(report)).await;
         assert_eq!(world.workspace(&who, created.id).await.state, WorkspaceState::Stopped);

@@ -8,13 +8,18 @@ use ringfence::domain::lifecycle::{FailureCode, Moment, Timing};
 use ringfence::domain::node::{
     self, Call, CallError, Deletion, Destroy, Effect, Event, Evidence, Instance, InstanceId, Node, Provision,
 };
+use ringfence::domain::patience::Patience;
 use ringfence::domain::posture::Verdict;
-use ringfence::domain::workspace::{self, Outlook, Report, Workspace};
-use ringfence_protocol::link::WorkspacePhase;
-use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
+use ringfence::domain::workspace::{self, Outlook, Report, Use, Workspace};
+use ringfence_protocol::link::{Activity, WorkspacePhase};
+use ringfence_protocol::state::{ActivityCause, Isolation, NodePolicy, NodeState};
 use ringfence_protocol::time::UnixMillis;
 
 const START: UnixMillis = UnixMillis::from_secs(1_800_000_000);
+/// A node that takes commands, for a hundred thousand seconds.
+const READY: Outlook = Outlook::Ready { ends_at: UnixMillis::from_secs(1_800_100_000), linked: true };
+const PATIENCE: Patience =
+    Patience { idle_timeout: Duration::from_secs(1_800), stop_keep: Duration::from_secs(86_400) };
 
 fn instance(id: &str) -> Instance {
     Instance { id: InstanceId(id.into()), ipv4: None, ipv6: None }
@@ -201,12 +206,19 @@ fn workspace_events() -> Vec<workspace::Event> {
     let mut events = vec![
         workspace::Event::Inventory(None),
         workspace::Event::Progressed,
+        workspace::Event::KeepAliveRequested(None),
+        workspace::Event::KeepAliveRequested(Some(START + Duration::from_secs(500))),
         workspace::Event::StopRequested,
         workspace::Event::StartRequested,
         workspace::Event::DeleteRequested,
     ];
-    for outlook in [Outlook::Pending, Outlook::Ready, Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
+    let unlinked = Outlook::Ready { ends_at: START + Duration::from_secs(90_000), linked: false };
+    for outlook in [Outlook::Pending, READY, unlinked, Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
         events.push(workspace::Event::Tick(outlook));
+    }
+    for secs in [0, 50, 1_000_000] {
+        let (at, cause) = (START + Duration::from_secs(secs), ActivityCause::TerminalInput);
+        events.push(workspace::Event::Used(Activity { at, cause, lease_ends_at: (secs > 0).then_some(at) }));
     }
     for phase in phases {
         for spec_generation in [i64::MIN, 0, 1, 2, i64::MAX] {
@@ -262,6 +274,11 @@ fn at_rest(state: workspace::State) -> Workspace {
         spec_generation: 1,
         holds_place: !gone,
         failure_detail: None,
+        patience: PATIENCE,
+        last_use: Some(Use { until: START, cause: ActivityCause::Started }),
+        keep_alive_until: None,
+        warnings: 0,
+        stop_asked_at: None,
     }
 }
 
@@ -322,7 +339,7 @@ fn progress_gives_a_workspace_time_up_to_a_limit_that_it_does_not_move() {
     for half_secs in 0..4_000 {
         let at = Moment { now: START + Duration::from_millis(500 * half_secs), jitter: 0, timing: &timing };
         let before = workspace.clone();
-        workspace.handle(workspace::Event::Tick(Outlook::Ready), &at).unwrap();
+        workspace.handle(workspace::Event::Tick(READY), &at).unwrap();
         if matches!(workspace.state, workspace::State::Failed { .. }) {
             assert_eq!(at.now, START + timing.creating_max);
             assert_eq!(workspace.code(), Some(FailureCode::CreateTimeout));
@@ -364,7 +381,7 @@ fn delete_is_accepted_in_every_state_of_a_workspace() {
         let mut workspace = at_rest(state);
         workspace.handle(workspace::Event::DeleteRequested, &moment(&timing, 1)).unwrap();
         assert!(matches!(workspace.state, workspace::State::Deleting | workspace::State::Gone));
-        workspace.handle(workspace::Event::Tick(Outlook::Ready), &moment(&timing, 1_000)).unwrap();
+        workspace.handle(workspace::Event::Tick(READY), &moment(&timing, 1_000)).unwrap();
         assert_eq!(workspace.state, workspace::State::Gone, "the agent need not answer");
     }
 }
@@ -458,7 +475,7 @@ proptest! {
     ) {
         let timing = Timing::default();
         let events = workspace_events();
-        let mut workspace = Workspace::requested(&moment(&timing, 0));
+        let mut workspace = Workspace::requested(PATIENCE, &moment(&timing, 0));
         let mut secs = 0;
         for (pick, pause) in picks {
             secs += pause;
@@ -467,9 +484,16 @@ proptest! {
                 Ok(_) => check_workspace(&before, &event, &workspace),
                 Err(_) => prop_assert_eq!(&before, &workspace),
             }
+            // As with nodes: alarms never spin.
+            let (mut ticked, before) = (workspace.clone(), workspace.clone());
+            if let Some(wake) = workspace.poll_timeout(READY) {
+                let at = Moment { now: wake.max(START + Duration::from_secs(secs)), jitter: 7, timing: &timing };
+                let effects = ticked.handle(workspace::Event::Tick(READY), &at).unwrap();
+                prop_assert!(!effects.is_empty() || ticked != before || wake > at.now, "spins in {:?}", before);
+            }
         }
         workspace.handle(workspace::Event::DeleteRequested, &moment(&timing, secs)).unwrap();
-        workspace.handle(workspace::Event::Tick(Outlook::Ready), &moment(&timing, secs + 10_000)).unwrap();
+        workspace.handle(workspace::Event::Tick(READY), &moment(&timing, secs + 10_000)).unwrap();
         prop_assert_eq!(workspace.state, workspace::State::Gone);
     }
 }

@@ -7,6 +7,7 @@ mod boot_files;
 mod container_spec;
 mod containers;
 mod identity;
+mod idleness;
 mod machines;
 mod node_faults;
 mod node_lifecycle;

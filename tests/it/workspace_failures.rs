@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use ringfence::domain::lifecycle::{FailureCode, Moment, Timing};
+use ringfence::domain::patience::PatienceLimits;
 use ringfence::domain::workspace::{Effect, Event, Outlook, Report, State, Workspace};
 use ringfence_protocol::link::WorkspacePhase;
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
+const READY: Outlook = Outlook::Ready { ends_at: UnixMillis::new(1_791_000_000_000), linked: true };
 const START: UnixMillis = UnixMillis::new(1_790_000_000_000);
 
 fn failed(spec_generation: i64) -> Event {
@@ -24,6 +26,11 @@ fn running() -> Workspace {
         spec_generation: 1,
         holds_place: true,
         failure_detail: None,
+        patience: PatienceLimits::default().ask(None, None).unwrap(),
+        last_use: None,
+        keep_alive_until: None,
+        warnings: 0,
+        stop_asked_at: None,
     }
 }
 
@@ -76,7 +83,7 @@ fn what_fails_even_to_stop_is_commanded_again_in_its_own_time_and_not_at_once() 
         assert!(!told(&effects), "an answer to a failure at once is a loop");
         let deadline = workspace.deadline.expect("it is to be commanded again");
         assert!(deadline <= at(secs).now + timing.command);
-        commands += u32::from(told(&workspace.handle(Event::Tick(Outlook::Ready), &at(secs)).unwrap()));
+        commands += u32::from(told(&workspace.handle(Event::Tick(READY), &at(secs)).unwrap()));
     }
     assert_eq!(workspace.state, State::Stopped);
     assert!(commands <= 5, "{commands} commands in ten minutes");

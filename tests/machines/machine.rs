@@ -109,7 +109,9 @@ impl Person {
             EventKind::NodeState { state, detail } => format!("{state}: {detail}"),
             EventKind::WorkspaceState { state, detail } => format!("{state}: {detail}"),
             EventKind::BootStep { step, error, .. } => format!("{step} {}", error.unwrap_or_default()),
-            EventKind::Notice { detail } => detail,
+            EventKind::Notice { detail } | EventKind::EndingSoon { detail, .. } | EventKind::Saved { detail, .. } => {
+                detail
+            }
         };
         Ok(events.items.into_iter().map(|item| sentence(item.event)).collect())
     }

@@ -7,7 +7,7 @@ use crate::claims::Jwks;
 use crate::link::{Attach, BootFailedReport, BootstrapParams, CallbackGrant};
 use crate::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
-    EventsParams, ListParams, RedeemLinkParams, ReplaceCredentialParams,
+    EventsParams, KeepAliveParams, ListParams, RedeemLinkParams, ReplaceCredentialParams,
 };
 use crate::problem::ErrorCode;
 use crate::routes::{self, Endpoint};
@@ -156,6 +156,9 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::WORKSPACE_DELETE => accepted::<WorkspaceView>(),
         routes::WORKSPACE_STOP => accepted::<WorkspaceView>().or(&[ErrorCode::Conflict]),
         routes::WORKSPACE_START => accepted::<WorkspaceView>().or(&[ErrorCode::Conflict]),
+        routes::WORKSPACE_KEEP_ALIVE => ok::<WorkspaceView>()
+            .takes::<KeepAliveParams>()
+            .or(&[ErrorCode::Conflict, ErrorCode::CeilingExceeded]),
         routes::WORKSPACE_POSTURE => ok::<PostureView>().notes(NOT_MEASURED),
         routes::WORKSPACE_TOKEN => {
             created::<WorkspaceTokenView>().takes::<CreateWorkspaceTokenParams>().or(&[ErrorCode::Conflict])

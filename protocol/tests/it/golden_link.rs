@@ -4,11 +4,11 @@ use ringfence_protocol::claims::{Jwk, Jwks};
 use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::GrantId;
 use ringfence_protocol::link::{
-    AgentMessage, Attach, BootFailedReport, BootStep, BootstrapParams, CallbackGrant, ChannelId, CloseReason,
+    Activity, AgentMessage, Attach, BootFailedReport, BootStep, BootstrapParams, CallbackGrant, ChannelId, CloseReason,
     ControlMessage, Hello, OpenChannel, Progress, WorkspacePhase, WorkspaceReport, WorkspaceSpec, close_code, unwrap,
     wrap,
 };
-use ringfence_protocol::state::{BootFailure, EngineKind, WorkspaceFailure};
+use ringfence_protocol::state::{ActivityCause, BootFailure, EngineKind, WorkspaceFailure};
 
 use crate::examples::{Pinned, at, container, facts, id, posture, secrets};
 
@@ -18,7 +18,13 @@ fn attach() -> Attach {
 
 fn report(phase: WorkspacePhase, detail: Option<&str>) -> WorkspaceReport {
     let failure = (phase == WorkspacePhase::Failed).then_some(WorkspaceFailure::ImageNotFound);
-    WorkspaceReport { workspace_id: id(4), spec_generation: 3, phase, failure, detail: detail.map(str::to_owned) }
+    let activity = (phase == WorkspacePhase::Running).then_some(Activity {
+        at: at(40),
+        cause: ActivityCause::Started,
+        lease_ends_at: None,
+    });
+    let detail = detail.map(str::to_owned);
+    WorkspaceReport { workspace_id: id(4), spec_generation: 3, phase, failure, detail, activity }
 }
 
 /// Its only purpose is to stop compiling when there is a new message, so that it gets an example.
@@ -30,6 +36,7 @@ fn agent_message_name(message: &AgentMessage) -> &'static str {
         AgentMessage::Workspace(_) => "workspace",
         AgentMessage::BootFailed(_) => "boot_failed",
         AgentMessage::WorkspaceStep { .. } => "workspace_step",
+        AgentMessage::Activity { .. } => "activity",
         AgentMessage::Progress(_) => "progress",
         AgentMessage::Notice { .. } => "notice",
         AgentMessage::NodePosture(_) => "node_posture",
@@ -80,6 +87,10 @@ pub(crate) fn agent_messages() -> Vec<AgentMessage> {
             detail: "runc 1.1.5; 1.2.8 or 1.3.3 is needed".into(),
         }),
         AgentMessage::WorkspaceStep { workspace_id: id(4), step: boot_step(None) },
+        AgentMessage::Activity {
+            workspace_id: id(4),
+            activity: Activity { at: at(41), cause: ActivityCause::Assistant, lease_ends_at: Some(at(600)) },
+        },
         AgentMessage::Progress(Progress {
             workspace_id: id(4),
             step: "pull the image".into(),
@@ -103,13 +114,18 @@ pub(crate) fn control_messages() -> Vec<ControlMessage> {
         ControlMessage::EnsureWorkspace {
             workspace_id: id(4),
             spec_generation: 3,
-            spec: WorkspaceSpec { name: "quiet-otter".into(), running: true, container: None },
+            spec: WorkspaceSpec { name: "quiet-otter".into(), running: true, container: None, idle_timeout_secs: None },
             secrets: WorkspaceSecrets::default(),
         },
         ControlMessage::EnsureWorkspace {
             workspace_id: id(4),
             spec_generation: 3,
-            spec: WorkspaceSpec { name: "quiet-otter".into(), running: true, container: Some(container()) },
+            spec: WorkspaceSpec {
+                name: "quiet-otter".into(),
+                running: true,
+                container: Some(container()),
+                idle_timeout_secs: Some(1_800),
+            },
             secrets: secrets(),
         },
         ControlMessage::RemoveWorkspace { workspace_id: id(4), spec_generation: 4 },

@@ -2,12 +2,12 @@
 
 use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
-    EventsParams, ListParams, RedeemLinkParams, ReplaceCredentialParams, SecretText,
+    EventsParams, KeepAliveParams, ListParams, RedeemLinkParams, ReplaceCredentialParams, SecretText,
 };
 use ringfence_protocol::state::{Isolation, NetworkMode, Permission, ProviderKind, Role};
 use ringfence_protocol::sweeps::SweepParams;
 
-use crate::examples::{Pinned, container, id, registry_login, repository, secrets};
+use crate::examples::{Pinned, at, container, id, registry_login, repository, secrets};
 
 #[test]
 fn params_keep_their_form() {
@@ -40,8 +40,12 @@ fn params_keep_their_form() {
             env: Some(container().env),
             secrets: Some(secrets().files),
             registry_login: Some(registry_login()),
+            idle_timeout_secs: Some(1_800),
+            stop_keep_secs: Some(86_400),
         },
     );
+    pinned.json("KeepAliveParams", &KeepAliveParams { until_at: Some(at(600)), secs: None });
+    pinned.json("KeepAliveParams, by its length", &KeepAliveParams { until_at: None, secs: Some(600) });
     pinned.json("CreateWorkspaceParams, empty", &CreateWorkspaceParams::default());
     pinned.json(
         "CreateWorkspaceTokenParams",

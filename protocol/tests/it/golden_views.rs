@@ -4,17 +4,17 @@ use ringfence_protocol::ids::kind;
 use ringfence_protocol::link::Progress;
 use ringfence_protocol::params::SecretText;
 use ringfence_protocol::state::{
-    EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState, Permission, PostureOutcome,
-    ProviderKind, Role, UserState, WorkspaceState,
+    ActivityCause, EndingCause, EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState,
+    Permission, PostureOutcome, ProviderKind, Role, SaveOutcome, UserState, WorkspaceState,
 };
 use ringfence_protocol::sweeps::{
     SweepActionKind, SweepActionView, SweepKind, SweepOutcomeView, SweepStatusView, SweepView,
 };
 use ringfence_protocol::views::{
-    ApiTokenView, AuditView, CatalogView, CheckView, ContainerLimitsView, ContainerView, CreatedApiTokenView,
-    CredentialView, EventKind, EventView, EventsView, MeView, NodeSummary, NodeView, Page, PostureView, PriceView,
-    ProviderView, ReadyView, RegionView, SessionView, SignInLinkView, SizeView, SocketMessage, UserView,
-    WorkspaceTokenView, WorkspaceView,
+    ActivityView, ApiTokenView, AuditView, CatalogView, CheckView, ContainerLimitsView, ContainerView,
+    CreatedApiTokenView, CredentialView, EndingView, EventKind, EventView, EventsView, MeView, NodeSummary, NodeView,
+    Page, PatienceLimitsView, PostureView, PriceView, ProviderView, ReadyView, RegionView, SessionView, SignInLinkView,
+    SizeView, SocketMessage, UserView, WorkspaceTokenView, WorkspaceView,
 };
 
 use crate::examples::{Pinned, at, euros, facts, id, posture_check, repository};
@@ -67,6 +67,16 @@ fn container_limits() -> ContainerLimitsView {
     }
 }
 
+const fn patience_limits() -> PatienceLimitsView {
+    PatienceLimitsView {
+        idle_timeout_secs: 1_800,
+        idle_timeout_secs_max: 86_400,
+        stop_keep_secs: 86_400,
+        stop_keep_secs_max: 604_800,
+        keep_alive_secs_max: 86_400,
+    }
+}
+
 fn workspace() -> WorkspaceView {
     WorkspaceView {
         id: id(4),
@@ -78,6 +88,15 @@ fn workspace() -> WorkspaceView {
         reason: "Its node was lost.".into(),
         isolation: Isolation::User,
         container: Some(container()),
+        idle_timeout_secs: 1_800,
+        stop_keep_secs: 86_400,
+        activity: Some(ActivityView { cause: ActivityCause::TerminalInput, until_at: at(41) }),
+        keep_alive_until_at: Some(at(3_600)),
+        ending: Some(EndingView {
+            at: at(3_600),
+            cause: EndingCause::Idle,
+            detail: "It is stopped when it was not used for 30 minutes. Its files are kept.".into(),
+        }),
         node: NodeSummary {
             id: id(3),
             state: NodeState::Ready,
@@ -132,13 +151,17 @@ fn events() -> Vec<EventView> {
         EventKind::BootStep { step: "trade the bootstrap token".into(), duration_ms: 41, error: None },
         EventKind::BootStep { step: "dial the link".into(), duration_ms: 5_000, error: Some("no answer".into()) },
         EventKind::Notice { detail: "The link is back.".into() },
+        EventKind::EndingSoon { ends_at: at(640), cause: EndingCause::KeepOver, detail: "It is deleted.".into() },
+        EventKind::Saved { outcome: SaveOutcome::TimedOut, duration_ms: 60_000, detail: "pushing".into() },
     ];
     (41..)
         .zip(kinds)
         .map(|(number, event)| {
             // Stops compiling when there is a new event, so that it gets an example.
             let workspace_id = match event {
-                EventKind::WorkspaceState { .. } => Some(id(4)),
+                EventKind::WorkspaceState { .. } | EventKind::EndingSoon { .. } | EventKind::Saved { .. } => {
+                    Some(id(4))
+                }
                 EventKind::NodeState { .. } | EventKind::BootStep { .. } | EventKind::Notice { .. } => None,
             };
             EventView { id: number, at: at(number), node_id: id(3), workspace_id, event }
@@ -159,6 +182,7 @@ fn views_of_people_and_their_tokens_keep_their_form() {
             expires_at: at(604_800),
             engine: EngineChoice::Containers,
             container_limits: Some(container_limits()),
+            patience_limits: patience_limits(),
         },
     );
     pinned.json(
@@ -169,6 +193,7 @@ fn views_of_people_and_their_tokens_keep_their_form() {
             expires_at: at(604_800),
             engine: EngineChoice::Unconfined,
             container_limits: None,
+            patience_limits: patience_limits(),
         },
     );
     pinned.json(
@@ -259,7 +284,15 @@ fn views_of_nodes_and_workspaces_keep_their_form() {
     pinned.json("WorkspaceView", &workspace());
     pinned.json(
         "WorkspaceView with what it has at least",
-        &WorkspaceView { deadline_at: None, failure: None, container: None, ..workspace() },
+        &WorkspaceView {
+            deadline_at: None,
+            failure: None,
+            container: None,
+            activity: None,
+            keep_alive_until_at: None,
+            ending: None,
+            ..workspace()
+        },
     );
     pinned.json(
         "PostureView",

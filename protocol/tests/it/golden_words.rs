@@ -5,8 +5,9 @@ use std::fmt::Display;
 use ringfence_protocol::ids::{GrantId, UserId, kind};
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::state::{
-    BootFailure, EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy, NodeState, Permission,
-    PostureOutcome, ProviderKind, Role, UserState, WorkspaceFailure, WorkspaceState,
+    ActivityCause, BootFailure, EndingCause, EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy,
+    NodeState, Permission, PostureOutcome, ProviderKind, Role, SaveOutcome, UserState, WorkspaceFailure,
+    WorkspaceState,
 };
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION, SUBPROTOCOL, link, terminal};
@@ -84,6 +85,9 @@ fn words_and_limits_keep_their_values() {
     pinned.line("WorkspaceFailure", &words(WorkspaceFailure::ALL));
     pinned.line("BootFailure", &words(BootFailure::ALL));
     pinned.line("PostureOutcome", &words(PostureOutcome::ALL));
+    pinned.line("ActivityCause", &words(ActivityCause::ALL));
+    pinned.line("EndingCause", &words(EndingCause::ALL));
+    pinned.line("SaveOutcome", &words(SaveOutcome::ALL));
     pinned.line("Permission", &words(Permission::ALL));
     pinned.line("Role", &words(Role::ALL));
     pinned.line("UserState", &words(UserState::ALL));

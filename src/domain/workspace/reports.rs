@@ -13,6 +13,10 @@ impl Workspace {
     /// A single report: a change, or the answer to a command.
     pub(super) fn reported(&mut self, report: Report, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
         let current = report.spec_generation >= self.spec_generation;
+        if let Some(activity) = &report.activity {
+            // Whatever else it says: no end is decided on what was seen before.
+            let _ = self.used(activity, at);
+        }
         match (self.state, report.phase) {
             (State::Requested | State::Placing, _) => Err(Denied::TooEarly),
             (State::Deleting, WorkspacePhase::Absent) => Ok(self.enter_gone(at)),
@@ -129,9 +133,11 @@ impl Workspace {
     fn ended(&mut self, report: &Report, at: &Moment<'_>) -> Vec<Effect> {
         self.running = false;
         let code = report.code.or_else(|| (report.phase == WorkspacePhase::Failed).then_some(FailureCode::AgentFailed));
-        self.failure_detail = code.map(|code| explained(code, report.detail.as_deref()));
+        let seen = code.map(|code| explained(code, report.detail.as_deref()));
+        // Where nothing was seen, it may be known already why it was stopped.
+        self.failure_detail = seen.clone().or(self.failure_detail.take());
         let mut effects = self.enter(State::Stopped, None, at);
-        effects.extend(self.failure_detail.clone().map(|detail| Effect::Record(EventKind::Notice { detail })));
+        effects.extend(seen.map(|detail| Effect::Record(EventKind::Notice { detail })));
         effects.push(Effect::CloseViewers);
         effects
     }

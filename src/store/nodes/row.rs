@@ -7,7 +7,7 @@ use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
 
 use crate::domain::lifecycle::FailureCode;
-use crate::domain::node::{Destroy, Evidence, Instance, InstanceId, Node, Provision, State};
+use crate::domain::node::{Destroy, Evidence, Instance, InstanceId, Link, Node, Provision, State};
 use crate::domain::placement::Candidate;
 use crate::domain::seal::Sealed;
 
@@ -62,6 +62,7 @@ pub struct NodeRow {
     pub connected_at_ms: Option<i64>,
     /// When its agent last said hello.
     pub last_hello_at_ms: Option<i64>,
+    disconnected_at_ms: Option<i64>,
     /// The newest figures of the machine.
     pub facts_json: Option<String>,
     /// The sealed credential, none if that was deleted.
@@ -119,12 +120,24 @@ impl NodeRow {
             evidence: self.evidence(),
             failure_detail: self.failure_detail.clone(),
             places_taken: self.places_taken,
+            link: self.link(),
         }
     }
 
-    /// The machine of this row, with that many places taken: to compare with one whose places were counted anew.
-    pub fn node_with(&self, places_taken: u32) -> Node {
-        Node { places_taken, ..self.node() }
+    /// The machine of this row, with what is never stored as in `other`: to compare the two.
+    pub fn node_like(&self, other: &Node) -> Node {
+        Node { places_taken: other.places_taken, link: other.link, ..self.node() }
+    }
+
+    fn link(&self) -> Link {
+        match (self.connected_at_ms, self.last_hello_at_ms) {
+            (Some(_), _) => Link::Up,
+            (None, None) => Link::Never,
+            // What was seen of an earlier link says nothing of the newest.
+            (None, Some(hello)) => {
+                Link::Down { since: UnixMillis::new(self.disconnected_at_ms.unwrap_or(hello).max(hello)) }
+            }
+        }
     }
 
     fn state(&self) -> State {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::WorkspaceId;
-use ringfence_protocol::link::{AgentMessage, ControlMessage, Hello, WorkspacePhase, WorkspaceReport, WorkspaceSpec};
+use ringfence_protocol::link::{
+    Activity, AgentMessage, ControlMessage, Hello, WorkspacePhase, WorkspaceReport, WorkspaceSpec,
+};
 use ringfence_protocol::posture::{Posture, PostureCheck};
 use ringfence_protocol::state::{EngineKind, PostureOutcome};
 use ringfence_protocol::time::UnixMillis;
@@ -21,6 +23,8 @@ pub struct FakeAgent {
     pub engine: Option<EngineKind>,
     /// What it measures of its machine; nothing where workspaces are plain processes.
     pub posture: Option<Posture>,
+    /// The newest sign of use of a workspace that runs; nothing is said of others, as by an agent that cannot tell.
+    pub uses: BTreeMap<WorkspaceId, Activity>,
     /// What it was told to make, with its secrets.
     pub told: BTreeMap<WorkspaceId, (WorkspaceSpec, WorkspaceSecrets)>,
 }
@@ -36,7 +40,7 @@ impl FakeAgent {
             workspaces: self
                 .workspaces
                 .iter()
-                .map(|(id, (generation, phase))| report(*id, *generation, *phase))
+                .map(|(id, (generation, phase))| self.report(*id, *generation, *phase))
                 .collect(),
         })
     }
@@ -70,7 +74,12 @@ impl FakeAgent {
         } else {
             self.workspaces.insert(id, (generation, phase));
         }
-        Some(AgentMessage::Workspace(report(id, generation, phase)))
+        Some(AgentMessage::Workspace(self.report(id, generation, phase)))
+    }
+
+    fn report(&self, workspace_id: WorkspaceId, spec_generation: i64, phase: WorkspacePhase) -> WorkspaceReport {
+        let activity = self.uses.get(&workspace_id).copied().filter(|_| phase == WorkspacePhase::Running);
+        WorkspaceReport { workspace_id, spec_generation, phase, failure: None, detail: None, activity }
     }
 }
 
@@ -87,8 +96,4 @@ pub fn posture(outcome: PostureOutcome) -> Posture {
             must_pass: true,
         }],
     }
-}
-
-fn report(workspace_id: WorkspaceId, spec_generation: i64, phase: WorkspacePhase) -> WorkspaceReport {
-    WorkspaceReport { workspace_id, spec_generation, phase, failure: None, detail: None }
 }

@@ -164,6 +164,7 @@ impl World {
             params: &params,
             container: container.map(|asked| asked.container),
             sealed,
+            patience: self.settings.patience.ask(params.idle_timeout_secs, params.stop_keep_secs).unwrap(),
             credential_id: who.credential,
             provider: ProviderKind::Hetzner,
             catalog: &catalog(),

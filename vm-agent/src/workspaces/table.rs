@@ -192,6 +192,7 @@ impl Table {
             phase: entry.phase,
             failure: entry.failure,
             detail: entry.detail.clone(),
+            activity: None,
         })
     }
 
@@ -211,7 +212,7 @@ mod tests {
     }
 
     fn spec() -> WorkspaceSpec {
-        WorkspaceSpec { name: "demo".into(), running: true, container: None }
+        WorkspaceSpec { name: "demo".into(), running: true, container: None, idle_timeout_secs: None }
     }
 
     fn table(dir: &tempfile::TempDir) -> Table {

@@ -65,14 +65,20 @@ async fn boots(client: &Client) -> Result<Row> {
 fn boot_of(events: &[EventView]) -> Result<Duration> {
     let first = events.iter().find_map(|event| match event.event {
         EventKind::BootStep { duration_ms, .. } => Some(event.at.get() - i64::try_from(duration_ms).ok()?),
-        EventKind::NodeState { .. } | EventKind::WorkspaceState { .. } | EventKind::Notice { .. } => None,
+        EventKind::NodeState { .. }
+        | EventKind::WorkspaceState { .. }
+        | EventKind::Notice { .. }
+        | EventKind::EndingSoon { .. }
+        | EventKind::Saved { .. } => None,
     });
     let ready = events.iter().find_map(|event| match event.event {
         EventKind::NodeState { state: NodeState::Ready, .. } => Some(event.at.get()),
         EventKind::NodeState { .. }
         | EventKind::WorkspaceState { .. }
         | EventKind::BootStep { .. }
-        | EventKind::Notice { .. } => None,
+        | EventKind::Notice { .. }
+        | EventKind::EndingSoon { .. }
+        | EventKind::Saved { .. } => None,
     });
     let (first, ready) = first.zip(ready).context("a boot without steps, or without an end")?;
     Ok(Duration::from_millis(u64::try_from(ready - first).unwrap_or(0)))
@@ -119,7 +125,9 @@ fn start_of(events: &[EventView], workspace: WorkspaceId) -> Result<Duration> {
             EventKind::WorkspaceState { .. }
             | EventKind::NodeState { .. }
             | EventKind::BootStep { .. }
-            | EventKind::Notice { .. } => None,
+            | EventKind::Notice { .. }
+            | EventKind::EndingSoon { .. }
+            | EventKind::Saved { .. } => None,
         })
     };
     let (from, to) = at(WorkspaceState::Creating).zip(at(WorkspaceState::Running)).context("a workspace's start")?;

@@ -189,7 +189,7 @@ impl Link {
         self.say(&ControlMessage::EnsureWorkspace {
             workspace_id,
             spec_generation,
-            spec: WorkspaceSpec { name: "demo".into(), running, container: None },
+            spec: WorkspaceSpec { name: "demo".into(), running, container: None, idle_timeout_secs: None },
             secrets: WorkspaceSecrets::default(),
         });
     }

@@ -288,5 +288,5 @@ pub(crate) fn container() -> ContainerSpec {
 }
 
 fn spec(container: &ContainerSpec) -> WorkspaceSpec {
-    WorkspaceSpec { name: "demo".into(), running: true, container: Some(container.clone()) }
+    WorkspaceSpec { name: "demo".into(), running: true, container: Some(container.clone()), idle_timeout_secs: None }
 }

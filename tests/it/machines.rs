@@ -442,7 +442,8 @@ proptest! {
             }
         }
         node.handle(Event::DeleteRequested, &moment(&timing, secs)).unwrap();
-        // A cloud that answers: the node's machine exists, or it does not.
+        // A cloud that answers: the node's machine exists, or it does not. What the cloud has said to be gone is gone.
+        let exists = exists && node.word() != NodeState::Gone;
         let mut machine = exists.then(|| node.instance.clone().unwrap_or_else(|| instance("1")));
         let mut now = START + Duration::from_secs(secs);
         for _ in 0..40 {

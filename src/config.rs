@@ -2,6 +2,7 @@
 
 mod containers;
 mod patience;
+pub mod limits;
 mod settings;
 
 use ringfence_protocol::problem::ErrorCode;
@@ -90,6 +91,7 @@ impl Config {
             code: ErrorCode::Unavailable,
             detail: "No agent is published for machines to fetch. The operator must publish it: `cargo xtask build`, then set RINGFENCE_AGENT_SHA256. Nothing was created.".into(),
             log: None,
+            limit: None,
         })
     }
 

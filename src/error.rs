@@ -1,5 +1,6 @@
 //! One error for every use case, free of any transport. `http/problem.rs` maps it to an answer.
 
+use ringfence_protocol::limits::LimitView;
 use ringfence_protocol::problem::ErrorCode;
 
 use crate::ports::{DbError, Unreachable};
@@ -13,6 +14,8 @@ pub struct Error {
     pub detail: String,
     /// For the log only.
     pub log: Option<String>,
+    /// Which limit is reached, where one is.
+    pub limit: Option<Box<LimitView>>,
 }
 
 /// The result of a use case.
@@ -21,7 +24,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error the caller can do something about.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), log: None }
+        Self { code, detail: detail.into(), log: None, limit: None }
     }
 
     /// There is no such thing, or it is somebody else's: the answer is the same.
@@ -35,6 +38,7 @@ impl Error {
             code: ErrorCode::Internal,
             detail: "Something failed on our side. Nothing else was changed; try again, and give the request id to your operator if it stays.".into(),
             log: Some(log.into()),
+            limit: None,
         }
     }
 
@@ -44,6 +48,7 @@ impl Error {
             code: ErrorCode::Unavailable,
             detail: "A part of the control plane cannot be reached for the moment. Try again shortly.".into(),
             log: Some(log.into()),
+            limit: None,
         }
     }
 

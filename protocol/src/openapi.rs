@@ -83,6 +83,7 @@ const fn method_key(method: Method) -> &'static str {
     match method {
         Method::Get => "get",
         Method::Post => "post",
+        Method::Put => "put",
         Method::Delete => "delete",
     }
 }
@@ -183,7 +184,12 @@ fn header_parameters(endpoint: &Endpoint, exchange: &Exchange) -> Vec<Parameter>
         ));
     }
     match endpoint.principal {
-        Principal::Public | Principal::User | Principal::Session | Principal::Admin | Principal::Machine => {}
+        Principal::Public
+        | Principal::User
+        | Principal::Session
+        | Principal::TenantAdmin
+        | Principal::Admin
+        | Principal::Machine => {}
         Principal::Viewer => {
             parameters.push(header(
                 "Sec-WebSocket-Protocol",
@@ -207,7 +213,7 @@ fn security(principal: Principal) -> Vec<BTreeMap<&'static str, [&'static str; 0
     let any_of = |schemes: &[&'static str]| schemes.iter().map(|scheme| BTreeMap::from([(*scheme, [])])).collect();
     match principal {
         Principal::Public => Vec::new(),
-        Principal::User | Principal::Admin => any_of(&["session", "api_token"]),
+        Principal::User | Principal::TenantAdmin | Principal::Admin => any_of(&["session", "api_token"]),
         Principal::Session => any_of(&["session"]),
         Principal::Viewer => any_of(&["workspace_token"]),
         Principal::NewAgent | Principal::Machine => any_of(&["bootstrap_token"]),
@@ -280,7 +286,7 @@ fn error_statuses(endpoint: &Endpoint, exchange: &Exchange) -> Vec<u16> {
     let mut statuses = vec![500, 503];
     match endpoint.principal {
         Principal::Public => {}
-        Principal::User | Principal::Session | Principal::Admin => statuses.extend([401, 403]),
+        Principal::User | Principal::Session | Principal::TenantAdmin | Principal::Admin => statuses.extend([401, 403]),
         Principal::Viewer => statuses.extend([401, 403, 404, 426]),
         Principal::NewAgent | Principal::Machine => statuses.push(401),
         Principal::Agent => statuses.extend([401, 403]),

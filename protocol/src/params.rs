@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{RegistryLogin, Repository};
-use crate::ids::CredentialId;
+use crate::ids::{CredentialId, TenantId};
 use crate::state::{Isolation, NetworkMode, Permission, ProviderKind, Role};
 use crate::time::UnixMillis;
 
@@ -175,6 +175,9 @@ pub struct CreateUserParams {
     /// What they may do beyond their own things; nothing when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
+    /// Their tenant; one of their own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<TenantId>,
 }
 
 /// Query of lists.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::LimitView;
+
 /// Media type of an error's body.
 pub const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
 
@@ -19,6 +21,9 @@ pub struct Problem {
     pub detail: String,
     /// Names this request in the logs.
     pub request_id: String,
+    /// With `limit_reached` and `budget_reached`: which limit, and what is used of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitView>,
 }
 
 macro_rules! codes {
@@ -56,6 +61,8 @@ codes! {
     UseDpopNonce = "use_dpop_nonce", 401, "A fresh DPoP nonce is needed";
     /// The bootstrap token's time is over.
     BootstrapExpired = "bootstrap_expired", 401, "The bootstrap token has expired";
+    /// What may be spent is spent, or would be.
+    BudgetReached = "budget_reached", 402, "A budget is reached";
     /// Signed in, but not allowed.
     Forbidden = "forbidden", 403, "Not allowed";
     /// The request comes from another site.
@@ -86,7 +93,7 @@ codes! {
     NotOffered = "not_offered", 422, "The provider does not offer this";
     /// A WebSocket was expected.
     UpgradeRequired = "upgrade_required", 426, "Open this as a WebSocket";
-    /// A limit of the user or the installation is reached.
+    /// A limit of the user, the tenant or the installation is reached.
     LimitReached = "limit_reached", 429, "A limit is reached";
     /// We failed. The request id finds it in the logs.
     Internal = "internal", 500, "Something failed on our side";

@@ -8,6 +8,8 @@ pub enum Method {
     Get,
     /// Creates or acts.
     Post,
+    /// Puts something in place of what was there.
+    Put,
     /// Removes.
     Delete,
 }
@@ -18,6 +20,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Delete => "DELETE",
         }
     }
@@ -32,6 +35,8 @@ pub enum Principal {
     User,
     /// A signed-in user with a session cookie; API tokens are refused.
     Session,
+    /// A signed-in user with the admin or the tenant admin role, in matters of their own tenant.
+    TenantAdmin,
     /// A signed-in user with the admin role.
     Admin,
     /// The holder of a workspace token, opening a WebSocket.
@@ -144,6 +149,19 @@ endpoints! {
     NODE_UNCORDON = Post "/api/nodes/{id}/uncordon" User, "uncordon_node", "New workspaces on this node again.";
     NODE_DRAIN = Post "/api/nodes/{id}/drain" User, "drain_node", "No new workspaces on this node, and destroy it when the last one is gone.";
     EVENTS = Get "/api/events" User, "list_events", "What happened to your nodes and workspaces after a given event.";
+
+    USAGE = Get "/api/usage" User, "get_usage", "What you use of your limits, and have spent this month.";
+
+    TENANT_USERS = Get "/api/tenant/users" TenantAdmin, "list_tenant_users", "The users of your tenant.";
+    TENANT_NODES = Get "/api/tenant/nodes" TenantAdmin, "list_tenant_nodes", "The nodes of your tenant's users, but for ephemeral ones.";
+    TENANT_WORKSPACES = Get "/api/tenant/workspaces" TenantAdmin, "list_tenant_workspaces", "The workspaces of your tenant's users, but for ephemeral ones.";
+    TENANT_USAGE = Get "/api/tenant/usage" TenantAdmin, "get_tenant_usage", "What your tenant uses of its limits.";
+
+    ADMIN_TENANTS_LIST = Get "/api/admin/tenants" Admin, "list_tenants", "Every tenant.";
+    ADMIN_TENANT_CREATE = Post "/api/admin/tenants" Admin, "create_tenant", "Creates a tenant.";
+    ADMIN_USER_MEMBERSHIP = Put "/api/admin/users/{id}/membership" Admin, "set_user_membership", "Puts a user into a tenant and a role.";
+    ADMIN_LIMITS_GET = Get "/api/admin/limits" Admin, "get_limits", "Limits of a user, a tenant or the installation, and what is used of them.";
+    ADMIN_LIMITS_SET = Put "/api/admin/limits" Admin, "set_limits", "Sets the limits of a user, a tenant or the installation.";
 
     ADMIN_USERS_LIST = Get "/api/admin/users" Admin, "list_users", "Every user.";
     ADMIN_USER_CREATE = Post "/api/admin/users" Admin, "create_user", "Creates a user.";

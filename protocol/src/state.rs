@@ -210,8 +210,32 @@ words! {
     Role {
         /// Nothing.
         Member = "member",
-        /// Manage users and read the audit log.
+        /// See the users of their tenant, what those have and what it costs.
+        TenantAdmin = "tenant_admin",
+        /// Manage users, tenants and limits, and read the audit log.
         Admin = "admin",
+    }
+    /// For whom a limit holds.
+    LimitScope {
+        /// One user.
+        User = "user",
+        /// All users of a tenant together.
+        Tenant = "tenant",
+        /// Everybody together.
+        Installation = "installation",
+    }
+    /// What a limit is a limit of.
+    LimitMeasure {
+        /// Machines that are not known to be gone.
+        Nodes = "nodes",
+        /// Workspaces that hold a place on a machine.
+        Workspaces = "workspaces",
+        /// Ephemeral workspaces: their machines, until they are known to be gone.
+        EphemeralWorkspaces = "ephemeral_workspaces",
+        /// What machines cost an hour.
+        CostPerHour = "cost_per_hour",
+        /// What was spent in this calendar month (UTC).
+        CostPerMonth = "cost_per_month",
     }
     /// Whether a user may act at all.
     UserState {

@@ -77,6 +77,14 @@ impl Caller {
     pub fn require_admin(&self) -> Result<()> {
         match self.user.role {
             Role::Admin => Ok(()),
+            Role::Member | Role::TenantAdmin => Err(Error::new(ErrorCode::Forbidden, "Only admins may do this.")),
+        }
+    }
+
+    /// Refuses everybody but admins, of their tenant or of all.
+    pub fn require_tenant_admin(&self) -> Result<()> {
+        match self.user.role {
+            Role::Admin | Role::TenantAdmin => Ok(()),
             Role::Member => Err(Error::new(ErrorCode::Forbidden, "Only admins may do this.")),
         }
     }

@@ -7,6 +7,7 @@ use ringfence_protocol::state::{EngineChoice, Isolation, ProviderKind};
 use ringfence_protocol::views::{EventKind, WorkspaceView};
 
 use super::actor::Actor;
+use super::admission::{self, Subject};
 use super::intent::{armed, founded};
 use super::order::{Order, choose_order, workspace_name};
 use super::turn::is_precondition;
@@ -17,14 +18,16 @@ use crate::domain::lifecycle::Moment;
 use crate::domain::node::{Evidence, Node};
 use crate::domain::patience::Patience;
 use crate::domain::placement::{self, Candidate, Thresholds, Wish};
+use crate::domain::quota::Claim;
 use crate::domain::seal::Sealed;
 use crate::domain::workspace::Workspace;
 use crate::error::{Error, Result};
 use crate::ports::{DbError, Platform, Statement};
 use crate::provider::Catalog;
+use crate::store::credentials::CredentialRow;
 use crate::store::nodes::{NodeRow, NodeSpec};
 use crate::store::workspaces::{NewWorkspace, WorkspaceRow};
-use crate::store::{events, many, nodes, workspaces};
+use crate::store::{credentials, events, many, nodes, one, workspaces};
 
 /// Warm or shared nodes that are tried before a new one is asked for.
 const MAX_CLAIMS: usize = 3;
@@ -145,12 +148,13 @@ async fn claim(
     extra: &[Statement],
 ) -> Result<Option<WorkspaceView>> {
     let node = on.id;
+    let subject = Subject { user: new.user_id, tenant: on.tenant_id };
     armed(p, node, async {
         let now = p.now();
         let workspace = Workspace::requested(patience, &Moment { now, jitter: 0, timing: &settings.timing });
         let mut batch = vec![
             workspaces::claim(node, new, now),
-            workspaces::require_claimed(new.id),
+            admission::require(settings, subject, new.id, Claim::Place, now),
             workspaces::end_warmth(new.id),
             workspaces::insert(new, &workspace, now),
             events::record(node, Some(new.id), &requested(&workspace), now),
@@ -180,6 +184,8 @@ async fn provision(
 ) -> Result<WorkspaceView> {
     let id: NodeId = p.id();
     let place = (wish.provider, wish.region.as_str());
+    let subject = Subject { user: wish.user_id, tenant: wish.tenant_id };
+    let need = Claim::Node { isolation: wish.isolation, price_micros_per_hour: order.price_micros_per_hour };
     founded(p, id, place, async {
         let now = p.now();
         let moment = Moment { now, jitter: 0, timing: &settings.timing };
@@ -210,8 +216,8 @@ async fn provision(
         let state = EventKind::NodeState { state: node.word(), detail: node.reason() };
         let mut batch = vec![
             nodes::insert(&spec, &node, now),
-            nodes::require_present(id),
             workspaces::claim_new(id, new.user_id, new.id, now),
+            admission::require(settings, subject, new.id, need, now),
             workspaces::insert(new, &workspace, now),
             events::record_founding(id, &state, new.id, &requested(&workspace), now),
         ];
@@ -221,14 +227,36 @@ async fn provision(
                 let row = WorkspaceRow::inserted(new, id, &workspace, now);
                 Ok(founding_view(&row, &workspace, &spec, &node))
             }
-            Err(DbError::Constraint(reason)) if is_precondition(&reason) => Err(Error::new(
-                ErrorCode::NoCredential,
-                "The credential was deleted meanwhile. Nothing was created; choose another one.",
-            )),
+            Err(DbError::Constraint(reason)) if is_precondition(&reason) => {
+                Err(not_admitted(p, settings, asked.credential_id, subject, need).await?)
+            }
             Err(error) => Err(error.into()),
         }
     })
     .await
+}
+
+/// Why a batch was not admitted: by what can be read now.
+async fn not_admitted(
+    p: &impl Platform,
+    settings: &Settings,
+    credential: CredentialId,
+    subject: Subject,
+    need: Claim,
+) -> Result<Error> {
+    if let Some(reached) = admission::refusal(p, settings, subject, need).await? {
+        return Ok(reached);
+    }
+    Ok(match one::<CredentialRow>(p, credentials::by_id(credential, subject.user)).await? {
+        None => Error::new(
+            ErrorCode::NoCredential,
+            "The credential was deleted meanwhile. Nothing was created; choose another one.",
+        ),
+        Some(_) => Error::new(
+            ErrorCode::Conflict,
+            "A limit was reached at that moment, or your tenant changed. Nothing was created; try again.",
+        ),
+    })
 }
 
 fn requested(workspace: &Workspace) -> EventKind {

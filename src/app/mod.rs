@@ -1,6 +1,7 @@
 //! Use cases, one file per verb: load → decide (domain) → commit (compare-and-set) → effects.
 
 pub mod actor;
+pub mod admission;
 pub mod agent_report;
 pub mod api_tokens;
 pub mod boot_failure;
@@ -16,6 +17,7 @@ pub mod drive_node;
 pub mod idempotency;
 mod intent;
 pub mod keep_alive;
+pub mod limits;
 pub mod node_policy;
 mod order;
 pub mod outcome;
@@ -29,6 +31,7 @@ pub mod sessions;
 pub mod set_running;
 pub mod sign_in;
 pub mod sweep;
+pub mod tenants;
 pub mod text;
 mod turn;
 pub mod users;

@@ -164,14 +164,17 @@ fn page_limit(asked: Option<u32>, default: u32) -> Result<u32> {
 }
 
 /// Where a page begins: after the last item of the one before, by time of creation and id.
-struct Cursor {
-    before: UnixMillis,
-    before_id: String,
-    limit: u32,
+pub(super) struct Cursor {
+    /// Created before this.
+    pub(super) before: UnixMillis,
+    /// Of those created at that instant, with a smaller id.
+    pub(super) before_id: String,
+    /// Items of the page.
+    pub(super) limit: u32,
 }
 
 impl Cursor {
-    fn parse(params: &ListParams) -> Result<Self> {
+    pub(super) fn parse(params: &ListParams) -> Result<Self> {
         let limit = page_limit(params.limit, DEFAULT_LIMIT)?;
         let Some(text) = &params.cursor else {
             // After every time and every id there can be.
@@ -189,7 +192,12 @@ impl Cursor {
     }
 
     /// A page of rows that were read with one more than the limit.
-    fn of<R, V>(&self, mut rows: Vec<R>, key: impl Fn(&R) -> (i64, String), view: impl Fn(&R) -> Option<V>) -> Page<V> {
+    pub(super) fn of<R, V>(
+        &self,
+        mut rows: Vec<R>,
+        key: impl Fn(&R) -> (i64, String),
+        view: impl Fn(&R) -> Option<V>,
+    ) -> Page<V> {
         let limit = self.limit as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);

@@ -11,13 +11,14 @@ use super::caller::Caller;
 use super::idempotency::Repeatable;
 use super::sessions::user_view;
 use super::text::display_name;
+use super::turn::is_precondition;
 use super::{revoke, sign_in};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ports::{DbError, Platform};
 use crate::store::audit::{self, AuditRow};
 use crate::store::identity::{self, UserRow};
-use crate::store::{changed, many, one};
+use crate::store::{changed, many, one, tenants};
 
 /// Items of a page when none are asked for, and at most.
 const DEFAULT_LIMIT: u32 = 50;
@@ -34,7 +35,7 @@ pub fn page_limit(limit: Option<u32>) -> Result<u32> {
     }
 }
 
-/// Creates a user, in a tenant of their own. They sign in with a link made afterwards.
+/// Creates a user, in a tenant that is there or one of their own. They sign in with a link made afterwards.
 pub async fn create(
     p: &impl Platform,
     caller: &Caller,
@@ -48,13 +49,18 @@ pub async fn create(
     let name = display_name("name", &params.name)?;
     let role = params.role.unwrap_or(Role::Member);
     let now = p.now();
-    let (id, tenant): (UserId, TenantId) = (p.id(), p.id());
-    let [insert_tenant, insert_user] = identity::insert_user(id, tenant, &name, role, now);
+    let (id, own): (UserId, TenantId) = (p.id(), p.id());
+    let tenant = params.tenant_id.unwrap_or(own);
+    let mut batch = match params.tenant_id {
+        Some(tenant) => vec![tenants::require_present(tenant), tenants::insert_user(id, tenant, &name, role, now)],
+        None => identity::insert_user(id, tenant, &name, role, now).to_vec(),
+    };
     let act = caller.act("user.create", id, format!("{name} ({role})"));
-    let mut batch = vec![insert_tenant, insert_user, audit::record(&act, now)];
+    batch.push(audit::record(&act, now));
     batch.extend(repeatable.statement(&id.to_string(), now));
     match p.batch(batch).await {
         Ok(_) => {}
+        Err(DbError::Constraint(reason)) if is_precondition(&reason) => return Err(Error::not_found("tenant")),
         Err(DbError::Constraint(_)) => {
             // Another request with the same key was faster: its answer is this one's.
             if let Some(id) = repeatable.made_before(p).await? {

@@ -6,10 +6,11 @@ use ringfence_protocol::state::Isolation;
 
 use super::InvalidConfig;
 use super::containers::{self, default_limits};
-use super::patience;
+use super::{limits, patience};
 use crate::domain::container::Limits;
 use crate::domain::lifecycle::Timing;
 use crate::domain::patience::PatienceLimits;
+use crate::domain::quota::Configured;
 
 /// Most workspaces on one node.
 pub const MAX_WORKSPACES_PER_NODE: u32 = 3;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub containers: Limits,
     /// How long workspaces wait for use, and the longest that can be asked.
     pub patience: PatienceLimits,
+    /// Limits of users, tenants and everybody, where no admin has set others.
+    pub limits: Configured,
 }
 
 impl Default for Settings {
@@ -56,6 +59,7 @@ impl Default for Settings {
             architecture: ARCHITECTURE.into(),
             containers: default_limits(),
             patience: PatienceLimits::default(),
+            limits: Configured::default(),
         }
     }
 }
@@ -69,6 +73,7 @@ impl Settings {
         let mut settings = Self {
             containers: containers::read(&text, &number)?,
             patience: patience::read(&number)?,
+            limits: limits::read(&text)?,
             ..Self::default()
         };
         if let Some(image) = text("RINGFENCE_IMAGE") {

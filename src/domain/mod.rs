@@ -11,6 +11,7 @@ pub mod patience;
 pub mod placement;
 pub mod posture;
 pub mod proof;
+pub mod quota;
 pub mod seal;
 pub mod sweep;
 pub mod ticket;

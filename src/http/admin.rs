@@ -4,6 +4,9 @@ use axum::extract::State;
 use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
 use ringfence_protocol::ids::UserId;
+use ringfence_protocol::limits::{
+    CreateTenantParams, LimitsParams, LimitsView, MembershipParams, SetLimitsParams, TenantView,
+};
 use ringfence_protocol::params::{CreateUserParams, ListParams};
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::sweeps::{SweepParams, SweepView};
@@ -15,7 +18,7 @@ use super::table::Table;
 use super::{App, origin};
 use crate::app::idempotency::Repeatable;
 use crate::app::provisioner::Vault;
-use crate::app::{sweep, users};
+use crate::app::{limits, sweep, tenants, users};
 
 type Answer<T> = Result<T, Failure>;
 
@@ -29,6 +32,11 @@ pub fn routes() -> Router<App> {
         .serve(&routes::ADMIN_USER_RESUME, resume_user)
         .serve(&routes::ADMIN_USER_LINK, create_sign_in_link)
         .serve(&routes::ADMIN_SWEEP, sweep_now)
+        .serve(&routes::ADMIN_USER_MEMBERSHIP, set_membership)
+        .serve(&routes::ADMIN_TENANTS_LIST, list_tenants)
+        .serve(&routes::ADMIN_TENANT_CREATE, create_tenant)
+        .serve(&routes::ADMIN_LIMITS_GET, get_limits)
+        .serve(&routes::ADMIN_LIMITS_SET, set_limits)
         .serve(&routes::ADMIN_AUDIT, list_audit)
         .build()
 }
@@ -99,6 +107,54 @@ async fn sweep_now(
     QueryParams(params): QueryParams<SweepParams>,
 ) -> Answer<Json<SweepView>> {
     Ok(Json(sweep::on_demand(&app.host, &app.config, &Vault(&app.config), &caller, &params).await?))
+}
+
+#[worker::send]
+async fn set_membership(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    PathId(id): PathId<UserId>,
+    body: JsonBody<MembershipParams>,
+) -> Answer<Json<UserView>> {
+    Ok(Json(tenants::set_membership(&app.host, &caller, id, body.params).await?))
+}
+
+#[worker::send]
+async fn list_tenants(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    QueryParams(params): QueryParams<ListParams>,
+) -> Answer<Json<Page<TenantView>>> {
+    Ok(Json(tenants::list(&app.host, &caller, params).await?))
+}
+
+#[worker::send]
+async fn create_tenant(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    IdempotencyKey(key): IdempotencyKey,
+    body: JsonBody<CreateTenantParams>,
+) -> Answer<(StatusCode, Json<TenantView>)> {
+    let repeatable = Repeatable::new(&caller, &routes::ADMIN_TENANT_CREATE, key, body.sha256);
+    Ok((StatusCode::CREATED, Json(tenants::create(&app.host, &caller, body.params, &repeatable).await?)))
+}
+
+#[worker::send]
+async fn get_limits(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    QueryParams(params): QueryParams<LimitsParams>,
+) -> Answer<Json<LimitsView>> {
+    Ok(Json(limits::get(&app.host, &app.config, &caller, params.scope, params.id).await?))
+}
+
+#[worker::send]
+async fn set_limits(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    body: JsonBody<SetLimitsParams>,
+) -> Answer<Json<LimitsView>> {
+    Ok(Json(limits::set(&app.host, &app.config, &caller, body.params).await?))
 }
 
 #[worker::send]

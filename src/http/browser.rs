@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http::{StatusCode, header};
 use ringfence_protocol::ids::{ApiTokenId, CredentialId, NodeId, SessionId, WorkspaceId};
+use ringfence_protocol::limits::LimitView;
 use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateWorkspaceParams, CreateWorkspaceTokenParams, EventsParams,
     KeepAliveParams, ListParams, ReplaceCredentialParams,
@@ -24,7 +25,7 @@ use crate::app::caller::Caller;
 use crate::app::idempotency::Repeatable;
 use crate::app::request_workspace::request_workspace;
 use crate::app::{
-    api_tokens, credentials, delete_node, delete_workspace, keep_alive, node_policy, read, sessions, set_running,
+    api_tokens, credentials, delete_node, delete_workspace, keep_alive, limits, node_policy, read, sessions, set_running,
     workspace_token,
 };
 use crate::domain::mac;
@@ -68,6 +69,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::NODE_UNCORDON, uncordon_node)
         .serve(&routes::NODE_DRAIN, drain_node)
         .serve(&routes::EVENTS, list_events)
+        .serve(&routes::USAGE, get_usage)
         .build()
 }
 
@@ -388,6 +390,11 @@ async fn list_events(
     QueryParams(params): QueryParams<EventsParams>,
 ) -> Answer<Json<EventsView>> {
     Ok(Json(read::events(&app.host, &caller.actor(), &params).await?))
+}
+
+#[worker::send]
+async fn get_usage(State(app): State<App>, User(caller): User) -> Answer<Json<Page<LimitView>>> {
+    Ok(Json(limits::own_usage(&app.host, &app.config, &caller).await?))
 }
 
 /// The row of the audit log that goes into the batch of an act.

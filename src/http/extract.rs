@@ -75,6 +75,19 @@ impl FromRequestParts<App> for Browser {
     }
 }
 
+/// A signed-in admin of a tenant, or of all.
+pub struct TenantAdmin(pub Caller);
+
+impl FromRequestParts<App> for TenantAdmin {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> std::result::Result<Self, Failure> {
+        let caller = SendFuture::new(authenticate(parts, app)).await?;
+        caller.require_tenant_admin()?;
+        Ok(Self(caller))
+    }
+}
+
 /// A signed-in admin.
 pub struct Admin(pub Caller);
 

@@ -14,6 +14,7 @@ mod origin;
 mod problem;
 mod public;
 mod table;
+mod tenant;
 mod viewer;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ fn router(app: App) -> Router {
     Router::new()
         .merge(public::routes())
         .merge(browser::routes())
+        .merge(tenant::routes())
         .merge(admin::routes())
         .merge(viewer::routes())
         .merge(agent::routes())

@@ -35,6 +35,7 @@ pub fn fill_in(response: &mut Response<Body>, request_id: &str) -> Option<Error>
         title: error.code.title().into(),
         detail: error.detail.clone(),
         request_id: request_id.into(),
+        limit: error.limit.as_deref().cloned(),
     };
     *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));

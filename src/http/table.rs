@@ -28,6 +28,7 @@ impl Table {
         let filter = match endpoint.method {
             Method::Get => MethodFilter::GET,
             Method::Post => MethodFilter::POST,
+            Method::Put => MethodFilter::PUT,
             Method::Delete => MethodFilter::DELETE,
         };
         let method: MethodRouter<App> = on(filter, handler);

@@ -8,11 +8,13 @@ pub mod credentials;
 pub mod events;
 pub mod idempotency;
 pub mod identity;
+pub mod limits;
 pub mod migrations;
 pub mod nodes;
 pub mod posture;
 pub mod prune;
 pub mod sweeps;
+pub mod tenants;
 pub mod workspaces;
 
 use serde::de::DeserializeOwned;

@@ -1,6 +1,6 @@
 //! Nodes: the rows of the machine in `domain/node.rs`, and what their agents last said.
 
-use ringfence_protocol::ids::{CredentialId, NodeId, UserId, WorkspaceId};
+use ringfence_protocol::ids::{CredentialId, NodeId, TenantId, UserId, WorkspaceId};
 use ringfence_protocol::link::{Facts, Hello};
 use ringfence_protocol::state::Isolation;
 use ringfence_protocol::time::UnixMillis;
@@ -143,14 +143,6 @@ pub fn require_version(id: NodeId, row_version: i64) -> Statement {
     )
 }
 
-/// Lets the batch fail unless the node exists.
-pub fn require_present(id: NodeId) -> Statement {
-    Statement::new(
-        "INSERT INTO preconditions (broken) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1)",
-        [id.into()],
-    )
-}
-
 /// The user's nodes that might take a workspace: reads only rows of this user (I1).
 pub fn candidates(user: UserId, credential: CredentialId, isolation: Isolation) -> Statement {
     Statement::new(
@@ -175,6 +167,20 @@ pub fn page(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> St
              ORDER BY n.created_at_ms DESC, n.id DESC LIMIT ?4"
         ),
         [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
+    )
+}
+
+/// A page of a tenant's nodes that are not gone, newest first, but for ephemeral ones, which are their creator's alone.
+pub fn page_of_tenant(tenant: TenantId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE n.tenant_id = ?1 AND n.state <> 'gone' AND n.isolation <> 'ephemeral' AND (n.created_at_ms, n.id) < (?2, ?3)
+             ORDER BY n.created_at_ms DESC, n.id DESC LIMIT ?4"
+        ),
+        [tenant.into(), before.into(), before_id.into(), i64::from(limit).into()],
     )
 }
 

@@ -205,15 +205,6 @@ pub fn claim_new(node: NodeId, user: UserId, workspace: WorkspaceId, now: UnixMi
     )
 }
 
-/// Lets the batch fail unless the workspace has got its place.
-pub fn require_claimed(workspace: WorkspaceId) -> Statement {
-    Statement::new(
-        "INSERT INTO preconditions (broken)
-         SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM node_slots WHERE workspace_id = ?1)",
-        [workspace.into()],
-    )
-}
-
 /// A node with a workspace is not warm: whoever was about to destroy it for being so finds another row version.
 pub fn end_warmth(workspace: WorkspaceId) -> Statement {
     Statement::new(

@@ -87,7 +87,7 @@ async fn others_find_nothing_of_mine_in_their_lists() -> Result<()> {
     let lists = routes::ALL.iter().filter(|endpoint| {
         endpoint.method == routes::Method::Get
             && !endpoint.path.contains('{')
-            && matches!(endpoint.principal, Principal::User | Principal::Session)
+            && matches!(endpoint.principal, Principal::User | Principal::Session | Principal::TenantAdmin)
     });
     for endpoint in lists {
         for client in [&other.person.client, &stage.admin.client, &token] {
@@ -161,6 +161,8 @@ impl Matrix<'_> {
             (&routes::ME, Kind::ApiToken, Standing::Victims, Place::Bearer, 200),
             (&routes::ME, Kind::Session, Standing::Others, Place::Cookie, 200),
             (&routes::ME, Kind::ApiToken, Standing::Others, Place::Bearer, 200),
+            (&routes::TENANT_NODES, Kind::Session, Standing::TenantAdmins, Place::Cookie, 200),
+            (&routes::TENANT_USERS, Kind::Session, Standing::Admins, Place::Cookie, 200),
             (&routes::ADMIN_AUDIT, Kind::Session, Standing::Admins, Place::Cookie, 200),
             (&routes::ADMIN_AUDIT, Kind::ApiToken, Standing::Admins, Place::Bearer, 200),
             (&routes::WORKSPACE_SOCKET, Kind::Workspace, Standing::Victims, Place::Subprotocol, 101),
@@ -189,7 +191,7 @@ fn verdict(endpoint: &Endpoint, attempt: &Attempt) -> Verdict {
             Verdict::Refused(ErrorCode::LinkInvalid)
         }
         Principal::Public => Verdict::Open,
-        Principal::User | Principal::Session | Principal::Admin => {
+        Principal::User | Principal::Session | Principal::TenantAdmin | Principal::Admin => {
             let bearer = matches!(place, Place::Bearer | Place::BearerWithProof);
             let signed_in = attempt.stands()
                 && ((kind == Kind::Session && place == Place::Cookie) || (kind == Kind::ApiToken && bearer));
@@ -197,8 +199,13 @@ fn verdict(endpoint: &Endpoint, attempt: &Attempt) -> Verdict {
                 return Verdict::Refused(ErrorCode::Unauthenticated);
             }
             let browser_only = endpoint.principal == Principal::Session || *endpoint == routes::ADMIN_USER_LINK;
-            let admin_only = endpoint.principal == Principal::Admin;
-            if (browser_only && kind == Kind::ApiToken) || (admin_only && attempt.standing != Standing::Admins) {
+            let of_all = attempt.standing == Standing::Admins;
+            let (admin_only, admitted) = match endpoint.principal {
+                Principal::Admin => (true, of_all),
+                Principal::TenantAdmin => (true, of_all || attempt.standing == Standing::TenantAdmins),
+                _ => (false, true),
+            };
+            if (browser_only && kind == Kind::ApiToken) || !admitted {
                 return Verdict::Refused(ErrorCode::Forbidden);
             }
             if own_thing || admin_only { Verdict::Right } else { Verdict::Refused(ErrorCode::NotFound) }
@@ -251,9 +258,33 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
     let secret = json!({ "secret": "another-key" });
     match endpoint.operation {
         "healthz" | "readyz" | "jwks" | "openapi" | "redeem_sign_in_link" => (endpoint.fill(&[]), None),
-        "sign_out" | "get_me" | "list_sessions" | "list_api_tokens" | "list_providers" | "list_credentials"
-        | "list_workspaces" | "list_nodes" | "list_events" | "list_users" | "list_audit" | "sweep" => {
-            (endpoint.fill(&[]), None)
+        "sign_out"
+        | "get_me"
+        | "list_sessions"
+        | "list_api_tokens"
+        | "list_providers"
+        | "list_credentials"
+        | "list_workspaces"
+        | "list_nodes"
+        | "list_events"
+        | "list_users"
+        | "list_audit"
+        | "sweep"
+        | "get_usage"
+        | "list_tenants"
+        | "list_tenant_users"
+        | "list_tenant_nodes"
+        | "list_tenant_workspaces"
+        | "get_tenant_usage" => (endpoint.fill(&[]), None),
+        "create_tenant" => (endpoint.fill(&[]), Some(json!({ "name": "theirs" }))),
+        "get_limits" => (format!("{}?scope=user&id={}", endpoint.fill(&[]), victim.person.user), None),
+        "set_limits" => {
+            let body = json!({ "scope": "user", "id": victim.person.user, "limits": { "nodes": 0 } });
+            (endpoint.fill(&[]), Some(body))
+        }
+        "set_user_membership" => {
+            let elsewhere = Id::<kind::Tenant>::from_entropy([7; 13]);
+            (fill(&victim.person.user), Some(json!({ "tenant_id": elsewhere, "role": "admin" })))
         }
         "revoke_session" => (fill(&victim.person.session), None),
         "create_api_token" => (endpoint.fill(&[]), Some(json!({ "name": "stolen" }))),

@@ -306,7 +306,13 @@ fn a_repeated_request_gets_the_first_answer_and_another_body_is_refused() {
         let repeatable =
             |body: &str| Repeatable::new(&admin, &routes::ADMIN_USER_CREATE, Some("key-1".into()), body.into());
         let create = async |name: &str, body: &str| {
-            users::create(&it.p, &admin, CreateUserParams { name: name.into(), role: None }, &repeatable(body)).await
+            users::create(
+                &it.p,
+                &admin,
+                CreateUserParams { name: name.into(), role: None, tenant_id: None },
+                &repeatable(body),
+            )
+            .await
         };
         let first = create("ada", "body-a").await.unwrap();
         assert_eq!(create("ada", "body-a").await.unwrap().id, first.id);

@@ -5,6 +5,7 @@ use ringfence::ports::Clock;
 use ringfence_protocol::state::{Isolation, WorkspaceState};
 use ringfence_protocol::time::UnixMillis;
 
+use crate::support::joined::join_all;
 use crate::support::world::{World, run};
 
 #[test]
@@ -106,22 +107,4 @@ fn a_request_and_an_alarm_stay_within_the_budget_of_statements() {
         delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap();
         assert!(count() - before <= 10, "delete: {} statements", count() - before);
     });
-}
-
-/// Polls all of them by turns.
-async fn join_all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
-    let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
-    std::future::poll_fn(|context| {
-        for (future, slot) in waiting.iter_mut().zip(&mut done) {
-            if slot.is_none()
-                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
-            {
-                *slot = Some(value);
-            }
-        }
-        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    done.into_iter().flatten().collect()
 }

@@ -4,6 +4,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{inline_schema_of, schema_of};
 use crate::claims::Jwks;
+use crate::limits::{
+    CreateTenantParams, LimitView, LimitsParams, LimitsView, MembershipParams, SetLimitsParams, TenantNodeView,
+    TenantView, TenantWorkspaceView,
+};
 use crate::link::{Attach, BootFailedReport, BootstrapParams, CallbackGrant};
 use crate::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
@@ -150,6 +154,8 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
             ErrorCode::NotOffered,
             ErrorCode::CeilingExceeded,
             ErrorCode::LimitReached,
+            ErrorCode::BudgetReached,
+            ErrorCode::Conflict,
             ErrorCode::ProviderUnavailable,
         ]),
         routes::WORKSPACE_GET => ok::<WorkspaceView>(),
@@ -179,6 +185,19 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::NODE_UNCORDON => ok::<NodeView>(),
         routes::NODE_DRAIN => accepted::<NodeView>(),
         routes::EVENTS => ok::<EventsView>().query::<EventsParams>(),
+
+        routes::USAGE => ok::<Page<LimitView>>(),
+
+        routes::TENANT_USERS => page::<UserView>(),
+        routes::TENANT_NODES => page::<TenantNodeView>(),
+        routes::TENANT_WORKSPACES => page::<TenantWorkspaceView>(),
+        routes::TENANT_USAGE => ok::<Page<LimitView>>(),
+
+        routes::ADMIN_TENANTS_LIST => page::<TenantView>(),
+        routes::ADMIN_TENANT_CREATE => created::<TenantView>().takes::<CreateTenantParams>().idempotent(),
+        routes::ADMIN_USER_MEMBERSHIP => ok::<UserView>().takes::<MembershipParams>().or(&[ErrorCode::Conflict]),
+        routes::ADMIN_LIMITS_GET => ok::<LimitsView>().query::<LimitsParams>().or(&[ErrorCode::NotFound]),
+        routes::ADMIN_LIMITS_SET => ok::<LimitsView>().takes::<SetLimitsParams>().or(&[ErrorCode::NotFound]),
 
         routes::ADMIN_USERS_LIST => page::<UserView>(),
         routes::ADMIN_USER_CREATE => {

@@ -51,7 +51,10 @@ fn params_keep_their_form() {
         "CreateWorkspaceTokenParams",
         &CreateWorkspaceTokenParams { permissions: Some(vec![Permission::TerminalRead]) },
     );
-    pinned.json("CreateUserParams", &CreateUserParams { name: "Ada".into(), role: Some(Role::Admin) });
+    pinned.json(
+        "CreateUserParams",
+        &CreateUserParams { name: "Ada".into(), role: Some(Role::Admin), tenant_id: Some(id(2)) },
+    );
     pinned.json("ListParams", &ListParams { limit: Some(50), cursor: Some("b2Zmc2V0".into()) });
     pinned.json("SweepParams", &SweepParams { dry_run: Some(true) });
     pinned.json("EventsParams", &EventsParams { after: Some(41), node_id: Some(id(3)), limit: Some(200) });

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
+use ringfence_protocol::limits::LimitView;
 use ringfence_protocol::problem::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem};
+use ringfence_protocol::state::{LimitMeasure, LimitScope};
 
 use crate::examples::Pinned;
 
@@ -29,6 +31,24 @@ fn an_errors_body_keeps_its_form() {
             title: code.title().into(),
             detail: "Store a key for a cloud under Credentials; nothing was created.".into(),
             request_id: "8f0c2b".into(),
+            limit: None,
+        },
+    );
+    let code = ErrorCode::LimitReached;
+    pinned.json(
+        "Problem of a limit",
+        &Problem {
+            code,
+            status: code.status(),
+            title: code.title().into(),
+            detail: "Your limit is 3 nodes, and you have 3; nothing was created.".into(),
+            request_id: "8f0c2b".into(),
+            limit: Some(LimitView {
+                scope: LimitScope::User,
+                measure: LimitMeasure::Nodes,
+                limit: Some("3".into()),
+                usage: "3".into(),
+            }),
         },
     );
     insta::assert_snapshot!(pinned.into_text());

@@ -32,8 +32,12 @@ fn no_two_routes_share_a_name_or_a_method_and_path() {
 fn each_principal_keeps_to_its_own_paths() {
     for endpoint in routes::ALL {
         let (agent, admin) = (endpoint.path.starts_with("/agent/"), endpoint.path.starts_with("/api/admin/"));
+        let tenant = endpoint.path.starts_with("/api/tenant/");
+        assert_eq!(tenant, endpoint.principal == Principal::TenantAdmin);
         match endpoint.principal {
-            Principal::Public | Principal::User | Principal::Session => assert!(!agent && !admin),
+            Principal::Public | Principal::User | Principal::Session | Principal::TenantAdmin => {
+                assert!(!agent && !admin)
+            }
             Principal::Admin => assert!(admin),
             Principal::Viewer => assert!(endpoint.websocket && !agent && !admin),
             Principal::NewAgent | Principal::Agent | Principal::Machine => assert!(agent),

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use ringfence_protocol::ids::{GrantId, UserId, kind};
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::state::{
-    ActivityCause, BootFailure, EndingCause, EngineChoice, EngineKind, Isolation, NetworkMode, NodeHealth, NodePolicy,
+    ActivityCause, BootFailure, EndingCause, EngineChoice, EngineKind, Isolation, LimitMeasure, LimitScope, NetworkMode, NodeHealth, NodePolicy,
     NodeState, Permission, PostureOutcome, ProviderKind, Role, SaveOutcome, UserState, WorkspaceFailure,
     WorkspaceState,
 };
@@ -90,6 +90,8 @@ fn words_and_limits_keep_their_values() {
     pinned.line("SaveOutcome", &words(SaveOutcome::ALL));
     pinned.line("Permission", &words(Permission::ALL));
     pinned.line("Role", &words(Role::ALL));
+    pinned.line("LimitScope", &words(LimitScope::ALL));
+    pinned.line("LimitMeasure", &words(LimitMeasure::ALL));
     pinned.line("UserState", &words(UserState::ALL));
     pinned.line("PROTOCOL_VERSION", &PROTOCOL_VERSION.to_string());
     pinned.line("SUBPROTOCOL", SUBPROTOCOL);

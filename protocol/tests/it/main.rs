@@ -6,6 +6,7 @@
 mod documents;
 mod examples;
 mod golden_claims;
+mod golden_limits;
 mod golden_link;
 mod golden_params;
 mod golden_problem;

@@ -1,6 +1,7 @@
 //! Fields that we do not know are refused in requests, and let through in what peers of another version say.
 
 use ringfence_protocol::agent_config::AgentConfig;
+use ringfence_protocol::limits::{CreateTenantParams, LimitAmounts, LimitsParams, MembershipParams, SetLimitsParams};
 use ringfence_protocol::link::{AgentMessage, Attach, BootstrapParams, ControlMessage};
 use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
@@ -34,6 +35,11 @@ fn requests_with_unknown_fields_are_refused() {
     refuses_more_than::<CreateWorkspaceParams>(json!({}));
     refuses_more_than::<CreateWorkspaceTokenParams>(json!({}));
     refuses_more_than::<CreateUserParams>(json!({ "name": "Ada" }));
+    refuses_more_than::<CreateTenantParams>(json!({ "name": "Acme" }));
+    refuses_more_than::<MembershipParams>(json!({ "tenant_id": id::<kind::Tenant>(2), "role": "member" }));
+    refuses_more_than::<LimitsParams>(json!({ "scope": "user" }));
+    refuses_more_than::<SetLimitsParams>(json!({ "scope": "user", "limits": {} }));
+    refuses_more_than::<LimitAmounts>(json!({ "nodes": 3 }));
     refuses_more_than::<ListParams>(json!({}));
     refuses_more_than::<EventsParams>(json!({}));
     refuses_more_than::<Attach>(json!({ "viewer": id::<kind::Viewer>(1) }));

@@ -4,8 +4,10 @@ use anyhow::Result;
 use ringfence::domain::mac;
 use ringfence_protocol::claims::{BootstrapClaims, SessionClaims, WorkspaceClaims};
 use ringfence_protocol::ids::{ApiTokenId, CredentialId, GrantId, NodeId, SessionId, TenantId, WorkspaceId};
+use ringfence_protocol::params::CreateUserParams;
 use ringfence_protocol::routes;
-use ringfence_protocol::state::Permission;
+use ringfence_protocol::state::{Permission, Role};
+use ringfence_protocol::views::UserView;
 use serde_json::json;
 use xtask::client::Client;
 
@@ -42,6 +44,8 @@ pub enum Standing {
     Victims,
     Others,
     Admins,
+    /// An admin of the victim's tenant.
+    TenantAdmins,
     Expired,
     /// Revoked, suspended, forged, of an older epoch: it opens nothing anywhere.
     Void,
@@ -71,7 +75,7 @@ pub struct Attempt {
 impl Attempt {
     /// Whether it opens what it is for.
     pub fn stands(&self) -> bool {
-        matches!(self.standing, Standing::Victims | Standing::Others | Standing::Admins)
+        matches!(self.standing, Standing::Victims | Standing::Others | Standing::Admins | Standing::TenantAdmins)
     }
 }
 
@@ -126,6 +130,18 @@ pub async fn attempts(
     let admins = stage.admin.api_token("admin's").await?;
     add("an admin's session", Kind::Session, Standing::Admins, &stage.admin.cookie, Place::Cookie);
     add("an admin's API token", Kind::ApiToken, Standing::Admins, admins.secret.expose(), Place::Bearer);
+
+    // Of the victim's tenant, where an admin sees what its users have, and touches nothing of it.
+    let params = CreateUserParams {
+        name: "boss".into(),
+        role: Some(Role::TenantAdmin),
+        tenant_id: Some(session_claims(stage, victim).await?.tenant),
+    };
+    let boss: UserView = stage.admin.client.send(&routes::ADMIN_USER_CREATE, &[], &params).await?;
+    let boss = stage.again(boss.id).await?;
+    let bosses = boss.api_token("boss's").await?;
+    add("a tenant admin's session", Kind::Session, Standing::TenantAdmins, &boss.cookie, Place::Cookie);
+    add("a tenant admin's API token", Kind::ApiToken, Standing::TenantAdmins, bosses.secret.expose(), Place::Bearer);
 
     // Once genuine, now over.
     let claims = session_claims(stage, victim).await?;

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod cloud;
+pub mod joined;
 pub mod keys;
 pub mod platform;
 pub mod sqlite;

@@ -26,7 +26,12 @@ impl Client {
 
     /// Creates a user; for administrators.
     pub async fn create_user(&self, name: &str) -> Result<UserView> {
-        self.send(&routes::ADMIN_USER_CREATE, &[], &CreateUserParams { name: name.to_owned(), role: None }).await
+        self.send(
+            &routes::ADMIN_USER_CREATE,
+            &[],
+            &CreateUserParams { name: name.to_owned(), role: None, tenant_id: None },
+        )
+        .await
     }
 
     /// Makes a sign-in link for a user and signs them in; for administrators.

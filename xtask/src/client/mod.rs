@@ -102,6 +102,7 @@ impl Client {
         let request = match endpoint.method {
             routes::Method::Get => self.http.get(url),
             routes::Method::Post => self.http.post(url),
+            routes::Method::Put => self.http.put(url),
             routes::Method::Delete => self.http.delete(url),
         };
         request.headers(self.credentials.clone()).header(ORIGIN, &self.origin)

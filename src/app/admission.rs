@@ -1,0 +1,110 @@
+//! Whether a new workspace is within every limit: decided by the batch that makes it, explained when it was refused.
+
+use ringfence_protocol::ids::{TenantId, UserId, WorkspaceId};
+use ringfence_protocol::limits::LimitView;
+use ringfence_protocol::money::Micros;
+use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::state::{LimitMeasure, LimitScope};
+use ringfence_protocol::time::UnixMillis;
+
+use crate::config::Settings;
+use crate::domain::quota::{Claim, is_money};
+use crate::error::{Error, Result};
+use crate::ports::{Platform, Statement};
+use crate::store::limits::{self, Asked, CountedRow};
+use crate::store::many;
+
+/// A user in their tenant.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject {
+    /// Who.
+    pub user: UserId,
+    /// Of which tenant.
+    pub tenant: TenantId,
+}
+
+impl Subject {
+    /// What rows call the subject of a scope.
+    pub fn in_scope(self, scope: LimitScope) -> String {
+        match scope {
+            LimitScope::User => self.user.to_string(),
+            LimitScope::Tenant => self.tenant.to_string(),
+            LimitScope::Installation => String::new(),
+        }
+    }
+
+    /// The limits that something is held against, with what it adds to each.
+    fn held_against(self, settings: &Settings, more: impl Fn(LimitMeasure) -> Option<i64>) -> Vec<Asked> {
+        let every = LimitScope::ALL.iter().flat_map(|scope| LimitMeasure::ALL.iter().map(move |m| (*scope, *m)));
+        every
+            .filter_map(|(scope, measure)| {
+                Some(Asked {
+                    scope,
+                    subject: self.in_scope(scope),
+                    measure,
+                    configured: settings.limits.get(scope, measure),
+                    more: more(measure)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Lets the batch fail unless the workspace has got its place by the statements before, and no limit is exceeded with it (I5).
+pub(super) fn require(
+    settings: &Settings,
+    subject: Subject,
+    workspace: WorkspaceId,
+    claim: Claim,
+    now: UnixMillis,
+) -> Statement {
+    // What was asked for is among what is counted by now; nothing is spent by it yet.
+    let still = |measure| {
+        let more = claim.more(measure)?;
+        Some(if measure == LimitMeasure::CostPerMonth { more } else { 0 })
+    };
+    let asked = subject.held_against(settings, still);
+    limits::require_admitted(workspace, subject.user, subject.tenant, &asked, now)
+}
+
+/// The limit that a claim would exceed, if there is one now.
+pub(super) async fn refusal(
+    p: &impl Platform,
+    settings: &Settings,
+    subject: Subject,
+    claim: Claim,
+) -> Result<Option<Error>> {
+    let asked = subject.held_against(settings, |measure| claim.more(measure));
+    let rows: Vec<CountedRow> = many(p, limits::exceeded(&asked, p.now())).await?;
+    Ok(rows.into_iter().next().map(reached))
+}
+
+fn reached(row: CountedRow) -> Error {
+    let view = limit_view(&row);
+    let whose = match row.scope {
+        LimitScope::User => "Your",
+        LimitScope::Tenant => "Your tenant's",
+        LimitScope::Installation => "This installation's",
+    };
+    let (what, code) = match row.measure {
+        LimitMeasure::Nodes => ("machines", ErrorCode::LimitReached),
+        LimitMeasure::Workspaces => ("workspaces", ErrorCode::LimitReached),
+        LimitMeasure::EphemeralWorkspaces => ("ephemeral workspaces", ErrorCode::LimitReached),
+        LimitMeasure::CostPerHour => ("the cost of an hour", ErrorCode::BudgetReached),
+        LimitMeasure::CostPerMonth => ("the cost of this month", ErrorCode::BudgetReached),
+    };
+    let (limit, usage) = (view.limit.as_deref().unwrap_or_default(), &view.usage);
+    let detail = format!(
+        "{whose} limit for {what} is {limit}, and {usage} is used. Nothing was created. Delete what you do not need (a machine counts \
+         until its provider has confirmed that it is gone), or ask an admin to raise the limit: page Limits, or PUT /api/admin/limits \
+         with scope {} and {}.",
+        row.scope, row.measure
+    );
+    Error { limit: Some(Box::new(view)), ..Error::new(code, detail) }
+}
+
+/// A limit as the API shows it.
+pub(super) fn limit_view(row: &CountedRow) -> LimitView {
+    let text = |amount: i64| if is_money(row.measure) { Micros(amount).to_string() } else { amount.to_string() };
+    LimitView { scope: row.scope, measure: row.measure, limit: row.amount.map(text), usage: text(row.used) }
+}

@@ -213,7 +213,9 @@ async fn a_socket_opens_only_from_our_origin_with_a_token_as_its_subprotocol() -
 /// Every route that changes something for people: with a cookie, or, for the sign-in link, before there is one.
 fn changing_routes() -> impl Iterator<Item = &'static Endpoint> {
     routes::ALL.iter().copied().filter(|endpoint| match endpoint.principal {
-        Principal::User | Principal::Session | Principal::Admin | Principal::Public => endpoint.method != Method::Get,
+        Principal::User | Principal::Session | Principal::TenantAdmin | Principal::Admin | Principal::Public => {
+            endpoint.method != Method::Get
+        }
         Principal::Viewer | Principal::NewAgent | Principal::Agent | Principal::Machine => false,
     })
 }

@@ -161,6 +161,7 @@ impl ControlPlane {
             let request = match endpoint.method {
                 Method::Get => self.http.get(&url),
                 Method::Post => self.http.post(&url),
+                Method::Put => self.http.put(&url),
                 Method::Delete => self.http.delete(&url),
             };
             let request = fill(self.authorize(request, endpoint, &url, scheme, token)?);

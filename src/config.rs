@@ -1,8 +1,8 @@
 //! The Worker's configuration: read from its environment, parsed and checked once per isolate.
 
 mod containers;
-mod patience;
 pub mod limits;
+mod patience;
 mod settings;
 
 use ringfence_protocol::problem::ErrorCode;

@@ -25,8 +25,8 @@ use crate::app::caller::Caller;
 use crate::app::idempotency::Repeatable;
 use crate::app::request_workspace::request_workspace;
 use crate::app::{
-    api_tokens, credentials, delete_node, delete_workspace, keep_alive, limits, node_policy, read, sessions, set_running,
-    workspace_token,
+    api_tokens, credentials, delete_node, delete_workspace, keep_alive, limits, node_policy, read, sessions,
+    set_running, workspace_token,
 };
 use crate::domain::mac;
 use crate::ports::{Clock, Statement};

@@ -5,9 +5,9 @@ use std::fmt::Display;
 use ringfence_protocol::ids::{GrantId, UserId, kind};
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::state::{
-    ActivityCause, BootFailure, EndingCause, EngineChoice, EngineKind, Isolation, LimitMeasure, LimitScope, NetworkMode, NodeHealth, NodePolicy,
-    NodeState, Permission, PostureOutcome, ProviderKind, Role, SaveOutcome, UserState, WorkspaceFailure,
-    WorkspaceState,
+    ActivityCause, BootFailure, EndingCause, EngineChoice, EngineKind, Isolation, LimitMeasure, LimitScope,
+    NetworkMode, NodeHealth, NodePolicy, NodeState, Permission, PostureOutcome, ProviderKind, Role, SaveOutcome,
+    UserState, WorkspaceFailure, WorkspaceState,
 };
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION, SUBPROTOCOL, link, terminal};

@@ -203,7 +203,13 @@ fn verdict(endpoint: &Endpoint, attempt: &Attempt) -> Verdict {
             let (admin_only, admitted) = match endpoint.principal {
                 Principal::Admin => (true, of_all),
                 Principal::TenantAdmin => (true, of_all || attempt.standing == Standing::TenantAdmins),
-                _ => (false, true),
+                Principal::Public
+                | Principal::User
+                | Principal::Session
+                | Principal::Viewer
+                | Principal::NewAgent
+                | Principal::Agent
+                | Principal::Machine => (false, true),
             };
             if (browser_only && kind == Kind::ApiToken) || !admitted {
                 return Verdict::Refused(ErrorCode::Forbidden);

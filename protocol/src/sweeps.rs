@@ -14,6 +14,8 @@ words! {
         Overdue = "overdue",
         /// Compares the machines in every account with our rows.
         Inventory = "inventory",
+        /// Tells what of a month's budget is spent, and ends machines when all of it is.
+        Budgets = "budgets",
         /// Deletes what has had its time.
         Prune = "prune",
     }
@@ -27,6 +29,8 @@ words! {
         LeaveMachine = "leave_machine",
         /// The machines of an account are listed.
         ListMachines = "list_machines",
+        /// The node is told to end.
+        EndNode = "end_node",
         /// Rows are deleted.
         Prune = "prune",
     }

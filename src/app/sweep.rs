@@ -2,6 +2,7 @@
 //! a bounded amount (an invocation may make 50 calls), each is isolated from the others, and each candidate leaves its queue
 //! before it is tried, so that one that cannot be helped keeps no other waiting (I13).
 
+mod budgets;
 mod inventory;
 mod overdue;
 mod prune;
@@ -23,6 +24,8 @@ use crate::store::{audit, sweeps};
 pub const LATE: Duration = Duration::from_secs(30 * 60);
 /// The cron prunes once in so many minutes: its reads are the dearest.
 const PRUNE_MINUTES: i64 = 10;
+/// The cron looks at budgets once in so many minutes: it reads a row for each machine there is.
+const BUDGET_MINUTES: i64 = 3;
 
 /// Whether a sweep acts or only tells what it would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +48,7 @@ pub async fn cron(p: &impl Platform, config: &Config, accounts: &impl Accounts) 
     let kinds = SweepKind::ALL;
     let first = usize::try_from(minute).unwrap_or(0) % kinds.len().max(1);
     for kind in kinds.iter().cycle().skip(first).take(kinds.len()) {
-        if *kind == SweepKind::Prune && minute % PRUNE_MINUTES != 0 {
+        if minute % pause(*kind) != 0 {
             continue;
         }
         let outcome = one(p, config, accounts, *kind, Mode::Act, inventory::Turn::Due).await;
@@ -57,6 +60,15 @@ pub async fn cron(p: &impl Platform, config: &Config, accounts: &impl Accounts) 
     // Nobody depends on it: the next minute writes it again.
     let _ = p.batch(reports).await;
     failures
+}
+
+/// In minutes.
+const fn pause(kind: SweepKind) -> i64 {
+    match kind {
+        SweepKind::Revocations | SweepKind::Overdue | SweepKind::Inventory => 1,
+        SweepKind::Budgets => BUDGET_MINUTES,
+        SweepKind::Prune => PRUNE_MINUTES,
+    }
 }
 
 /// Every sweep at once, for an admin, and what each did or would do.
@@ -104,6 +116,7 @@ async fn one(
         SweepKind::Revocations if mode == Mode::DryRun => Ok(Vec::new()),
         SweepKind::Revocations => revoke::repeat_open(p).await.map(|()| Vec::new()),
         SweepKind::Overdue => overdue::sweep(p, mode).await,
+        SweepKind::Budgets => budgets::sweep(p, &config.settings, mode).await,
         SweepKind::Inventory => inventory::sweep(p, config, accounts, mode, turn).await,
         SweepKind::Prune => prune::sweep(p, mode).await,
     }

@@ -92,6 +92,7 @@ impl Settings {
             ("RINGFENCE_EPHEMERAL_LIFETIME_SECS", &mut timing.ephemeral_lifetime),
             ("RINGFENCE_USER_LIFETIME_SECS", &mut timing.user_lifetime),
             ("RINGFENCE_DEDICATED_LIFETIME_SECS", &mut timing.dedicated_lifetime),
+            ("RINGFENCE_BUDGET_GRACE_SECS", &mut timing.budget_grace),
         ] {
             if let Some(secs) = number(name)? {
                 *place = Duration::from_secs(secs);

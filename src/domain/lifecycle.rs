@@ -45,6 +45,8 @@ pub const COMMAND_SECS: u64 = 120;
 pub const STOPPING_SECS: u64 = 600;
 /// How far ahead an assistant's turn may keep a workspace from being idle.
 pub const LEASE_MAX_SECS: u64 = 600;
+/// How long machines with workspaces go on once a budget is spent: time for a warning and the save step.
+pub const BUDGET_GRACE_SECS: u64 = 600;
 /// First pause after a failed attempt.
 pub const BACKOFF_FIRST_SECS: u64 = 1;
 /// Longest pause between attempts while the state's first deadline is ahead.
@@ -91,6 +93,8 @@ pub struct Timing {
     pub stopping: Duration,
     /// [`LEASE_MAX_SECS`]
     pub lease_max: Duration,
+    /// [`BUDGET_GRACE_SECS`]
+    pub budget_grace: Duration,
     /// [`BACKOFF_FIRST_SECS`]
     pub backoff_first: Duration,
     /// [`BACKOFF_MAX_SECS`]
@@ -120,6 +124,7 @@ impl Default for Timing {
             command: secs(COMMAND_SECS),
             stopping: secs(STOPPING_SECS),
             lease_max: secs(LEASE_MAX_SECS),
+            budget_grace: secs(BUDGET_GRACE_SECS),
             backoff_first: secs(BACKOFF_FIRST_SECS),
             backoff_max: secs(BACKOFF_MAX_SECS),
         }
@@ -213,6 +218,8 @@ failures! {
     Idle = "idle", "It had no workspace for its idle time.";
     /// Its hard deadline has come.
     LifetimeOver = "lifetime_over", "Its longest life was over.";
+    /// A budget is spent.
+    BudgetSpent = "budget_spent", "A budget for this month is spent. An admin can raise it.";
     /// It was drained and is empty.
     Drained = "drained", "It was drained and its last workspace is gone.";
     /// Its one workspace is gone.

@@ -1,6 +1,7 @@
 //! The pure core: values in, values out. No I/O, no clock, no randomness, nothing asynchronous (I8).
 
 pub mod alarm;
+pub mod budget;
 pub mod container;
 pub mod image;
 pub mod keyring;

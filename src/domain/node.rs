@@ -131,6 +131,8 @@ pub struct Node {
     pub evidence: Evidence,
     /// What was seen when it failed or lost its trust, for people.
     pub failure_detail: Option<String>,
+    /// Since when it is to end because a budget is spent. A wish, as the policy is; others write it.
+    pub budget_spent_at: Option<UnixMillis>,
     /// Places that workspaces hold: counted when the row was read, never stored.
     pub places_taken: u32,
     /// Whether its agent is there: an observation, read with the row and never stored by the machine.
@@ -172,6 +174,7 @@ impl Node {
             agent_ready: false,
             evidence,
             failure_detail: None,
+            budget_spent_at: None,
             places_taken: 1,
             link: Link::Never,
         }
@@ -180,7 +183,7 @@ impl Node {
     /// Applies what happened. On `Denied` nothing has changed.
     pub fn handle(&mut self, event: Event, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
         match event {
-            Event::Tick => Ok(self.tick(at)),
+            Event::Tick => Ok(self.heed_budget(at).unwrap_or_else(|| self.tick(at))),
             Event::CreateAnswered(answer) => self.create_answered(answer, at),
             Event::FindAnswered(answer) => self.find_answered(answer, at),
             Event::GetAnswered(answer) => self.get_answered(answer, at),

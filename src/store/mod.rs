@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod audit;
 pub mod bootstrap;
+pub mod budgets;
 pub mod credentials;
 pub mod events;
 pub mod idempotency;

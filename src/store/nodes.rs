@@ -23,7 +23,7 @@ macro_rules! columns {
          n.warm_since_ms, n.provider_instance_id, n.ipv4, n.ipv6, n.create_attempts, n.first_create_attempt_at_ms,
          n.last_create_attempt_at_ms, n.next_attempt_at_ms, n.attempt_failures, n.agent_epoch, n.agent_ready, n.engine,
          n.agent_version, n.connected_at_ms, n.last_hello_at_ms, n.cpu_percent, n.memory_percent, n.facts_json,
-         n.engine_choice, n.disk_bytes, n.failure_detail, n.posture_epoch, n.posture_holds, n.disconnected_at_ms,
+         n.engine_choice, n.disk_bytes, n.failure_detail, n.posture_epoch, n.posture_holds, n.budget_spent_at_ms, n.disconnected_at_ms,
          (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id) AS places_taken, c.sealed_secret, c.seal_version"
     };
 }
@@ -108,13 +108,14 @@ pub fn update(id: NodeId, row_version: i64, node: &Node) -> Statement {
         node.agent_ready.into(),
         node.policy.as_str().into(),
         node.failure_detail.as_deref().into(),
+        node.hard_deadline.into(),
     ];
     Statement::new(
         "UPDATE nodes SET row_version = row_version + 1, state = ?3, step = ?4, state_since_ms = ?5, deadline_at_ms = ?6,
            failure = ?7, overdue = ?8, warm_since_ms = ?9, provider_instance_id = ?10, ipv4 = ?11, ipv6 = ?12,
            create_attempts = ?13, first_create_attempt_at_ms = ?14, last_create_attempt_at_ms = ?15,
            next_attempt_at_ms = ?16, attempt_failures = ?17, agent_epoch = ?18, agent_ready = ?19, policy = ?20,
-           failure_detail = ?21
+           failure_detail = ?21, hard_deadline_at_ms = MIN(hard_deadline_at_ms, ?22)
          WHERE id = ?1 AND row_version = ?2",
         params,
     )

@@ -15,8 +15,9 @@ use crate::store::prune::{self, Cuts, OverRow};
 const EXPIRED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How long idempotency keys are honoured, and an hour.
 const KEYS_KEPT: Duration = Duration::from_secs(25 * 3600);
-/// How long what is gone can still be read, with the reason.
-pub(super) const GONE_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long what is gone can still be read, with the reason: thirty days,
+/// and longer than any month, whose cost is counted from these rows.
+pub(super) const GONE_KEPT: Duration = Duration::from_secs(32 * 24 * 3600);
 /// How long events are kept: the longest life of a machine, and as long as it can be read afterwards.
 const EVENTS_KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
 

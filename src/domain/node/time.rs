@@ -7,6 +7,28 @@ use super::{Call, Destroy, Effect, Node, Provision, State, notice};
 use crate::domain::lifecycle::{FailureCode, Moment};
 
 impl Node {
+    /// Once a budget is spent, a machine without workspaces ends at once, and one with workspaces after the grace: its hard
+    /// deadline comes nearer, of which they warn. `None` when there is nothing to heed, or no longer.
+    pub(super) fn heed_budget(&mut self, at: &Moment<'_>) -> Option<Vec<Effect>> {
+        let ends = self.budget_spent_at? + at.timing.budget_grace;
+        match self.state {
+            State::Requested | State::Provisioning { .. } | State::Booting | State::Quarantined { .. } => {
+                Some(self.destroy(FailureCode::BudgetSpent, at))
+            }
+            State::Ready { .. } if self.places_taken == 0 || at.now >= ends => {
+                Some(self.destroy(FailureCode::BudgetSpent, at))
+            }
+            State::Ready { .. } if ends < self.hard_deadline => {
+                self.hard_deadline = ends;
+                self.deadline = self.deadline.map(|deadline| deadline.min(ends));
+                Some(vec![notice(
+                    "A budget for this month is spent: the machine and its workspaces end soon. Save what you need, or have an admin raise the budget; what has ended stays so.",
+                )])
+            }
+            State::Ready { .. } | State::Failed { .. } | State::Destroying { .. } | State::Gone { .. } => None,
+        }
+    }
+
     pub(super) fn tick(&mut self, at: &Moment<'_>) -> Vec<Effect> {
         let late = self.deadline.is_some_and(|deadline| at.now >= deadline);
         let lifetime_over = at.now >= self.hard_deadline;

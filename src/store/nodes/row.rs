@@ -92,6 +92,7 @@ pub struct NodeRow {
     failure_detail: Option<String>,
     posture_epoch: Option<i64>,
     posture_holds: Option<i64>,
+    budget_spent_at_ms: Option<i64>,
 }
 
 impl NodeRow {
@@ -119,6 +120,7 @@ impl NodeRow {
             agent_ready: self.agent_ready != 0,
             evidence: self.evidence(),
             failure_detail: self.failure_detail.clone(),
+            budget_spent_at: millis(self.budget_spent_at_ms),
             places_taken: self.places_taken,
             link: self.link(),
         }

@@ -29,7 +29,7 @@ class Router {
 export const router = new Router();
 
 export type Route =
-  | { page: 'sign-in' | 'workspaces' | 'nodes' | 'clouds' | 'activity' | 'settings' | 'users' | 'missing' }
+  | { page: 'sign-in' | 'workspaces' | 'nodes' | 'clouds' | 'activity' | 'settings' | 'users' | 'limits' | 'tenant' | 'missing' }
   | { page: 'workspace' | 'node'; id: string };
 
 /** Which page a path names. */
@@ -51,6 +51,8 @@ export function routeOf(path: string): Route {
     case 'activity':
     case 'settings':
     case 'users':
+    case 'limits':
+    case 'tenant':
       return { page: first };
     default:
       return { page: 'missing' };

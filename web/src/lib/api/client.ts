@@ -1,6 +1,6 @@
 // One function per operation of the API that the page uses.
 import { request } from './request';
-import type { CreateCredentialParams, CreateWorkspaceParams, Role } from './schema';
+import type { CreateCredentialParams, CreateWorkspaceParams, LimitAmounts, LimitScope, Role } from './schema';
 
 export { ApiError, whenSignedOut } from './request';
 
@@ -65,4 +65,17 @@ export const createUser = (name: string, role: Role) => request('post', '/api/ad
 export const suspendUser = (id: string) => request('post', '/api/admin/users/{id}/suspend', { path: { id } });
 export const resumeUser = (id: string) => request('post', '/api/admin/users/{id}/resume', { path: { id } });
 export const createSignInLink = (id: string) => request('post', '/api/admin/users/{id}/sign-in-link', { path: { id }, creates: true });
+export const setMembership = (id: string, tenant_id: string, role: Role) =>
+  request('put', '/api/admin/users/{id}/membership', { path: { id }, body: { tenant_id, role } });
+export const tenants = () => everything((query) => request('get', '/api/admin/tenants', { query }));
+export const createTenant = (name: string) => request('post', '/api/admin/tenants', { body: { name }, creates: true });
+export const limits = (scope: LimitScope, id?: string) => request('get', '/api/admin/limits', { query: { scope, id } });
+export const setLimits = (scope: LimitScope, id: string | undefined, limits: LimitAmounts) =>
+  request('put', '/api/admin/limits', { body: { scope, id, limits } });
+
+export const usage = async () => (await request('get', '/api/usage', {})).items;
+export const tenantUsers = () => everything((query) => request('get', '/api/tenant/users', { query }));
+export const tenantNodes = () => everything((query) => request('get', '/api/tenant/nodes', { query }));
+export const tenantWorkspaces = () => everything((query) => request('get', '/api/tenant/workspaces', { query }));
+export const tenantUsage = async () => (await request('get', '/api/tenant/usage', {})).items;
 export const audit = (cursor?: string) => request('get', '/api/admin/audit', { query: { limit: 100, cursor } });

@@ -13,6 +13,10 @@ class Session {
     return this.me?.user.role === 'admin';
   }
 
+  get tenantAdmin(): boolean {
+    return this.admin || this.me?.user.role === 'tenant_admin';
+  }
+
   async ask(): Promise<void> {
     try {
       this.enter(await api.me());

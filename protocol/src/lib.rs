@@ -15,6 +15,7 @@ pub mod openapi;
 pub mod params;
 pub mod posture;
 pub mod problem;
+pub mod receipt;
 pub mod routes;
 pub mod state;
 pub mod sweeps;

@@ -100,6 +100,9 @@ pub struct CreateWorkspaceParams {
     /// How the node is shared; `user` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
+    /// With `ephemeral`: how long it lives at most, from now on. From 60 to the installation's ceiling; an hour when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duration_secs: Option<u64>,
     /// The container's image: an OCI reference, e.g. `docker.io/library/debian:13`. The repository's `devcontainer.json` may name
     /// another one; the installation's default when neither does.
     #[serde(default, skip_serializing_if = "Option::is_none")]

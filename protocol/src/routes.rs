@@ -137,6 +137,7 @@ endpoints! {
     WORKSPACE_START = Post "/api/workspaces/{id}/start" User, "start_workspace", "Starts a stopped workspace.";
     WORKSPACE_KEEP_ALIVE = Post "/api/workspaces/{id}/keep-alive" User, "keep_workspace_alive", "Keeps a workspace from ending for want of use, until a given time.";
     WORKSPACE_POSTURE = Get "/api/workspaces/{id}/posture" User, "get_workspace_posture", "What was measured inside the workspace's container.";
+    WORKSPACE_RECEIPT = Get "/api/workspaces/{id}/receipt" User, "get_workspace_receipt", "What is left of an ephemeral workspace that is over: what it saved, and that its machine is gone.";
     WORKSPACE_TOKEN = Post "/api/workspaces/{id}/token" User, "create_workspace_token", "Makes a short-lived token that opens WebSockets to the workspace.";
     WORKSPACE_TERMINAL = Get "/api/workspaces/{id}/terminal" Viewer websocket, "open_terminal", "A terminal of the workspace.";
     WORKSPACE_SOCKET = Get "/api/workspaces/{id}/socket" Viewer websocket, "open_events", "The workspace's boot log and events, as they happen.";

@@ -9,7 +9,7 @@ use ringfence_protocol::views::{EventKind, WorkspaceView};
 use super::actor::Actor;
 use super::admission::{self, Subject};
 use super::intent::{armed, founded};
-use super::order::{Order, choose_order, workspace_name};
+use super::order::{self, Order, choose_order, workspace_name};
 use super::turn::is_precondition;
 use super::views::{founding_view, workspace_view};
 use crate::config::Settings;
@@ -31,6 +31,8 @@ use crate::store::{credentials, events, many, nodes, one, workspaces};
 
 /// Warm or shared nodes that are tried before a new one is asked for.
 const MAX_CLAIMS: usize = 3;
+/// Looks at the user's nodes: a dedicated one may be made by another request between the look and the write.
+const MAX_ATTEMPTS: usize = 2;
 
 /// What is asked for, and the cloud account it is asked of.
 pub struct CreateWorkspace<'a> {
@@ -65,13 +67,15 @@ pub async fn create_workspace(
 ) -> Result<WorkspaceView> {
     let name = workspace_name(asked.params.name.as_deref(), p.bytes())?;
     let isolation = asked.params.isolation.unwrap_or(Isolation::User);
+    // What is not valid is refused before anything is looked for.
+    order::lifetime(asked.params, settings)?;
     let need = asked.container.as_ref().map(Container::need).unwrap_or_default();
-    let order = choose_order(asked.params, asked.catalog, &settings.architecture, need)?;
+    let ordered = choose_order(asked.params, asked.catalog, &settings.architecture, need)?;
     // A size that was named is the least that will do; otherwise whatever has room for the container.
     let least = match (&asked.container, &asked.params.size) {
         (Some(_), None) => need,
         (_, Some(_)) | (None, None) => {
-            Need { cpus: order.cpus, memory_bytes: order.memory_bytes, disk_bytes: order.disk_bytes }
+            Need { cpus: ordered.cpus, memory_bytes: ordered.memory_bytes, disk_bytes: ordered.disk_bytes }
         }
     };
     let wish = Wish {
@@ -80,32 +84,45 @@ pub async fn create_workspace(
         provider: asked.provider,
         credential_id: asked.credential_id,
         isolation,
-        region: order.region.clone(),
+        region: ordered.region.clone(),
         cpus: least.cpus,
         memory_bytes: least.memory_bytes,
         disk_bytes: least.disk_bytes,
         engine: engine_of(asked.container.as_ref()),
     };
-    let rows = candidate_rows(p, &wish).await?;
-    let mut candidates: Vec<Candidate> = rows.iter().map(NodeRow::candidate).collect();
-    let limits = Thresholds { cpu_percent: settings.max_cpu_percent, memory_percent: settings.max_memory_percent };
-    for _ in 0..MAX_CLAIMS {
-        let placement = placement::choose(&wish, &candidates, limits);
-        let Some(node) = placement.node else { break };
-        let new = new_workspace(actor, &asked, &name, placement.explanation);
-        // Whatever comes of the claim, this candidate leaves (I13).
-        let Some(row) = rows.iter().find(|row| row.id == node) else { break };
-        if let Some(view) = claim(p, settings, row, &new, asked.patience, &extra).await? {
+    let thresholds = Thresholds { cpu_percent: settings.max_cpu_percent, memory_percent: settings.max_memory_percent };
+    let mut why = String::new();
+    for _ in 0..MAX_ATTEMPTS {
+        let rows = candidate_rows(p, &wish).await?;
+        let mut candidates: Vec<Candidate> = rows.iter().map(NodeRow::candidate).collect();
+        for _ in 0..MAX_CLAIMS {
+            let placement = placement::choose(&wish, &candidates, thresholds);
+            let Some(node) = placement.node else { break };
+            let new = new_workspace(actor, &asked, &name, placement.explanation);
+            // Whatever comes of the claim, this candidate leaves (I13).
+            let Some(row) = rows.iter().find(|row| row.id == node) else { break };
+            if let Some(view) = claim(p, settings, row, &new, asked.patience, &extra).await? {
+                return Ok(view);
+            }
+            candidates.retain(|candidate| candidate.id != node);
+        }
+        why = match placement::choose(&wish, &candidates, thresholds) {
+            placement if placement.node.is_none() => placement.explanation,
+            _ => "A new node: others took the places on yours first.".into(),
+        };
+        let new = new_workspace(actor, &asked, &name, why.clone());
+        if let Some(view) = provision(p, settings, &asked, &wish, ordered.clone(), &new, extra.clone()).await? {
             return Ok(view);
         }
-        candidates.retain(|candidate| candidate.id != node);
+        // The user has a dedicated node by now: the next attempt finds it.
     }
-    let explanation = match placement::choose(&wish, &candidates, limits) {
-        placement if placement.node.is_none() => placement.explanation,
-        _ => "A new node: others took the places on yours first.".into(),
-    };
-    let new = new_workspace(actor, &asked, &name, explanation);
-    provision(p, settings, &asked, &wish, order, &new, extra).await
+    let why = why.strip_prefix("A new node: ").unwrap_or(&why);
+    Err(Error::new(
+        ErrorCode::Conflict,
+        format!(
+            "You have one dedicated node, and it does not take this: {why} Nothing was created. Delete a workspace on it, or the node, or choose another isolation."
+        ),
+    ))
 }
 
 async fn candidate_rows(p: &impl Platform, wish: &Wish) -> Result<Vec<NodeRow>> {
@@ -172,7 +189,7 @@ async fn claim(
     .await
 }
 
-/// Asks for a new node with its first place taken.
+/// Asks for a new node with its first place taken. `None` when it was to be the user's dedicated one, and they have one.
 async fn provision(
     p: &impl Platform,
     settings: &Settings,
@@ -181,9 +198,10 @@ async fn provision(
     order: Order,
     new: &NewWorkspace,
     extra: Vec<Statement>,
-) -> Result<WorkspaceView> {
+) -> Result<Option<WorkspaceView>> {
     let id: NodeId = p.id();
     let place = (wish.provider, wish.region.as_str());
+    let lifetime = order::lifetime(asked.params, settings)?;
     let subject = Subject { user: wish.user_id, tenant: wish.tenant_id };
     let need = Claim::Node { isolation: wish.isolation, price_micros_per_hour: order.price_micros_per_hour };
     founded(p, id, place, async {
@@ -193,7 +211,7 @@ async fn provision(
             EngineChoice::Containers => Evidence::Missing,
             EngineChoice::Unconfined => Evidence::NotNeeded,
         };
-        let node = Node::requested(wish.isolation, evidence, &moment);
+        let node = Node::requested(wish.isolation, evidence, &moment).living_at_most(lifetime, &moment);
         let workspace = Workspace::requested(asked.patience, &moment);
         let spec = NodeSpec {
             id,
@@ -225,11 +243,12 @@ async fn provision(
         match p.batch(batch).await {
             Ok(_) => {
                 let row = WorkspaceRow::inserted(new, id, &workspace, now);
-                Ok(founding_view(&row, &workspace, &spec, &node))
+                Ok(Some(founding_view(&row, &workspace, &spec, &node)))
             }
             Err(DbError::Constraint(reason)) if is_precondition(&reason) => {
                 Err(not_admitted(p, settings, asked.credential_id, subject, need).await?)
             }
+            Err(DbError::Constraint(reason)) if reason.contains("nodes.dedicated_of") => Ok(None),
             Err(error) => Err(error.into()),
         }
     })

@@ -24,6 +24,7 @@ pub mod outcome;
 pub mod provisioner;
 pub mod read;
 pub mod ready;
+pub mod receipt;
 pub mod request_workspace;
 pub mod revoke;
 pub mod secrets;

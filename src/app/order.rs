@@ -1,9 +1,13 @@
 //! What exactly is ordered: the region and size that were asked for, or the cheapest there are, with room for the workspace.
 
+use std::time::Duration;
+
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::state::Isolation;
 
+use crate::config::Settings;
 use crate::domain::container::Need;
 use crate::error::{Error, Result};
 use crate::provider::{Catalog, Size};
@@ -88,6 +92,31 @@ fn not_offered(params: &CreateWorkspaceParams, architecture: &str) -> Error {
         (None, Some(_)) => format!("The provider has no {architecture} machine in this region."),
     };
     Error::new(ErrorCode::NotOffered, format!("{detail} Nothing was created; look at the catalog."))
+}
+
+/// The shortest life that is worth a machine.
+const MIN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The longest life of the node that is made for it.
+pub(super) fn lifetime(params: &CreateWorkspaceParams, settings: &Settings) -> Result<Duration> {
+    let isolation = params.isolation.unwrap_or(Isolation::User);
+    let Some(secs) = params.max_duration_secs else { return Ok(settings.timing.lifetime(isolation)) };
+    if isolation != Isolation::Ephemeral {
+        return Err(Error::new(
+            ErrorCode::InvalidBody,
+            "max_duration_secs: goes with isolation `ephemeral` only. Nothing was created.",
+        ));
+    }
+    let (asked, most) = (Duration::from_secs(secs), settings.ephemeral_lifetime_max);
+    if asked > most {
+        let detail =
+            format!("max_duration_secs: at most {} in this installation. Nothing was created.", most.as_secs());
+        return Err(Error::new(ErrorCode::CeilingExceeded, detail));
+    }
+    if asked < MIN_LIFETIME {
+        return Err(Error::new(ErrorCode::InvalidBody, "max_duration_secs: at least 60. Nothing was created."));
+    }
+    Ok(asked)
 }
 
 /// The name that was asked for, or one made up from random bytes.

@@ -22,6 +22,8 @@ pub const MAX_MEMORY_PERCENT: f64 = 80.0;
 /// no engine, so that each boot would fetch one, and Debian 12's own runtime (runc 1.1) is older than the fixes of November 2025
 /// that workspaces rely on.
 pub const IMAGE: &str = "docker-ce";
+/// The longest life that can be asked for an ephemeral workspace: a day.
+pub const EPHEMERAL_LIFETIME_MAX_SECS: u64 = 24 * 3600;
 /// What the agent's binary runs on.
 pub const ARCHITECTURE: &str = "x86_64";
 
@@ -40,6 +42,8 @@ pub struct Settings {
     pub image: String,
     /// [`ARCHITECTURE`]
     pub architecture: String,
+    /// [`EPHEMERAL_LIFETIME_MAX_SECS`]
+    pub ephemeral_lifetime_max: Duration,
     /// What containers are given, and the most that can be asked.
     pub containers: Limits,
     /// How long workspaces wait for use, and the longest that can be asked.
@@ -57,6 +61,7 @@ impl Default for Settings {
             max_memory_percent: MAX_MEMORY_PERCENT,
             image: IMAGE.into(),
             architecture: ARCHITECTURE.into(),
+            ephemeral_lifetime_max: Duration::from_secs(EPHEMERAL_LIFETIME_MAX_SECS),
             containers: default_limits(),
             patience: PatienceLimits::default(),
             limits: Configured::default(),
@@ -90,6 +95,7 @@ impl Settings {
             ("RINGFENCE_STRAY_SECS", &mut timing.stray),
             ("RINGFENCE_IDLE_TIMEOUT_SECS", &mut timing.idle_timeout),
             ("RINGFENCE_EPHEMERAL_LIFETIME_SECS", &mut timing.ephemeral_lifetime),
+            ("RINGFENCE_EPHEMERAL_LIFETIME_MAX_SECS", &mut settings.ephemeral_lifetime_max),
             ("RINGFENCE_USER_LIFETIME_SECS", &mut timing.user_lifetime),
             ("RINGFENCE_DEDICATED_LIFETIME_SECS", &mut timing.dedicated_lifetime),
             ("RINGFENCE_BUDGET_GRACE_SECS", &mut timing.budget_grace),
@@ -109,11 +115,11 @@ impl Settings {
         Ok(settings)
     }
 
-    /// How many workspaces fit on a node of that isolation: only `user` nodes are shared.
+    /// How many workspaces fit on a node of that isolation: all but `ephemeral` ones are shared by one user's workspaces.
     pub const fn slots(&self, isolation: Isolation) -> u32 {
         match isolation {
-            Isolation::User => self.max_workspaces_per_node,
-            Isolation::Ephemeral | Isolation::Dedicated => 1,
+            Isolation::User | Isolation::Dedicated => self.max_workspaces_per_node,
+            Isolation::Ephemeral => 1,
         }
     }
 }

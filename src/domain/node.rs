@@ -180,6 +180,14 @@ impl Node {
         }
     }
 
+    /// The same with another longest life, from now on.
+    #[must_use]
+    pub fn living_at_most(mut self, lifetime: std::time::Duration, at: &Moment<'_>) -> Self {
+        self.hard_deadline = at.now + lifetime;
+        self.deadline = self.deadline.map(|deadline| deadline.min(self.hard_deadline));
+        self
+    }
+
     /// Applies what happened. On `Denied` nothing has changed.
     pub fn handle(&mut self, event: Event, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
         match event {

@@ -171,13 +171,13 @@ pub fn unfit(wish: &Wish, candidate: &Candidate, limits: Thresholds) -> Option<U
         Some(Unfit::OtherEngine)
     } else if candidate.isolation == Isolation::Ephemeral {
         Some(Unfit::SingleUse)
-    } else if candidate.state != NodeState::Ready {
+    } else if candidate.state != NodeState::Ready && !on_its_way(candidate) {
         Some(Unfit::NotReady)
     } else if candidate.policy != NodePolicy::Schedulable {
         Some(Unfit::NotSchedulable)
-    } else if candidate.health != NodeHealth::Connected {
+    } else if candidate.state == NodeState::Ready && candidate.health != NodeHealth::Connected {
         Some(Unfit::Unhealthy)
-    } else if !candidate.evidence.suffices() {
+    } else if candidate.state == NodeState::Ready && !candidate.evidence.suffices() {
         Some(Unfit::Unproven)
     } else if candidate.cpus < wish.cpus
         || candidate.memory_bytes < wish.memory_bytes
@@ -193,6 +193,18 @@ pub fn unfit(wish: &Wish, candidate: &Candidate, limits: Thresholds) -> Option<U
     }
 }
 
+/// A user has one dedicated node: what is asked for while it is made waits for it.
+const fn on_its_way(candidate: &Candidate) -> bool {
+    match (candidate.isolation, candidate.state) {
+        (Isolation::Dedicated, NodeState::Requested | NodeState::Provisioning | NodeState::Booting) => true,
+        (
+            Isolation::Dedicated,
+            NodeState::Ready | NodeState::Destroying | NodeState::Gone | NodeState::Failed | NodeState::Quarantined,
+        )
+        | (Isolation::User | Isolation::Ephemeral, _) => false,
+    }
+}
+
 fn rank(wish: &Wish, candidate: &Candidate) -> u8 {
     match (candidate.places_taken == 0, candidate.region == wish.region) {
         (true, true) => 0,
@@ -203,7 +215,12 @@ fn rank(wish: &Wish, candidate: &Candidate) -> u8 {
 
 fn chosen(wish: &Wish, candidate: &Candidate) -> String {
     let place = if candidate.region == wish.region { "in the same region" } else { "in another region" };
-    if candidate.places_taken == 0 {
+    if candidate.isolation == Isolation::Dedicated {
+        format!(
+            "Your dedicated node {}: {} of {} places were taken.",
+            candidate.id, candidate.places_taken, candidate.slots
+        )
+    } else if candidate.places_taken == 0 {
         format!("Your node {} was warm {place}.", candidate.id)
     } else {
         format!(
@@ -224,7 +241,7 @@ fn none_fits(wish: &Wish, candidates: &[Candidate], limits: Thresholds) -> Strin
         return match wish.isolation {
             Isolation::User => "A new node: you had none that could take it.".into(),
             Isolation::Ephemeral => "A new node: an ephemeral workspace has one of its own.".into(),
-            Isolation::Dedicated => "A new node: you had no free dedicated one.".into(),
+            Isolation::Dedicated => "A new node: you had no dedicated one.".into(),
         };
     }
     let list: Vec<String> = reasons.iter().map(|(id, reason)| format!("{id} is {}", reason.as_str())).collect();

@@ -10,6 +10,7 @@ use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateWorkspaceParams, CreateWorkspaceTokenParams, EventsParams,
     KeepAliveParams, ListParams, ReplaceCredentialParams,
 };
+use ringfence_protocol::receipt::ReceiptView;
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::state::NodePolicy;
 use ringfence_protocol::views::{
@@ -25,7 +26,7 @@ use crate::app::caller::Caller;
 use crate::app::idempotency::Repeatable;
 use crate::app::request_workspace::request_workspace;
 use crate::app::{
-    api_tokens, credentials, delete_node, delete_workspace, keep_alive, limits, node_policy, read, sessions,
+    api_tokens, credentials, delete_node, delete_workspace, keep_alive, limits, node_policy, read, receipt, sessions,
     set_running, workspace_token,
 };
 use crate::domain::mac;
@@ -60,6 +61,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::WORKSPACE_START, start_workspace)
         .serve(&routes::WORKSPACE_KEEP_ALIVE, keep_workspace_alive)
         .serve(&routes::WORKSPACE_POSTURE, get_workspace_posture)
+        .serve(&routes::WORKSPACE_RECEIPT, get_receipt)
         .serve(&routes::WORKSPACE_TOKEN, create_workspace_token)
         .serve(&routes::NODES_LIST, list_nodes)
         .serve(&routes::NODE_GET, get_node)
@@ -297,6 +299,15 @@ async fn get_workspace_posture(
     PathId(id): PathId<WorkspaceId>,
 ) -> Answer<Json<PostureView>> {
     Ok(Json(read::workspace_posture(&app.host, &caller.actor(), id).await?))
+}
+
+#[worker::send]
+async fn get_receipt(
+    State(app): State<App>,
+    User(caller): User,
+    PathId(id): PathId<WorkspaceId>,
+) -> Answer<Json<ReceiptView>> {
+    Ok(Json(receipt::receipt(&app.host, &caller.actor(), id).await?))
 }
 
 #[worker::send]

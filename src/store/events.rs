@@ -138,6 +138,16 @@ pub fn of_node_after(node: NodeId, user: UserId, after: i64, limit: u32) -> Stat
     )
 }
 
+/// What a user's workspace saved, newest first.
+pub fn saves_of_workspace(workspace: WorkspaceId, user: UserId) -> Statement {
+    Statement::new(
+        "SELECT e.id, e.at_ms, e.node_id, e.workspace_id, e.event_json FROM events e
+         WHERE e.node_id = (SELECT node_id FROM workspaces WHERE id = ?1) AND e.user_id = ?2 AND e.workspace_id = ?1
+           AND e.kind = 'saved' ORDER BY e.id DESC LIMIT 5",
+        [workspace.into(), user.into()],
+    )
+}
+
 /// The user's newest events, newest first.
 pub fn newest_of_user(user: UserId, limit: u32) -> Statement {
     Statement::new(

@@ -34,9 +34,9 @@ pub fn insert(spec: &NodeSpec, node: &Node, now: UnixMillis) -> Statement {
         "INSERT INTO nodes (id, user_id, tenant_id, row_version, created_at_ms, installation, provider, credential_id,
            isolation, region, size, cpus, memory_bytes, image, price_micros_per_hour, currency, slots,
            hard_deadline_at_ms, policy, state, state_since_ms, deadline_at_ms, next_attempt_at_ms, agent_epoch,
-           engine_choice, disk_bytes)
+           engine_choice, disk_bytes, dedicated_of)
          SELECT ?1, ?2, ?3, 1, ?4, ?5, ?6, c.id, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-           ?24, ?25
+           ?24, ?25, CASE WHEN ?8 = 'dedicated' THEN ?2 END
          FROM provider_credentials c
          WHERE c.id = ?7 AND c.user_id = ?2 AND c.provider = ?6 AND c.deleted_at_ms IS NULL",
         [
@@ -146,6 +146,10 @@ pub fn require_version(id: NodeId, row_version: i64) -> Statement {
 
 /// The user's nodes that might take a workspace: reads only rows of this user (I1).
 pub fn candidates(user: UserId, credential: CredentialId, isolation: Isolation) -> Statement {
+    match isolation {
+        Isolation::User | Isolation::Ephemeral => {}
+        Isolation::Dedicated => return dedicated(user),
+    }
     Statement::new(
         concat!(
             "SELECT ",
@@ -154,6 +158,20 @@ pub fn candidates(user: UserId, credential: CredentialId, isolation: Isolation) 
              WHERE n.user_id = ?1 AND n.credential_id = ?2 AND n.state = 'ready' AND n.isolation = ?3 LIMIT 200"
         ),
         [user.into(), credential.into(), isolation.as_str().into()],
+    )
+}
+
+/// The user's dedicated node, on its way too, and whatever cloud it is of: there is one at most.
+fn dedicated(user: UserId) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE n.dedicated_of = ?1 AND n.dedicated_of IS NOT NULL
+               AND n.state IN ('requested', 'provisioning', 'booting', 'ready')"
+        ),
+        [user.into()],
     )
 }
 

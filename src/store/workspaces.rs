@@ -175,7 +175,7 @@ impl NewWorkspace {
     }
 }
 
-/// Takes the lowest free place of the user's ready node for a workspace: one statement, so that of any number of claims of
+/// Takes the lowest free place of the user's ready node, or of their dedicated one on its way, for a workspace: one statement, so that of any number of claims of
 /// one place one wins (I3). The node must be the user's (I1), run workspaces as this one is to be run, and, where it runs
 /// containers, have been measured to be as it must be.
 pub fn claim(node: NodeId, new: &NewWorkspace, now: UnixMillis) -> Statement {
@@ -186,10 +186,11 @@ pub fn claim(node: NodeId, new: &NewWorkspace, now: UnixMillis) -> Statement {
          )
          SELECT n.id, p.slot, n.user_id, ?3, ?4
          FROM nodes n JOIN places p
-         WHERE n.id = ?1 AND n.user_id = ?2 AND n.state = 'ready' AND n.policy = 'schedulable'
+         WHERE n.id = ?1 AND n.user_id = ?2 AND n.policy = 'schedulable'
+           AND (n.state = 'ready' OR (n.isolation = 'dedicated' AND n.state IN ('requested', 'provisioning', 'booting')))
            AND n.isolation <> 'ephemeral' AND n.hard_deadline_at_ms > ?4
            AND COALESCE(n.engine_choice, 'unconfined') = ?5
-           AND (?5 = 'unconfined' OR (n.posture_holds = 1 AND n.posture_epoch = n.agent_epoch))
+           AND (?5 = 'unconfined' OR n.state <> 'ready' OR (n.posture_holds = 1 AND n.posture_epoch = n.agent_epoch))
            AND NOT EXISTS (SELECT 1 FROM node_slots t WHERE t.node_id = n.id AND t.slot = p.slot)
          ORDER BY p.slot LIMIT 1",
         [node.into(), new.user_id.into(), new.id.into(), now.into(), new.engine().as_str().into()],
@@ -208,7 +209,8 @@ pub fn claim_new(node: NodeId, user: UserId, workspace: WorkspaceId, now: UnixMi
 /// A node with a workspace is not warm: whoever was about to destroy it for being so finds another row version.
 pub fn end_warmth(workspace: WorkspaceId) -> Statement {
     Statement::new(
-        "UPDATE nodes SET row_version = row_version + 1, warm_since_ms = NULL, deadline_at_ms = hard_deadline_at_ms
+        "UPDATE nodes SET row_version = row_version + 1, warm_since_ms = NULL,
+           deadline_at_ms = CASE WHEN state = 'ready' THEN hard_deadline_at_ms ELSE deadline_at_ms END
          WHERE id = (SELECT node_id FROM node_slots WHERE workspace_id = ?1)",
         [workspace.into()],
     )

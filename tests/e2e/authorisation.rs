@@ -301,9 +301,12 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         }
         "replace_credential" => (fill(&victim.credential), Some(secret)),
         "create_workspace" => (endpoint.fill(&[]), Some(json!({ "credential_id": victim.credential }))),
-        "get_workspace" | "delete_workspace" | "stop_workspace" | "start_workspace" | "get_workspace_posture" => {
-            (fill(&victim.workspace), None)
-        }
+        "get_workspace"
+        | "delete_workspace"
+        | "stop_workspace"
+        | "start_workspace"
+        | "get_workspace_posture"
+        | "get_workspace_receipt" => (fill(&victim.workspace), None),
         "keep_workspace_alive" => (fill(&victim.workspace), Some(json!({ "secs": 60 }))),
         "create_workspace_token" => (fill(&victim.workspace), Some(json!({}))),
         "open_terminal" => {

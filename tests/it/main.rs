@@ -4,10 +4,12 @@
 
 mod boot_failures;
 mod boot_files;
+mod budgets;
 mod container_spec;
 mod containers;
 mod identity;
 mod idleness;
+mod isolation;
 mod limits;
 mod machines;
 mod node_faults;

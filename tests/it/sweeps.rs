@@ -15,21 +15,12 @@ use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::state::NodeState;
 use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView, SweepKind, SweepView};
 
-use crate::support::cloud::{FakeCloud, Fault};
+use crate::support::accounts::Open;
+use crate::support::cloud::Fault;
 use crate::support::keys::config;
 use crate::support::world::{Someone, World, run};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// Every credential opens the one cloud there is.
-struct Open<'a>(&'a FakeCloud);
-
-impl<'a> Accounts for Open<'a> {
-    type Cloud = &'a FakeCloud;
-    fn account(&self, _: &CredentialRow) -> provider::Result<&'a FakeCloud> {
-        Ok(self.0)
-    }
-}
 
 fn ours() -> Config {
     config(&[]).map_err(|error| error.0).unwrap()
@@ -392,7 +383,7 @@ fn what_is_gone_stays_readable_for_thirty_days_and_then_leaves_nothing() {
         let node = created.node.id;
         assert!(world.p.db.count(&format!("SELECT COUNT(*) FROM events WHERE node_id = '{node}'")) > 3);
 
-        world.p.now.set(gone_at + DAY * 31);
+        world.p.now.set(gone_at + DAY * 33);
         sweep(&world, Mode::Act).await;
         for table in
             ["nodes WHERE id", "workspaces WHERE node_id", "events WHERE node_id", "bootstrap_tokens WHERE node_id"]

@@ -14,6 +14,7 @@ use crate::params::{
     EventsParams, KeepAliveParams, ListParams, RedeemLinkParams, ReplaceCredentialParams,
 };
 use crate::problem::ErrorCode;
+use crate::receipt::ReceiptView;
 use crate::routes::{self, Endpoint};
 use crate::sweeps::{SweepParams, SweepView};
 use crate::views::{
@@ -166,6 +167,9 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
             .takes::<KeepAliveParams>()
             .or(&[ErrorCode::Conflict, ErrorCode::CeilingExceeded]),
         routes::WORKSPACE_POSTURE => ok::<PostureView>().notes(NOT_MEASURED),
+        routes::WORKSPACE_RECEIPT => ok::<ReceiptView>()
+            .or(&[ErrorCode::Conflict])
+            .notes("409 as long as it is not over, and for workspaces that are not ephemeral."),
         routes::WORKSPACE_TOKEN => {
             created::<WorkspaceTokenView>().takes::<CreateWorkspaceTokenParams>().or(&[ErrorCode::Conflict])
         }

@@ -29,6 +29,7 @@ fn params_keep_their_form() {
             region: Some("fsn1".into()),
             size: Some("cx23".into()),
             isolation: Some(Isolation::Ephemeral),
+            max_duration_secs: Some(1800),
             image: Some("docker.io/library/debian:13".into()),
             cpu_limit: Some(1.5),
             memory_limit_bytes: Some(2_147_483_648),

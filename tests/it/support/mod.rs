@@ -1,5 +1,6 @@
 //! The core's surroundings, natively: the real migrations on SQLite, a clock that tests move, a cloud in memory, an agent.
 
+pub mod accounts;
 pub mod agent;
 pub mod cloud;
 pub mod joined;

@@ -1,0 +1,203 @@
+//! Isolation modes: an ephemeral workspace has a machine of its own and leaves a receipt; a user has one dedicated machine.
+
+use std::time::Duration;
+
+use ringfence::app::delete_node::delete_node;
+use ringfence::app::delete_workspace::delete_workspace;
+use ringfence::app::receipt::receipt;
+use ringfence::ports::{Clock, Db};
+use ringfence::store::events;
+use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::state::{Isolation, SaveOutcome, WorkspaceState};
+use ringfence_protocol::views::EventKind;
+
+use crate::support::joined::join_all;
+use crate::support::world::{Someone, World, run};
+
+fn lasting(isolation: Isolation, secs: u64) -> CreateWorkspaceParams {
+    CreateWorkspaceParams {
+        isolation: Some(isolation),
+        max_duration_secs: Some(secs),
+        ..CreateWorkspaceParams::default()
+    }
+}
+
+async fn refused(world: &World, who: &Someone, params: CreateWorkspaceParams) -> ErrorCode {
+    world.create_with(who, params, Vec::new()).await.unwrap_err().code
+}
+
+#[test]
+fn an_ephemeral_workspace_ends_with_its_machine_when_its_time_is_over() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let start = world.p.now();
+        let created = world.create_with(&who, lasting(Isolation::Ephemeral, 900), Vec::new()).await.unwrap();
+        let ends = start + Duration::from_secs(900);
+        assert_eq!(world.node(&who, created.node.id).await.hard_deadline_at, ends);
+        world.until_running(&who, created.id).await;
+        world.run_until_time(ends - Duration::from_secs(1)).await;
+        assert_eq!(world.workspace(&who, created.id).await.state, WorkspaceState::Running);
+        world.until_node_gone(&who, created.node.id).await;
+        let node = world.node(&who, created.node.id).await;
+        assert_eq!(node.failure.as_deref(), Some("lifetime_over"));
+        assert!(world.p.now().since(ends) < Duration::from_secs(60));
+    });
+}
+
+#[test]
+fn without_a_duration_it_lives_an_hour() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create_isolated(&who, Isolation::Ephemeral).await.unwrap();
+        let node = world.node(&who, created.node.id).await;
+        assert_eq!(node.hard_deadline_at.since(node.created_at), Duration::from_secs(3600));
+    });
+}
+
+#[test]
+fn a_duration_has_bounds_and_goes_with_ephemeral_alone() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        assert_eq!(refused(&world, &who, lasting(Isolation::User, 900)).await, ErrorCode::InvalidBody);
+        assert_eq!(refused(&world, &who, lasting(Isolation::Dedicated, 900)).await, ErrorCode::InvalidBody);
+        assert_eq!(refused(&world, &who, lasting(Isolation::Ephemeral, 59)).await, ErrorCode::InvalidBody);
+        assert_eq!(refused(&world, &who, lasting(Isolation::Ephemeral, 86_401)).await, ErrorCode::CeilingExceeded);
+        assert_eq!(refused(&world, &who, lasting(Isolation::Ephemeral, u64::MAX)).await, ErrorCode::CeilingExceeded);
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes"), 0);
+    });
+}
+
+#[test]
+fn ephemeral_machines_are_never_shared_and_never_used_again() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let made = join_all((0..6).map(|_| world.create_isolated(&who, Isolation::Ephemeral))).await;
+        let mut nodes: Vec<_> = made.iter().map(|made| made.as_ref().unwrap().node.id).collect();
+        nodes.sort();
+        nodes.dedup();
+        assert_eq!(nodes.len(), 6);
+        let first = made[0].as_ref().unwrap();
+        world.until_running(&who, first.id).await;
+        delete_workspace(&world.p, &world.settings, &who.actor, first.id, vec![]).await.unwrap();
+        let next = world.create_isolated(&who, Isolation::Ephemeral).await.unwrap();
+        assert!(!nodes.contains(&next.node.id));
+        world.until_node_gone(&who, first.node.id).await;
+    });
+}
+
+#[test]
+fn a_receipt_says_what_was_saved_and_when_the_provider_had_nothing_left() {
+    run(async {
+        let world = World::new();
+        let (who, other) = (world.someone(), world.someone());
+        let created = world.create_isolated(&who, Isolation::Ephemeral).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let early = receipt(&world.p, &who.actor, created.id).await.unwrap_err();
+        assert_eq!(early.code, ErrorCode::Conflict, "it is not over");
+        let saved = EventKind::Saved { outcome: SaveOutcome::Saved, duration_ms: 12, detail: "pushed 4f2528e".into() };
+        world.p.batch(vec![events::record(created.node.id, Some(created.id), &saved, world.p.now())]).await.unwrap();
+        delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap();
+        world.until_node_gone(&who, created.node.id).await;
+        let view = receipt(&world.p, &who.actor, created.id).await.unwrap();
+        let what = view.saved.unwrap();
+        assert_eq!((what.outcome, what.output.as_str()), (SaveOutcome::Saved, "pushed 4f2528e"));
+        // By another tool: printf 'pushed 4f2528e' | sha256sum
+        assert_eq!(what.output_sha256, HASH);
+        let gone_at = world.p.db.count("SELECT state_since_ms FROM nodes");
+        assert_eq!((view.machine.node_id, view.machine.gone_at.get()), (created.node.id, gone_at));
+        assert!(view.machine.provider_instance_id.is_some() && view.ended_at <= view.machine.gone_at);
+        let theirs = receipt(&world.p, &other.actor, created.id).await.unwrap_err();
+        assert_eq!(theirs.code, ErrorCode::NotFound);
+    });
+}
+
+/// Of `pushed 4f2528e`.
+const HASH: &str = "11bffee76fa7c580814fb399809825f4730c0951c4afe9f65e0c9f9e2440269f";
+
+#[test]
+fn a_workspace_that_shares_a_machine_has_no_receipt() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        assert_eq!(receipt(&world.p, &who.actor, created.id).await.unwrap_err().code, ErrorCode::Conflict);
+    });
+}
+
+#[test]
+fn of_many_dedicated_requests_at_once_all_that_fit_land_on_one_machine() {
+    for seed in 0..8 {
+        run(async {
+            let world = World::seeded(seed);
+            let who = world.someone();
+            let made = join_all((0..10).map(|_| world.create_isolated(&who, Isolation::Dedicated))).await;
+            let (good, bad): (Vec<_>, Vec<_>) = made.into_iter().partition(Result::is_ok);
+            assert_eq!(good.len(), 3, "a dedicated machine has three places");
+            assert!(bad.into_iter().all(|made| made.unwrap_err().code == ErrorCode::Conflict));
+            assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes"), 1);
+            for made in good {
+                world.until_running(&who, made.unwrap().id).await;
+            }
+            world.assert_rules();
+        });
+    }
+}
+
+#[test]
+fn a_second_request_waits_for_the_dedicated_machine_that_is_being_made() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let first = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        let before = world.node(&who, first.node.id).await;
+        let second = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        assert_eq!(second.node.id, first.node.id);
+        let after = world.node(&who, first.node.id).await;
+        assert_eq!(after.deadline_at, before.deadline_at, "it has no longer to be made in");
+        world.until_running(&who, first.id).await;
+        world.until_running(&who, second.id).await;
+        let other = world.someone();
+        let theirs = world.create_isolated(&other, Isolation::Dedicated).await.unwrap();
+        assert!(theirs.node.id != first.node.id, "one for each user");
+    });
+}
+
+#[test]
+fn what_does_not_fit_on_the_dedicated_machine_is_told_why() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let first = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        let large = CreateWorkspaceParams {
+            isolation: Some(Isolation::Dedicated),
+            size: Some("cx33".into()),
+            ..CreateWorkspaceParams::default()
+        };
+        let error = world.create_with(&who, large, Vec::new()).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::Conflict);
+        assert!(error.detail.contains("too small"), "{}", error.detail);
+        delete_node(&world.p, &world.settings, &who.actor, first.node.id, vec![]).await.unwrap();
+        // It ends: the place is free for the next, before the provider has confirmed anything.
+        world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+    });
+}
+
+#[test]
+fn the_schema_itself_refuses_a_second_dedicated_machine() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        let second = "INSERT INTO nodes (id, user_id, tenant_id, row_version, created_at_ms, installation, provider, credential_id,
+              isolation, region, size, cpus, memory_bytes, image, price_micros_per_hour, currency, slots, hard_deadline_at_ms,
+              policy, state, state_since_ms, agent_epoch, dedicated_of)
+            SELECT 'second', user_id, tenant_id, 1, 0, installation, provider, credential_id, isolation, region, size, cpus,
+              memory_bytes, image, 0, currency, slots, 0, policy, 'ready', 0, 1, dedicated_of FROM nodes";
+        assert!(world.p.db.execute(second).unwrap_err().to_string().contains("nodes.dedicated_of"));
+    });
+}

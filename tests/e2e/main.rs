@@ -10,6 +10,7 @@ mod cloud;
 mod crashes;
 mod faults;
 mod http_contract;
+mod isolation;
 mod limits;
 mod races;
 mod recovery;

@@ -10,6 +10,7 @@ mod golden_limits;
 mod golden_link;
 mod golden_params;
 mod golden_problem;
+mod golden_receipt;
 mod golden_routes;
 mod golden_terminal;
 mod golden_views;

@@ -27,8 +27,14 @@ export const inTransition = (state: AnyState): boolean => stateTone(state) === '
 
 export const ISOLATION: Record<Isolation, { word: string; explained: string }> = {
   user: { word: 'Yours', explained: 'A machine of your own. Up to three of your workspaces share it; nobody else’s ever do.' },
-  ephemeral: { word: 'Ephemeral', explained: 'A fresh machine for this workspace alone, destroyed with it, after an hour at most.' },
-  dedicated: { word: 'Dedicated', explained: 'A long-lived machine of your own that is kept, and billed, until you destroy it.' },
+  ephemeral: {
+    word: 'Ephemeral',
+    explained: 'A fresh machine for this workspace alone, destroyed with it, at the latest when its time is over. Nobody else sees it.',
+  },
+  dedicated: {
+    word: 'Dedicated',
+    explained: 'One long-lived machine of your own for up to three workspaces. It is kept, and billed, until you destroy it.',
+  },
 };
 
 export const POLICY: Record<NodePolicy, string> = {

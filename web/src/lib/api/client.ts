@@ -49,6 +49,7 @@ export const deleteWorkspace = (id: string) => request('delete', '/api/workspace
 export const stopWorkspace = (id: string) => request('post', '/api/workspaces/{id}/stop', { path: { id } });
 export const startWorkspace = (id: string) => request('post', '/api/workspaces/{id}/start', { path: { id } });
 export const workspaceToken = (id: string) => request('post', '/api/workspaces/{id}/token', { path: { id }, body: {} });
+export const workspaceReceipt = (id: string) => request('get', '/api/workspaces/{id}/receipt', { path: { id } });
 export const workspacePosture = (id: string) => request('get', '/api/workspaces/{id}/posture', { path: { id } });
 
 export const nodes = () => everything((query) => request('get', '/api/nodes', { query }));

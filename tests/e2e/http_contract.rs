@@ -39,10 +39,10 @@ async fn a_method_that_a_path_does_not_have_is_refused() -> Result<()> {
     let paths: BTreeSet<&str> = routes::ALL.iter().map(|endpoint| endpoint.path).collect();
     for path in paths {
         let has = |method| routes::ALL.iter().any(|endpoint| endpoint.path == path && endpoint.method == method);
-        let known = [Method::Get, Method::Post, Method::Delete];
+        let known = [Method::Get, Method::Post, Method::Put, Method::Delete];
         let missing = known.into_iter().filter(|method| !has(*method)).map(Method::as_str);
         let url = format!("{}{}", stage.origin(), path.replace("{id}", "anything"));
-        for method in missing.chain(["PUT", "PATCH"]) {
+        for method in missing.chain(["PATCH"]) {
             let request = Raw::new(method, &url).cookie(&stage.admin.cookie).header("origin", stage.origin());
             let answer = request.send(&http()).await?;
             assert_eq!(refusal(&answer), (405, Some(ErrorCode::MethodNotAllowed)), "{method} {path}");
@@ -353,7 +353,9 @@ fn made<T: serde::de::DeserializeOwned, I: Ord>(answers: Vec<Answer>, id: impl F
 }
 
 fn body_of(endpoint: &Endpoint) -> Value {
-    if *endpoint == routes::CREDENTIAL_REPLACE { json!({ "secret": "x" }) } else { json!({}) }
+    let bodies =
+        [(routes::CREDENTIAL_REPLACE, json!({ "secret": "x" })), (routes::WORKSPACE_KEEP_ALIVE, json!({ "secs": 60 }))];
+    bodies.into_iter().find(|(of, _)| of == endpoint).map_or_else(|| json!({}), |(_, body)| body)
 }
 
 fn refusal(answer: &Answer) -> (u16, Option<ErrorCode>) {

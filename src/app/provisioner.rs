@@ -3,12 +3,12 @@
 
 use ringfence_protocol::agent_config::{AgentConfig, EngineConfig};
 use ringfence_protocol::claims::BootstrapClaims;
-use ringfence_protocol::ids::{CredentialId, JwtId, UserId};
+use ringfence_protocol::ids::{CredentialId, JwtId, NodeId, UserId};
 use ringfence_protocol::state::{EngineChoice, ProviderKind};
 use ringfence_protocol::time::UnixMillis;
 
 use super::credentials;
-use super::outcome::{Accounts, Bootstrap, Provisioner};
+use super::outcome::{Accounts, Bootstrap, Cloud, Provisioner};
 use crate::config::Config;
 use crate::domain::seal::{self, Sealed, SealedRow};
 use crate::domain::ticket::DestroyTicket;
@@ -78,11 +78,14 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
 pub async fn destroy_by_ticket(config: &Config, ticket: &DestroyTicket) -> provider::Result<()> {
     let sealed = Sealed { version: ticket.seal_version, text: ticket.sealed_secret.clone() };
     let account = open_account(config, ticket.provider, ticket.user_id, ticket.credential_id, &sealed)?;
-    // By what carries our label, whatever id was recorded: a ticket may be older than an adoption.
     let installation = ticket.installation.as_ref().unwrap_or(&config.installation_id).clone();
-    let mark = Mark { installation, node: ticket.node_id };
-    for instance in account.find(ticket.node_id).await? {
-        account.delete(&mark, &instance.id).await?;
+    destroy_marked(&account, &Mark { installation, node: ticket.node_id }).await
+}
+
+/// Deletes what carries a node's mark, whatever id was recorded: a ticket may be older than an adoption.
+pub async fn destroy_marked(cloud: &impl Cloud, mark: &Mark) -> provider::Result<()> {
+    for instance in cloud.find(mark.node).await? {
+        cloud.delete(mark, &instance.id).await?;
     }
     Ok(())
 }

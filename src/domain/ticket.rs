@@ -33,3 +33,10 @@ pub struct DestroyTicket {
     /// When it is deleted whatever happens.
     pub hard_deadline: UnixMillis,
 }
+
+impl DestroyTicket {
+    /// Whether its machine is to be deleted by it now.
+    pub fn is_due(&self, now: UnixMillis) -> bool {
+        self.destroy_now || now >= self.hard_deadline
+    }
+}

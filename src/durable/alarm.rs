@@ -196,8 +196,7 @@ impl NodeObject {
     async fn destroy_by_ticket(&self, config: &crate::config::Config) {
         let text: Option<String> = self.state.storage().get(TICKET_KEY).await.ok().flatten();
         let Some(ticket) = text.and_then(|text| serde_json::from_str::<DestroyTicket>(&text).ok()) else { return };
-        let now = self.host().now();
-        if ticket.destroy_now || now >= ticket.hard_deadline {
+        if ticket.is_due(self.host().now()) {
             let result = provisioner::destroy_by_ticket(config, &ticket).await;
             if let Err(error) = result {
                 worker::console_error!("destroy by ticket: {}", error.message);

@@ -15,6 +15,7 @@ use ringfence_protocol::link::{Activity, WorkspacePhase};
 use ringfence_protocol::state::{ActivityCause, Isolation, NodePolicy, NodeState};
 use ringfence_protocol::time::UnixMillis;
 
+const SETTLE: Duration = Duration::from_secs(ringfence::domain::lifecycle::SETTLE_SECS);
 const START: UnixMillis = UnixMillis::from_secs(1_800_000_000);
 /// A node that takes commands, for a hundred thousand seconds.
 const READY: Outlook = Outlook::Ready { ends_at: UnixMillis::from_secs(1_800_100_000), linked: true };
@@ -125,8 +126,10 @@ fn check_step(before: &Node, event: &Event, after: &Node, effects: &[Effect]) {
         assert!(after.instance.is_none() && after.create_attempts == before.create_attempts + 1, "{context}");
     }
     if before.word() != NodeState::Gone && after.word() == NodeState::Gone {
+        let accepted = matches!(before.state, node::State::Destroying { next: Destroy::Confirm, .. });
+        let shown = accepted || before.last_create_at.is_none_or(|at| after.state_since.since(at) >= SETTLE);
         let confirmed =
-            matches!(event, Event::GetAnswered(Ok(None)) | Event::DeleteAnswered(_, Ok(Deletion::NotFound)));
+            shown && matches!(event, Event::GetAnswered(Ok(None)) | Event::DeleteAnswered(_, Ok(Deletion::NotFound)));
         let settled = matches!(event, Event::FindAnswered(Ok(found)) if found.is_empty()) && before.instance.is_none();
         let never_asked = before.create_attempts == 0 && before.instance.is_none();
         assert!(confirmed || settled || never_asked, "{context}: gone without proof");

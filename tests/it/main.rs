@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod agent_credentials;
 mod boot_failures;
 mod boot_files;
 mod budgets;
 mod container_spec;
 mod containers;
+mod guards;
 mod identity;
 mod idleness;
 mod isolation;
@@ -16,6 +18,7 @@ mod node_faults;
 mod node_lifecycle;
 mod node_races;
 mod placement;
+mod proof_of_absence;
 mod provider_fixtures;
 mod provider_hetzner;
 mod provider_local_cloud;

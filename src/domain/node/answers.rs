@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use ringfence_protocol::time::UnixMillis;
+
 use super::{Call, CallError, Deletion, Destroy, Effect, Instance, InstanceId, Node, Provision, State, notice};
 use crate::domain::lifecycle::{Denied, FailureCode, Moment};
 
@@ -46,7 +48,9 @@ impl Node {
         at: &Moment<'_>,
     ) -> Result<Vec<Effect>, Denied> {
         match (self.state, answer) {
-            (State::Destroying { code, .. }, Ok(None)) if self.instance.is_some() => Ok(self.enter_gone(code, at)),
+            (State::Destroying { code, next, overdue }, Ok(None)) if self.instance.is_some() => {
+                Ok(self.not_found(code, next, overdue, at))
+            }
             (State::Destroying { code, overdue, .. }, Ok(Some(_))) => {
                 // Still there: the deletion is slow, or was lost. Deleting again does no harm.
                 self.state = State::Destroying { code, next: Destroy::Delete, overdue };
@@ -68,7 +72,9 @@ impl Node {
         match (self.state, answer) {
             // The answer about a machine beside ours changes nothing.
             (_, _) if !ours => Ok(Vec::new()),
-            (State::Destroying { code, .. }, Ok(Deletion::NotFound)) => Ok(self.enter_gone(code, at)),
+            (State::Destroying { code, next, overdue }, Ok(Deletion::NotFound)) => {
+                Ok(self.not_found(code, next, overdue, at))
+            }
             (State::Destroying { code, overdue, .. }, Ok(Deletion::Accepted)) => {
                 self.state = State::Destroying { code, next: Destroy::Confirm, overdue };
                 self.next_attempt_at = Some(at.now + at.timing.backoff_first);
@@ -125,12 +131,10 @@ impl Node {
                 Ok(Vec::new())
             }
             State::Destroying { code, next: Destroy::Find, .. } => {
-                let settled = self.last_create_at.unwrap_or_default() + at.timing.settle;
-                if at.now >= settled {
+                if at.now >= self.settled_at(at) {
                     return Ok(self.enter_gone(code, at));
                 }
-                self.retry_later(None, at);
-                self.next_attempt_at = self.next_attempt_at.map(|next| next.min(settled));
+                self.look_again_until_settled(at);
                 Ok(Vec::new())
             }
             State::Requested
@@ -142,6 +146,38 @@ impl Node {
             | State::Destroying { next: Destroy::Delete | Destroy::Confirm, .. }
             | State::Gone { .. } => Err(Denied::Stale),
         }
+    }
+
+    /// The provider knows no machine of that id. That proves something once it has accepted the deletion, or once its reads have
+    /// settled after the last create call: a machine that was just made may not be shown yet.
+    fn not_found(&mut self, code: FailureCode, next: Destroy, overdue: u32, at: &Moment<'_>) -> Vec<Effect> {
+        let settled = at.now >= self.settled_at(at);
+        match next {
+            Destroy::Find | Destroy::Delete | Destroy::Confirm if settled => self.enter_gone(code, at),
+            Destroy::Confirm if self.create_attempts <= 1 => self.enter_gone(code, at),
+            // An earlier create call may still be on its way, now that the name is free: its machine would have another id.
+            Destroy::Confirm => {
+                self.instance = None;
+                self.state = State::Destroying { code, next: Destroy::Find, overdue };
+                self.look_again_until_settled(at);
+                Vec::new()
+            }
+            Destroy::Find | Destroy::Delete => {
+                self.look_again_until_settled(at);
+                Vec::new()
+            }
+        }
+    }
+
+    /// When what the provider does not show does not exist.
+    fn settled_at(&self, at: &Moment<'_>) -> UnixMillis {
+        self.last_create_at.unwrap_or_default() + at.timing.settle
+    }
+
+    fn look_again_until_settled(&mut self, at: &Moment<'_>) {
+        self.retry_later(None, at);
+        let settled = self.settled_at(at);
+        self.next_attempt_at = self.next_attempt_at.map(|next| next.min(settled));
     }
 
     /// Which answers prove that no machine was made, and which only say that we do not know. An ordered fallback to other

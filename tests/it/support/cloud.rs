@@ -53,6 +53,33 @@ impl FakeCloud {
         self.machines.borrow().values().any(|machine| machine.name == machine_name(node))
     }
 
+    /// The effect of a create call.
+    pub fn make(&self, order: &CreateInstance<'_>) -> Result<Instance> {
+        self.creates.set(self.creates.get() + 1);
+        let name = machine_name(order.mark.node);
+        if self.machines.borrow().values().any(|machine| machine.name == name) {
+            return Err(error(ErrorClass::NameTaken));
+        }
+        self.next_id.set(self.next_id.get() + 1);
+        let instance = Instance {
+            id: InstanceId(self.next_id.get().to_string()),
+            name,
+            labels: order.mark.labels(),
+            status: InstanceStatus::Starting,
+            ipv4: Some([192, 0, 2, 7].into()),
+            ipv6: None,
+            created_at: None,
+        };
+        self.machines.borrow_mut().insert(instance.id.clone(), instance.clone());
+        Ok(instance)
+    }
+
+    /// The machines of a node.
+    pub fn marked(&self, node: NodeId) -> Vec<Instance> {
+        let name = machine_name(node);
+        self.machines.borrow().values().filter(|machine| machine.name == name).cloned().collect()
+    }
+
     async fn call<T>(&self, effect: impl FnOnce() -> Result<T>, empty: Option<T>) -> Result<T> {
         // Others run while a call is on its way.
         tokio::task::yield_now().await;
@@ -82,25 +109,7 @@ pub fn error(class: ErrorClass) -> ProviderError {
 
 impl Cloud for &FakeCloud {
     async fn create(&self, order: &CreateInstance<'_>) -> Result<Instance> {
-        let effect = || {
-            self.creates.set(self.creates.get() + 1);
-            let name = machine_name(order.mark.node);
-            if self.machines.borrow().values().any(|machine| machine.name == name) {
-                return Err(error(ErrorClass::NameTaken));
-            }
-            self.next_id.set(self.next_id.get() + 1);
-            let instance = Instance {
-                id: InstanceId(self.next_id.get().to_string()),
-                name,
-                labels: order.mark.labels(),
-                status: InstanceStatus::Starting,
-                ipv4: Some([192, 0, 2, 7].into()),
-                ipv6: None,
-                created_at: None,
-            };
-            self.machines.borrow_mut().insert(instance.id.clone(), instance.clone());
-            Ok(instance)
-        };
+        let effect = || self.make(order);
         self.call(effect, None).await
     }
 
@@ -109,8 +118,7 @@ impl Cloud for &FakeCloud {
     }
 
     async fn find(&self, node: NodeId) -> Result<Vec<Instance>> {
-        let name = machine_name(node);
-        let effect = || Ok(self.machines.borrow().values().filter(|machine| machine.name == name).cloned().collect());
+        let effect = || Ok(self.marked(node));
         self.call(effect, Some(Vec::new())).await
     }
 

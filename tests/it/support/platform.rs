@@ -28,8 +28,12 @@ pub struct TestPlatform {
 
 impl TestPlatform {
     pub fn new(seed: u64) -> Self {
+        Self::over(seed, SqliteDb::migrated())
+    }
+
+    pub fn over(seed: u64, db: SqliteDb) -> Self {
         Self {
-            db: SqliteDb::migrated(),
+            db,
             now: Cell::new(START),
             random: Cell::new(seed),
             alarms: RefCell::default(),

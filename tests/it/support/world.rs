@@ -75,7 +75,10 @@ impl World {
     }
 
     pub fn seeded(seed: u64) -> Self {
-        let p = TestPlatform::new(seed);
+        Self::over(TestPlatform::new(seed))
+    }
+
+    pub fn over(p: TestPlatform) -> Self {
         let tenant: TenantId = p.id();
         p.db.execute(&format!("INSERT INTO tenants VALUES ('{tenant}', 'test', 0)")).unwrap();
         Self {

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use xtask::build::{self, Profile};
 use xtask::suites::{self, Suite};
 use xtask::toolchain::{self, Toolchain};
-use xtask::{bench, check, demo, dev, image, keys, progress};
+use xtask::{bench, check, demo, dev, image, keys, mutate, progress, sim};
 
 /// Build, run, test and measure Ringfence on this machine.
 ///
@@ -71,6 +71,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell the stories of simulated worlds: users, clouds, agents and crashes from a seed each. Prints every seed that failed.
+    Sim(sim::SimOptions),
+    /// Take each guard out in turn, in a copy of the checkout, and see that something goes red. About a minute for each.
+    Mutate(mutate::MutateOptions),
     /// Make a keyring secret, or rotate one: a new signing key in front of those of a file.
     Keys {
         /// The keyring to rotate; without it, everything is new.
@@ -104,6 +108,8 @@ fn run(command: Command) -> Result<()> {
         Command::Demo { release } => demo::run(profile(!release)),
         Command::Test { only, quick, filter } => suites::run(only, quick, filter.as_deref()),
         Command::Bench { json } => bench::run(json),
+        Command::Sim(options) => sim::run(&options),
+        Command::Mutate(options) => mutate::run(&options),
         Command::Check => progress::step("Checking", check::run),
         Command::Keys { rotate, kid } => keys::print(rotate.as_deref(), kid),
     }

@@ -92,8 +92,18 @@ const MACHINES: [&[&str]; 2] =
     [&["--package", "local-cloud", "--test", "machines"], &["--package", "ringfence", "--test", "machines"]];
 const END_TO_END: [&[&str]; 1] = [&["--package", "ringfence", "--test", "e2e*"]];
 
+/// Thousands of simulated worlds: they are told quickly only by optimised code.
+const PROOF: [&str; 4] = ["--package", "ringfence", "--test", "proof"];
+
 fn native(filter: Option<&str>) -> Result<Count> {
-    cargo_tests(&NATIVE, filter, &[])
+    let mut count = cargo_tests(&NATIVE, filter, &[])?;
+    let profile = if has_nextest() { "--cargo-profile=proof" } else { "--profile=proof" };
+    count += cargo_tests(&[&[&PROOF[..], &[profile]].concat()], filter, &[])?;
+    Ok(count)
+}
+
+fn has_nextest() -> bool {
+    run::find_program("cargo-nextest").is_some()
 }
 
 fn web_units(filter: Option<&str>) -> Result<Count> {
@@ -151,7 +161,7 @@ fn this_program() -> Result<PathBuf> {
 /// `cargo test`.
 fn cargo_tests(selections: &[&[&str]], filter: Option<&str>, environment: &[(&str, &str)]) -> Result<Count> {
     let mut count = Count::default();
-    let has_nextest = run::find_program("cargo-nextest").is_some();
+    let has_nextest = has_nextest();
     for selection in selections {
         let mut command = run::command("cargo");
         let format = if has_nextest {

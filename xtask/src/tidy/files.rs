@@ -18,7 +18,7 @@ const LANDED: &str = "xtask/landed-migrations.sha256";
 pub(super) fn violations() -> Result<Vec<String>> {
     let root = project::root();
     let mut found = Vec::new();
-    for suite in ["tests/it", "tests/e2e"] {
+    for suite in ["tests/it", "tests/e2e", "tests/proof"] {
         found.extend(forgotten_tests(root, suite)?);
     }
     found.extend(undocumented_codes(&root.join("docs/errors.md")));

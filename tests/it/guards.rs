@@ -1,0 +1,214 @@
+//! Guards that stand behind other guards: each statement keeps its rule by itself, whoever calls it (I1, I3, I9).
+
+use ringfence::domain::lifecycle::{Moment, Timing};
+use ringfence::domain::workspace::Workspace;
+use ringfence::ports::{Clock, Db, DbError, Entropy, Statement};
+use ringfence::store::nodes::NodeRow;
+use ringfence::store::workspaces::{NewWorkspace, WorkspaceRow};
+use ringfence::store::{credentials, many, nodes, one, workspaces};
+use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
+use ringfence_protocol::state::{EngineChoice, Isolation, NodePolicy};
+
+use crate::support::world::{Someone, World, run};
+
+/// A world with a ready node of somebody, with room on it.
+struct Scene {
+    world: World,
+    who: Someone,
+    node: NodeId,
+    workspace: WorkspaceId,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        Self::of(World::new()).await
+    }
+
+    async fn of(world: World) -> Self {
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        Self { world, who, node: created.node.id, workspace: created.id }
+    }
+
+    fn new_workspace(&self, user: UserId) -> NewWorkspace {
+        NewWorkspace {
+            id: self.world.p.id(),
+            user_id: user,
+            name: "second".into(),
+            placement_explanation: String::new(),
+            container: None,
+            sealed: None,
+        }
+    }
+
+    /// Whether the claim statement, by itself, takes a place for the owner.
+    async fn claims(&self) -> bool {
+        let claim = workspaces::claim(self.node, &self.new_workspace(self.who.actor.user_id), self.world.p.now());
+        self.changes_alone(claim).await
+    }
+
+    /// Whether the statement changes a row. Where other guards would refuse it at the end, they are out of the way.
+    async fn changes_alone(&self, statement: Statement) -> bool {
+        self.world.p.db.execute("PRAGMA foreign_keys = OFF").unwrap();
+        self.world.p.db.execute("SAVEPOINT alone").unwrap();
+        let changed = self.world.p.db.changes(&statement).is_ok_and(|changes| changes > 0);
+        self.world.p.db.execute("ROLLBACK TO alone; RELEASE alone; PRAGMA foreign_keys = ON").unwrap();
+        changed
+    }
+
+    fn set(&self, assignment: &str) {
+        let sql = format!("UPDATE nodes SET {assignment}, row_version = row_version + 1 WHERE id = '{}'", self.node);
+        self.world.p.db.execute(&sql).unwrap();
+    }
+}
+
+#[test]
+fn a_claim_takes_a_place_of_the_users_own_ready_node_only() {
+    run(async {
+        let scene = Scene::new().await;
+        assert!(scene.claims().await);
+        let stranger = scene.world.someone();
+        let claim = workspaces::claim(scene.node, &scene.new_workspace(stranger.actor.user_id), scene.world.p.now());
+        assert!(!scene.changes_alone(claim).await, "somebody else's node");
+        let first = workspaces::claim_new(scene.node, stranger.actor.user_id, scene.world.p.id(), scene.world.p.now());
+        scene.world.p.db.execute("DELETE FROM node_slots").unwrap();
+        assert!(!scene.changes_alone(first).await, "somebody else's new node");
+        assert!(scene.claims().await);
+        for (assignment, undo, why) in [
+            ("state = 'destroying'", "state = 'ready'", "a node that ends"),
+            ("policy = 'cordoned'", "policy = 'schedulable'", "a cordoned node"),
+            ("isolation = 'ephemeral'", "isolation = 'user'", "a node of one workspace"),
+            ("hard_deadline_at_ms = 1", "hard_deadline_at_ms = 9000000000000", "a node whose life is over"),
+            ("engine_choice = 'containers'", "engine_choice = 'unconfined'", "a node of another isolation"),
+        ] {
+            scene.set(assignment);
+            assert!(!scene.claims().await, "{why}");
+            scene.set(undo);
+            assert!(scene.claims().await, "{why}: and again");
+        }
+        assert_eq!(NodePolicy::Schedulable.as_str(), "schedulable");
+    });
+}
+
+#[test]
+fn a_claim_wants_what_was_measured_by_the_agent_of_now() {
+    run(async {
+        let scene = Scene::of(World::of_containers()).await;
+        let claims = async || {
+            let world = &scene.world;
+            let container = ringfence::domain::container::ask(
+                &ringfence_protocol::params::CreateWorkspaceParams::default(),
+                &world.settings.containers,
+            );
+            let mut new = scene.new_workspace(scene.who.actor.user_id);
+            new.container = Some(container.unwrap().container);
+            assert_eq!(new.engine(), EngineChoice::Containers);
+            scene.changes_alone(workspaces::claim(scene.node, &new, world.p.now())).await
+        };
+        assert!(claims().await);
+        scene.set("posture_holds = 0");
+        assert!(!claims().await, "what was measured does not hold");
+        scene.set("posture_holds = 1, agent_epoch = agent_epoch + 1");
+        assert!(!claims().await, "another agent has measured it");
+    });
+}
+
+#[test]
+fn candidates_are_the_users_own() {
+    run(async {
+        let scene = Scene::new().await;
+        let stranger = scene.world.someone();
+        let credential = scene.who.credential;
+        let asked_by = async |user: UserId| {
+            let statement = nodes::candidates(user, credential, Isolation::User);
+            many::<NodeRow>(&scene.world.p, statement).await.unwrap().len()
+        };
+        assert_eq!(asked_by(scene.who.actor.user_id).await, 1);
+        assert_eq!(asked_by(stranger.actor.user_id).await, 0, "even with somebody else's credential");
+    });
+}
+
+#[test]
+fn a_place_has_one_workspace_whoever_writes() {
+    run(async {
+        let scene = Scene::new().await;
+        let (node, user) = (scene.node, scene.who.actor.user_id);
+        scene.world.p.db.execute("PRAGMA foreign_keys = OFF").unwrap();
+        let second = format!(
+            "INSERT INTO node_slots VALUES ('{node}', 0, '{user}', '{}', 0)",
+            scene.world.p.id::<ringfence_protocol::ids::kind::Workspace>()
+        );
+        assert!(scene.world.p.db.execute(&second).unwrap_err().to_string().contains("UNIQUE"));
+        let again = format!("INSERT INTO node_slots VALUES ('{node}', 1, '{user}', '{}', 0)", scene.workspace);
+        assert!(scene.world.p.db.execute(&again).unwrap_err().to_string().contains("UNIQUE"));
+    });
+}
+
+#[test]
+fn a_write_that_read_something_older_changes_nothing() {
+    run(async {
+        let scene = Scene::new().await;
+        let p = &scene.world.p;
+        let node: NodeRow = one(p, nodes::load(scene.node)).await.unwrap().unwrap();
+        let workspace: WorkspaceRow = one(p, workspaces::load(scene.workspace)).await.unwrap().unwrap();
+        for (older, changes) in [(0, true), (1, false)] {
+            let version = node.row_version - older;
+            assert_eq!(scene.changes_alone(nodes::update(scene.node, version, &node.node())).await, changes);
+            let version = workspace.row_version - older;
+            let update = workspaces::update(scene.workspace, version, &workspace.workspace());
+            assert_eq!(scene.changes_alone(update).await, changes);
+        }
+        for required in [
+            nodes::require_version(scene.node, node.row_version - 1),
+            workspaces::require_version(scene.workspace, workspace.row_version - 1),
+            nodes::require_present(p.id()),
+            workspaces::require_claimed(p.id()),
+        ] {
+            let refused = p.batch(vec![required]).await.unwrap_err();
+            assert!(matches!(&refused, DbError::Constraint(why) if why.contains("precondition_failed")), "{refused:?}");
+        }
+        for holds in [
+            nodes::require_version(scene.node, node.row_version),
+            workspaces::require_version(scene.workspace, workspace.row_version),
+            nodes::require_present(scene.node),
+            workspaces::require_claimed(scene.workspace),
+        ] {
+            p.batch(vec![holds]).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_workspace_is_made_only_where_its_user_has_got_its_place() {
+    run(async {
+        let scene = Scene::new().await;
+        let timing = Timing::default();
+        let workspace = Workspace::requested(&Moment { now: scene.world.p.now(), jitter: 0, timing: &timing });
+        let mut new = scene.new_workspace(scene.who.actor.user_id);
+        assert!(
+            !scene.changes_alone(workspaces::insert(&new, &workspace, scene.world.p.now())).await,
+            "without a place"
+        );
+        new.id = scene.workspace;
+        new.user_id = scene.world.someone().actor.user_id;
+        scene.world.p.db.execute("PRAGMA foreign_keys = OFF; DELETE FROM workspaces").unwrap();
+        assert!(
+            !scene.changes_alone(workspaces::insert(&new, &workspace, scene.world.p.now())).await,
+            "on another's place"
+        );
+    });
+}
+
+#[test]
+fn a_credential_stays_for_as_long_as_a_machine_needs_it() {
+    run(async {
+        let scene = Scene::new().await;
+        let (credential, user, now) = (scene.who.credential, scene.who.actor.user_id, scene.world.p.now());
+        assert!(!scene.changes_alone(credentials::delete(credential, user, now)).await, "its node is not gone");
+        scene.set("state = 'gone', deadline_at_ms = NULL");
+        let stranger = scene.world.someone().actor.user_id;
+        assert!(!scene.changes_alone(credentials::delete(credential, stranger, now)).await, "it is somebody else's");
+        assert!(scene.changes_alone(credentials::delete(credential, user, now)).await);
+    });
+}

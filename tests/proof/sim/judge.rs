@@ -1,0 +1,247 @@
+//! What must hold: always, once all is calm, and at the end. Each breach names its invariant of ARCHITECTURE.md.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use ringfence::ports::Clock;
+use ringfence_protocol::ids::NodeId;
+
+use super::Sim;
+use crate::support::world::World;
+
+/// How late anything may be while nothing keeps it from being done: a request's arming, a safety alarm and two retries.
+const LATE_MS: i64 = 120_000;
+/// How long anything that is on its way may be so, once all is calm.
+const SETTLED_MS: i64 = 25 * 60_000;
+
+/// Rules that the database itself keeps an eye on, whoever writes.
+pub fn watch(world: &World) {
+    let rule = |name: &str, when: &str, broken: &str| {
+        world
+            .p
+            .db
+            .execute(&format!(
+                "CREATE TEMP TRIGGER IF NOT EXISTS judge_{name} {when}
+                 BEGIN SELECT RAISE(ABORT, 'broken rule: {broken}'); END"
+            ))
+            .unwrap();
+    };
+    rule(
+        "node_version",
+        "BEFORE UPDATE OF state, step, deadline_at_ms, agent_epoch, policy, warm_since_ms ON nodes
+         WHEN NEW.row_version <> OLD.row_version + 1",
+        "I9 a node changes without its version",
+    );
+    rule(
+        "workspace_version",
+        "BEFORE UPDATE OF state, running, spec_generation, deadline_at_ms ON workspaces
+         WHEN NEW.row_version <> OLD.row_version + 1",
+        "I9 a workspace changes without its version",
+    );
+    rule(
+        "gone_node",
+        "BEFORE UPDATE OF state ON nodes WHEN OLD.state = 'gone' AND NEW.state <> 'gone'",
+        "I4 it is back",
+    );
+    rule(
+        "gone_workspace",
+        "BEFORE UPDATE OF state ON workspaces WHEN OLD.state = 'gone' AND NEW.state <> 'gone'",
+        "I4 it is back",
+    );
+    rule("epoch", "BEFORE UPDATE OF agent_epoch ON nodes WHEN NEW.agent_epoch < OLD.agent_epoch", "I6 an old epoch");
+    rule(
+        "generation",
+        "BEFORE UPDATE OF spec_generation ON workspaces WHEN NEW.spec_generation < OLD.spec_generation",
+        "I10 an old generation",
+    );
+    rule(
+        "hard_deadline",
+        "BEFORE UPDATE OF hard_deadline_at_ms ON nodes WHEN NEW.hard_deadline_at_ms > OLD.hard_deadline_at_ms",
+        "I4 a hard deadline is moved",
+    );
+    rule(
+        "redemption",
+        "BEFORE UPDATE OF public_key_jkt ON bootstrap_tokens WHEN OLD.public_key_jkt IS NOT NULL",
+        "I3 a token is traded twice",
+    );
+    rule(
+        "place",
+        "BEFORE INSERT ON node_slots WHEN NEW.user_id <> (SELECT user_id FROM nodes WHERE id = NEW.node_id)",
+        "I1 a place for somebody else",
+    );
+}
+
+impl Sim {
+    /// Looked at whenever something was written, here or at the cloud.
+    pub fn after_write(&self) {
+        let digest = self.digest.get() ^ self.now().get().unsigned_abs();
+        self.digest.set(digest.wrapping_mul(0x0000_0100_0000_01b3).wrapping_add(self.world.p.db.rows_written.get()));
+        let cloud = &self.world.cloud;
+        if cloud.is_empty() {
+            return;
+        }
+        let live = self.world.p.db.texts("SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms IS NOT NULL");
+        let live: BTreeSet<NodeId> = live.iter().map(|id| id.parse().unwrap()).collect();
+        for machine in cloud.machines.borrow().values() {
+            if !machine.node().is_some_and(|node| live.contains(&node)) {
+                self.breached(format!("I2: nobody looks after {} of {:?}", machine.id.0, machine.node()));
+            }
+        }
+    }
+
+    /// Nothing is going on: whatever is not over has a timer, and none has been missed.
+    pub fn judge_timers(&self) {
+        let now = self.now();
+        for row in self.world.p.db.texts("SELECT id FROM nodes WHERE state <> 'gone'") {
+            let node: NodeId = row.parse().unwrap();
+            if self.with_object(node, |object| object.alarm.is_none() && !object.running) {
+                self.breached(format!("I7: {node} has no timer"));
+            }
+        }
+        if now < self.db_away_until.get() + Duration::from_millis(LATE_MS.unsigned_abs()) {
+            return;
+        }
+        let late = now.get() - LATE_MS;
+        let missed = self.world.p.db.texts(&format!(
+            "SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms < {late}
+             UNION ALL SELECT id FROM workspaces WHERE state <> 'gone' AND deadline_at_ms < {late}"
+        ));
+        if let Some(id) = missed.first() {
+            self.breached(format!("I7: a deadline of {id} has passed and nothing has happened"));
+        }
+    }
+
+    /// Nothing goes wrong any more, for longer than anything may take.
+    pub fn judge_calm(&self) {
+        let since = self.now().get() - SETTLED_MS;
+        let stuck = self.world.p.db.texts(&format!(
+            "SELECT id || ' ' || state FROM nodes
+             WHERE state NOT IN ('ready', 'gone') AND state_since_ms < {since}
+             UNION ALL SELECT id || ' ' || state FROM workspaces
+             WHERE state NOT IN ('running', 'stopped', 'failed', 'gone') AND state_since_ms < {since}"
+        ));
+        if let Some(stuck) = stuck.first() {
+            self.breached(format!("I4: {stuck} goes on for ever"));
+        }
+        for machine in self.machines.borrow().values() {
+            self.judge_machine(machine);
+        }
+    }
+
+    /// What runs on a ready node's machine is what was asked for, and nothing else.
+    fn judge_machine(&self, machine: &super::agents::Machine) {
+        let (node, since) = (machine.node, self.now().get() - SETTLED_MS);
+        let linked = self.with_object(node, |object| object.link.is_some());
+        let ready = self.world.p.db.count(&format!(
+            "SELECT COUNT(*) FROM nodes WHERE id = '{node}' AND state = 'ready' AND state_since_ms < {since}"
+        ));
+        if ready == 0 || !linked {
+            return;
+        }
+        let asked = self.world.p.db.texts(&format!(
+            "SELECT id || CASE WHEN running THEN ' Running' ELSE ' Stopped' END || ' ' || spec_generation
+             FROM workspaces WHERE node_id = '{node}' AND state IN ('running', 'stopped') ORDER BY id"
+        ));
+        let there = machine.agent.workspaces.iter();
+        let there: Vec<String> =
+            there.map(|(id, (generation, phase))| format!("{id} {phase:?} {generation}")).collect();
+        if asked != there {
+            self.breached(format!("I10: {node} was asked for {asked:?} and has {there:?}"));
+        }
+    }
+
+    /// Everything has come to its end.
+    pub fn judge_end(&self) {
+        if self.breach.borrow().is_some() {
+            return;
+        }
+        let db = &self.world.p.db;
+        let nodes = db.texts("SELECT id || ' ' || state FROM nodes WHERE state <> 'gone'");
+        if !nodes.is_empty() {
+            self.breached(format!("I4: all is quiet, and still {nodes:?}"));
+        }
+        if !self.world.cloud.is_empty() {
+            self.breached(format!("I2: machines are left: {:?}", self.world.cloud.machines.borrow()));
+        }
+        let workspaces = db.texts("SELECT id || ' ' || state FROM workspaces WHERE state NOT IN ('gone', 'failed')");
+        if !workspaces.is_empty() {
+            self.breached(format!("I4: all is quiet, and still {workspaces:?}"));
+        }
+        if db.count("SELECT COUNT(*) FROM node_slots") > 0 {
+            self.breached("I5: places are still taken".into());
+        }
+        let twice = db.texts("SELECT name FROM workspaces GROUP BY user_id, name HAVING COUNT(*) > 1");
+        if !twice.is_empty() {
+            self.breached(format!("I10: asked for once and made twice: {twice:?}"));
+        }
+        self.judge_ends_in_time();
+        self.world.assert_history();
+        self.world.assert_rules();
+        let mut hasher = DefaultHasher::new();
+        (self.digest.get(), self.chance.next(), db.texts("SELECT id || row_version FROM nodes ORDER BY id"))
+            .hash(&mut hasher);
+        self.digest.set(hasher.finish());
+        self.count(|figures| {
+            let number = |sql| db.count(sql).unsigned_abs();
+            figures.nodes = number("SELECT COUNT(*) FROM nodes");
+            figures.workspaces = number("SELECT COUNT(*) FROM workspaces");
+            figures.ready = number(
+                "SELECT COUNT(*) FROM events WHERE kind = 'node_state' AND json_extract(event_json, '$.state') = 'ready'",
+            );
+        });
+    }
+
+    /// Nothing ended before its time.
+    fn judge_ends_in_time(&self) {
+        let db = &self.world.p.db;
+        let timing = &self.settings().timing;
+        // A state, the state and failure that only time may lead to, and how much of it.
+        let waits = [
+            ("requested", "failed", "request_timeout", timing.requested),
+            ("provisioning", "failed", "provisioning_timeout", timing.provisioning),
+            ("booting", "failed", "boot_timeout", timing.booting),
+            ("ready", "destroying", "idle", timing.idle_timeout),
+            ("quarantined", "destroying", "key_conflict", timing.quarantined),
+            ("quarantined", "destroying", "firewall_lost", timing.quarantined),
+        ];
+        for (from, to, failure, wait) in waits {
+            let early = db.texts(&format!(
+                "SELECT n.id FROM nodes n
+                 JOIN events a ON a.node_id = n.id AND a.kind = 'node_state' AND json_extract(a.event_json, '$.state') = '{from}'
+                 JOIN events b ON b.node_id = n.id AND b.kind = 'node_state' AND json_extract(b.event_json, '$.state') = '{to}'
+                 WHERE n.failure = '{failure}' AND b.at_ms - a.at_ms < {}",
+                wait.as_millis()
+            ));
+            if !early.is_empty() {
+                self.breached(format!("I4: {failure} before its time: {early:?}"));
+            }
+        }
+        let early = db.texts(
+            "SELECT n.id FROM nodes n JOIN events e ON e.node_id = n.id AND e.kind = 'node_state'
+               AND json_extract(e.event_json, '$.state') = 'destroying'
+             WHERE n.failure = 'lifetime_over' AND e.at_ms < n.hard_deadline_at_ms",
+        );
+        if !early.is_empty() {
+            self.breached(format!("I4: a life was over before its end: {early:?}"));
+        }
+        let outlived = db.texts(&format!(
+            "SELECT n.id FROM nodes n JOIN events e ON e.node_id = n.id AND e.kind = 'node_state'
+               AND json_extract(e.event_json, '$.state') IN ('requested', 'provisioning', 'booting', 'ready')
+             WHERE e.at_ms > n.hard_deadline_at_ms + {LATE_MS}"
+        ));
+        if !outlived.is_empty() {
+            self.breached(format!("I4: a life went on after its end: {outlived:?}"));
+        }
+        let unsettled = db.texts(&format!(
+            "SELECT n.id FROM nodes n JOIN events e ON e.node_id = n.id AND e.kind = 'node_state'
+               AND json_extract(e.event_json, '$.state') = 'gone'
+             WHERE n.provider_instance_id IS NULL AND n.create_attempts > 0
+               AND e.at_ms < n.last_create_attempt_at_ms + {}",
+            timing.settle.as_millis()
+        ));
+        if !unsettled.is_empty() {
+            self.breached(format!("I2: given up before lists have settled: {unsettled:?}"));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The object of a node: what `durable/` does around the use cases, with an alarm, storage and memory that can be lost.
+
+use ringfence::app::agent_report::{agent_report, link_closed};
+use ringfence::app::drive_node::drive_node;
+use ringfence::app::outcome::{Driven, Outgoing};
+use ringfence::app::provisioner::destroy_marked;
+use ringfence::app::secrets::complete;
+use ringfence::domain::alarm::{self, Wakes};
+use ringfence::domain::node::InstanceId;
+use ringfence::domain::ticket::DestroyTicket;
+use ringfence::ports::Clock;
+use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::link::AgentMessage;
+use ringfence_protocol::time::UnixMillis;
+
+use super::Sim;
+use super::tasks::{Job, pause};
+
+/// An open link.
+#[derive(Debug, Clone)]
+pub struct Link {
+    pub id: u64,
+    pub epoch: i64,
+    pub instance: InstanceId,
+}
+
+/// An object.
+#[derive(Debug, Default)]
+pub struct Object {
+    /// The platform's one alarm.
+    pub alarm: Option<UnixMillis>,
+    /// In storage: since when it knows its node.
+    pub founded_at: Option<UnixMillis>,
+    /// In storage.
+    pub ticket: Option<DestroyTicket>,
+    /// In memory.
+    pub wakes: Wakes,
+    /// Whether its alarm is running: the platform runs one at a time.
+    pub running: bool,
+    pub link: Option<Link>,
+}
+
+impl Sim {
+    pub fn with_object<T>(&self, node: NodeId, act: impl FnOnce(&mut Object) -> T) -> T {
+        act(self.objects.borrow_mut().entry(node).or_default())
+    }
+
+    pub fn remember(&self, node: NodeId) {
+        let now = self.now();
+        self.with_object(node, |object| object.founded_at.get_or_insert(now).to_owned());
+    }
+
+    /// One run of the alarm.
+    pub async fn run_alarm(&self, node: NodeId) {
+        self.count(|figures| figures.alarms += 1);
+        let now = self.now();
+        let safety = self.with_object(node, |object| {
+            let safety = object.wakes.begin(now);
+            object.alarm = Some(safety);
+            safety
+        });
+        pause().await;
+        if self.with_object(node, |object| object.founded_at.is_none()) {
+            self.with_object(node, |object| object.alarm = None);
+        } else {
+            if self.with_object(node, |object| object.link.is_none()) {
+                let _ = link_closed(self, node, self.now()).await;
+            }
+            match drive_node(self, self.settings(), &self, node).await {
+                Ok(driven) => {
+                    self.note(|| format!("drove {node}: {}", told(&driven)));
+                    self.apply(node, driven, Some(safety)).await;
+                }
+                Err(error) => {
+                    self.note(|| format!("drove {node} in vain: {:?}", error.log));
+                    self.destroy_by_ticket(node).await;
+                    self.settle_alarm(node, Some(self.now() + alarm::RETRY), safety).await;
+                }
+            }
+        }
+        self.with_object(node, |object| object.running = false);
+    }
+
+    /// What a use case about this node has left to do.
+    async fn apply(&self, node: NodeId, driven: Driven, safety: Option<UnixMillis>) {
+        for outgoing in &driven.to_agent {
+            self.tell(node, outgoing).await;
+        }
+        if driven.close_all || driven.refused {
+            self.close_link(node);
+        }
+        pause().await;
+        match (&driven.ticket, driven.gone) {
+            (Some(ticket), _) => self.with_object(node, |object| object.ticket = Some(ticket.clone())),
+            (None, true) => self.with_object(node, |object| object.ticket = None),
+            (None, false) => {}
+        }
+        pause().await;
+        let now = self.now();
+        let awaited = self.with_object(node, |object| {
+            let founded = object.founded_at.filter(|_| driven.unwritten);
+            founded.map(|founded| founded + alarm::WRITING).filter(|until| *until > now)
+        });
+        let forgets = self.with_object(node, |object| object.link.is_none() && !object.wakes.are_wanted());
+        match safety {
+            Some(safety) if awaited.is_some() => self.settle_alarm(node, awaited, safety).await,
+            Some(_) if driven.gone && forgets => {
+                self.with_object(node, |object| (object.alarm, object.founded_at, object.ticket) = (None, None, None));
+            }
+            Some(safety) => self.settle_alarm(node, driven.next_wake, safety).await,
+            None => {
+                if let Some(at) = driven.next_wake {
+                    self.wake_object(node, at).await;
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, node: NodeId, outgoing: &Outgoing) {
+        let Some(link) = self.with_object(node, |object| object.link.clone()) else { return };
+        match complete(self, &self.config.keyring, outgoing).await {
+            Ok(Some(message)) => {
+                if let Some(machine) = self.machines.borrow_mut().get_mut(&link.instance) {
+                    machine.inbox.push_back((link.id, message));
+                    self.begin(Job::Obey(link.instance, link.id));
+                }
+            }
+            Ok(None) => {}
+            Err(_) => self.wake_object(node, self.now() + alarm::RETRY).await,
+        }
+    }
+
+    async fn settle_alarm(&self, node: NodeId, deadline: Option<UnixMillis>, safety: UnixMillis) {
+        let current = self.with_object(node, |object| object.alarm);
+        pause().await;
+        self.with_object(node, |object| object.alarm = object.wakes.settle(deadline, current, safety));
+    }
+
+    /// With the database away, deletes the machine by the ticket once its time has come.
+    async fn destroy_by_ticket(&self, node: NodeId) {
+        let ticket = self.with_object(node, |object| object.ticket.clone());
+        if let Some(ticket) = ticket.filter(|ticket| ticket.is_due(self.now())) {
+            let result = destroy_marked(&self, ticket.node_id).await;
+            self.note(|| format!("destroyed {node} by its ticket: {result:?}"));
+        }
+    }
+
+    /// A message of an agent arrives.
+    pub async fn deliver(&self, node: NodeId, link: u64, epoch: i64, message: AgentMessage) {
+        pause().await;
+        let note = self.trace.as_ref().map(|_| format!("{message:?}"));
+        match agent_report(self, self.settings(), node, epoch, message).await {
+            Ok(driven) => {
+                self.note(|| format!("{node} said {}: {}", note.unwrap_or_default(), told(&driven)));
+                self.apply(node, driven, None).await;
+            }
+            Err(_) if self.with_object(node, |object| object.link.as_ref().is_some_and(|open| open.id == link)) => {
+                self.close_link(node);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The link is noticed to have ended.
+    pub async fn link_ended(&self, node: NodeId) {
+        pause().await;
+        if self.with_object(node, |object| object.link.is_none()) {
+            let _ = link_closed(self, node, self.now()).await;
+        }
+    }
+
+    /// Ends the link, whoever ends it: its agent dials again.
+    pub fn close_link(&self, node: NodeId) {
+        let Some(link) = self.with_object(node, |object| object.link.take()) else { return };
+        self.note(|| format!("the link of {node} ends"));
+        self.begin(Job::LinkEnded(node));
+        if let Some(machine) = self.machines.borrow_mut().get_mut(&link.instance) {
+            machine.inbox.clear();
+            self.begin(Job::Dial(link.instance));
+        }
+    }
+
+    /// The object's process dies: what it was doing is dropped by whoever calls this, its memory is lost, its link ends.
+    pub fn crash_object(&self, node: NodeId) {
+        self.count(|figures| figures.crashes += 1);
+        self.with_object(node, |object| {
+            object.wakes = Wakes::default();
+            object.running = false;
+        });
+        self.close_link(node);
+    }
+}
+
+fn told(driven: &Driven) -> String {
+    let Driven { next_wake, to_agent, close_all, gone, refused, unwritten, .. } = driven;
+    let mut text = format!("wake {next_wake:?}");
+    for outgoing in to_agent {
+        text.push_str(&format!(", {:?}", outgoing.message));
+    }
+    for (word, is) in [("close all", close_all), ("gone", gone), ("refused", refused), ("unwritten", unwritten)] {
+        if *is {
+            text.push_str(&format!(", {word}"));
+        }
+    }
+    text
+}

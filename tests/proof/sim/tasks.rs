@@ -1,0 +1,97 @@
+//! What is going on: tasks that a scheduler polls in any order, may leave alone for as long as it likes and may drop where
+//! they wait, as a process that dies would.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ringfence::domain::node::InstanceId;
+use ringfence::ports::Clock;
+use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::link::AgentMessage;
+use ringfence_protocol::time::UnixMillis;
+
+use super::Sim;
+use super::users::Wish;
+
+/// Whose process a task runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// A request of its own.
+    Request,
+    /// A node's object.
+    Object(NodeId),
+    /// Something outside the control plane: it is not ours to crash.
+    Outside,
+}
+
+/// What can begin.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// A user's request.
+    Wish(Wish),
+    /// The alarm of a node's object.
+    Alarm(NodeId),
+    /// A message of an agent arrives.
+    Deliver { node: NodeId, link: u64, epoch: i64, message: AgentMessage },
+    /// A link's end is noticed.
+    LinkEnded(NodeId),
+    /// An agent takes the next message of its link.
+    Obey(InstanceId, u64),
+    /// A machine boots.
+    Boot(InstanceId),
+    /// An agent opens a link.
+    Dial(InstanceId),
+    /// A deletion that the provider has accepted takes effect.
+    Vanish(InstanceId, Duration),
+    /// A create call arrives whose caller has given up.
+    ArriveLate(NodeId, String, Duration),
+    /// A second key comes with a node's bootstrap token.
+    SecondKey(NodeId),
+}
+
+/// Something that is going on.
+pub struct Task<'a> {
+    pub process: Process,
+    pub job: Job,
+    pub asleep_until: Option<UnixMillis>,
+    future: Pin<Box<dyn Future<Output = ()> + 'a>>,
+}
+
+impl<'a> Task<'a> {
+    pub fn new(process: Process, job: Job, future: impl Future<Output = ()> + 'a) -> Self {
+        Self { process, job, asleep_until: None, future: Box::pin(future) }
+    }
+
+    pub fn is_runnable(&self, now: UnixMillis) -> bool {
+        self.asleep_until.is_none_or(|until| now >= until)
+    }
+
+    /// Goes on to where it waits next. `true` when it has ended.
+    pub fn poll(&mut self, sim: &Sim) -> bool {
+        sim.asleep_until.set(None);
+        let ended = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        self.asleep_until = sim.asleep_until.take();
+        ended
+    }
+}
+
+/// Waits until somebody polls again: others run in between, or the process dies.
+pub async fn pause() {
+    let mut polled = false;
+    std::future::poll_fn(|_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+/// Waits for time to pass.
+pub async fn sleep(sim: &Sim, duration: Duration) {
+    let until = sim.now() + duration;
+    std::future::poll_fn(|_| {
+        if sim.now() >= until {
+            return Poll::Ready(());
+        }
+        sim.asleep_until.set(Some(until));
+        Poll::Pending
+    })
+    .await;
+}

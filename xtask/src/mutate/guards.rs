@@ -1,0 +1,170 @@
+//! The guards: each an exact text of one file, and the text that is left when the guard is taken out.
+//!
+//! Only what compiles without the guard shows anything. Where two guards stand behind one another, each is its own entry: every
+//! one has to hold by itself.
+
+/// One guard.
+pub struct Guard {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// Where it is, from the root of the checkout.
+    pub file: &'static str,
+    /// Its text: exactly once in the file.
+    pub text: &'static str,
+    /// What stands there without it.
+    pub without: &'static str,
+}
+
+/// Declares the list in a form that reads as a table.
+macro_rules! guards {
+    ($($name:literal in $file:literal: $text:literal => $without:literal;)*) => {
+        /// Every guard that must be missed.
+        pub const GUARDS: &[Guard] = &[$(Guard { name: $name, file: $file, text: $text, without: $without },)*];
+    };
+}
+
+guards! {
+    // I1: two users never share a node.
+    "same-user-placement" in "src/domain/placement.rs":
+        "candidate.user_id != wish.user_id || candidate" => "candidate";
+    "same-user-candidates" in "src/store/nodes.rs":
+        "WHERE n.user_id = ?1 AND n.credential_id = ?2" => "WHERE ?1 = ?1 AND n.credential_id = ?2";
+    "same-user-claim" in "src/store/workspaces.rs":
+        "WHERE n.id = ?1 AND n.user_id = ?2 AND n.state" => "WHERE n.id = ?1 AND ?2 = ?2 AND n.state";
+    "same-user-claim-new" in "src/store/workspaces.rs":
+        "FROM nodes n WHERE n.id = ?1 AND n.user_id = ?2\"" => "FROM nodes n WHERE n.id = ?1 AND ?2 = ?2\"";
+    "same-user-insert" in "src/store/workspaces.rs":
+        "WHERE s.workspace_id = ?1 AND s.user_id = ?2" => "WHERE s.workspace_id = ?1 AND ?2 = ?2";
+    "node-keeps-owner" in "d1-migrations/0002_nodes.sql":
+        "WHEN NEW.user_id <> OLD.user_id OR NEW.tenant_id <> OLD.tenant_id" => "WHEN 0";
+    "owner-of-node-to-change" in "src/app/change_node.rs":
+        "row.user_id != actor.user_id" => "false";
+
+    // I3: no double claim, no double redemption.
+    "slot-constraint" in "d1-migrations/0002_nodes.sql":
+        "PRIMARY KEY (node_id, slot)," => "PRIMARY KEY (node_id, slot, workspace_id),";
+    "one-place-a-workspace" in "d1-migrations/0002_nodes.sql":
+        "workspace_id TEXT NOT NULL UNIQUE," => "workspace_id TEXT NOT NULL,";
+    "free-place-claim" in "src/store/workspaces.rs":
+        "AND NOT EXISTS (SELECT 1 FROM node_slots t WHERE t.node_id = n.id AND t.slot = p.slot)" => "";
+    "claimed-or-nothing" in "src/store/workspaces.rs":
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM node_slots WHERE workspace_id = ?1)" => "SELECT 1 WHERE ?1 IS NULL";
+    "consumed-at" in "src/store/bootstrap.rs":
+        "AND consumed_at_ms IS NULL AND expires_at_ms > ?5" => "AND expires_at_ms > ?5";
+    "expiry-of-bootstrap" in "src/store/bootstrap.rs":
+        "AND consumed_at_ms IS NULL AND expires_at_ms > ?5" => "AND consumed_at_ms IS NULL";
+    "winner-of-bootstrap" in "src/app/bootstrap.rs":
+        "if winner.public_key_jkt != key.thumbprint {" => "if winner.public_key_jkt.is_empty() {";
+
+    // What may be claimed.
+    "ready-claim" in "src/store/workspaces.rs":
+        "AND n.state = 'ready' AND n.policy = 'schedulable'" => "AND n.policy = 'schedulable'";
+    "schedulable-claim" in "src/store/workspaces.rs":
+        "AND n.state = 'ready' AND n.policy = 'schedulable'" => "AND n.state = 'ready'";
+    "ephemeral-is-used-once" in "src/store/workspaces.rs":
+        "AND n.isolation <> 'ephemeral' AND n.hard_deadline" => "AND n.hard_deadline";
+    "lifetime-claim" in "src/store/workspaces.rs":
+        "AND n.hard_deadline_at_ms > ?4" => "AND ?4 = ?4";
+    "posture-claim" in "src/store/workspaces.rs":
+        "(n.posture_holds = 1 AND n.posture_epoch = n.agent_epoch)" => "(n.posture_holds = 1)";
+
+    // I9: every change is one compare-and-set.
+    "row-version-node" in "src/store/nodes.rs":
+        "failure_detail = ?21\n         WHERE id = ?1 AND row_version = ?2" => "failure_detail = ?21\n         WHERE id = ?1 AND ?2 = ?2";
+    "row-version-required-node" in "src/store/nodes.rs":
+        "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND row_version = ?2)" => "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND ?2 = ?2)";
+    "row-version-workspace" in "src/store/workspaces.rs":
+        "ELSE seal_version END\n         WHERE id = ?1 AND row_version = ?2" => "ELSE seal_version END\n         WHERE id = ?1 AND ?2 = ?2";
+    "row-version-required-workspace" in "src/store/workspaces.rs":
+        "NOT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND row_version = ?2)" => "NOT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND ?2 = ?2)";
+    "a-claim-ends-warmth" in "src/app/create_workspace.rs":
+        "            workspaces::end_warmth(new.id),\n" => "";
+
+    // I2, I7: intent before effect, timers.
+    "arm-before-write" in "src/app/intent.rs":
+        "    p.wake(node, p.now() + ARM_DELAY).await?;\n" => "";
+    "arm-before-founding" in "src/app/intent.rs":
+        "    p.found(node, provider, region, p.now() + ARM_DELAY).await?;\n" => "    let _ = (provider, region);\n";
+    "wake-after-write" in "src/app/intent.rs":
+        "    let _ = p.wake(node, p.now()).await;\n" => "";
+    "safety-alarm" in "src/domain/alarm.rs":
+        "now + SAFETY\n" => "now + SAFETY * 10_000\n";
+    "never-later" in "src/domain/alarm.rs":
+        "current.is_none_or(|current| at < current).then_some(at)" => "current.is_none_or(|current| at <= current || at > current).then_some(at)";
+    "armed-outlives-an-early-alarm" in "src/domain/alarm.rs":
+        "[deadline, current, self.wanted.take(), armed]" => "[deadline, current, self.wanted.take(), armed.filter(|_| false)]";
+    "wanted-while-running" in "src/domain/alarm.rs":
+        "[deadline, current, self.wanted.take(), armed]" => "[deadline, current, self.wanted.take().filter(|_| false), armed]";
+    "alarm-set-while-running" in "src/domain/alarm.rs":
+        "[deadline, current, self.wanted" => "[deadline, current.filter(|_| false), self.wanted";
+    "look-before-asking-again" in "src/domain/node/time.rs":
+        "        self.state = State::Provisioning { next: Provision::Find };\n        self.create_attempts" => "        self.state = State::Provisioning { next: Provision::Create };\n        self.create_attempts";
+    "create-is-recorded" in "src/domain/node/time.rs":
+        "        self.create_attempts = self.create_attempts.saturating_add(1);\n" => "";
+    "create-time-is-recorded" in "src/domain/node/time.rs":
+        "        self.last_create_at = Some(at.now);\n" => "        self.last_create_at = self.first_create_at;\n";
+    "adopt-by-name" in "src/domain/node/answers.rs":
+        "CallError::NameTaken => {\n                self.state = State::Provisioning { next: Provision::Find };" => "CallError::NameTaken => {\n                self.state = State::Provisioning { next: Provision::Create };";
+    "settle-time" in "src/domain/node/answers.rs":
+        "if at.now >= self.settled_at(at) {" => "if at.now >= self.state_since {";
+    "young-404" in "src/domain/node/answers.rs":
+        "let settled = at.now >= self.settled_at(at);" => "let settled = at.now >= self.state_since;";
+    "late-create-call" in "src/domain/node/answers.rs":
+        "Destroy::Confirm if self.create_attempts <= 1 =>" => "Destroy::Confirm if self.create_attempts >= 1 =>";
+    "unknown-machine-is-deleted" in "src/domain/node/answers.rs":
+        "Some(_) | None => effects.push(Effect::Call(Call::Delete(instance.id)))," => "Some(_) | None => {}";
+    "ticket-past-its-deadline" in "src/domain/ticket.rs":
+        "self.destroy_now || now >= self.hard_deadline" => "self.destroy_now && now >= self.hard_deadline";
+    "credential-in-use" in "src/store/credentials.rs":
+        "AND NOT EXISTS (SELECT 1 FROM nodes WHERE credential_id = ?1 AND state <> 'gone')" => "";
+    "credential-of-a-new-node" in "src/store/nodes.rs":
+        "AND c.provider = ?6 AND c.deleted_at_ms IS NULL" => "AND c.provider = ?6";
+
+    // I4: deadlines.
+    "hard-deadline" in "src/domain/node/time.rs":
+        "                if lifetime_over =>" => "                if lifetime_over && late && self.places_taken == 0 =>";
+    "requested-deadline" in "src/domain/node/time.rs":
+        "            State::Requested if late => self.fail(FailureCode::RequestTimeout, at),\n" => "";
+    "provisioning-deadline" in "src/domain/node/time.rs":
+        "            State::Provisioning { .. } if late => self.fail(FailureCode::ProvisioningTimeout, at),\n" => "";
+    "booting-deadline" in "src/domain/node/time.rs":
+        "            State::Booting if late => self.fail(FailureCode::BootTimeout, at),\n" => "";
+    "early-idle-alarm" in "src/domain/node/time.rs":
+        "(0, Some(_)) if self.deadline.is_some_and(|deadline| at.now >= deadline) => {" => "(0, Some(_)) if self.deadline.is_some() => {";
+    "early-quarantine-alarm" in "src/domain/node/time.rs":
+        "State::Quarantined { code } if late => self.destroy(code, at)," => "State::Quarantined { code } if late || self.places_taken == 0 => self.destroy(code, at),";
+    "creating-deadline" in "src/domain/workspace.rs":
+        "            (State::Creating, Outlook::Ready | Outlook::Pending) if late => self.fail(FailureCode::CreateTimeout, at),\n" => "";
+    "command-is-repeated" in "src/domain/workspace.rs":
+        "            (State::Running | State::Stopped, Outlook::Ready) if late => self.command(at),\n" => "";
+    "deleting-deadline" in "src/domain/workspace.rs":
+        "            (State::Deleting, Outlook::Ready | Outlook::Pending | Outlook::Lost(_)) if late => self.enter_gone(at),\n" => "";
+    "retry-after" in "src/domain/node/answers.rs":
+        "asked.map_or(pause, |asked| asked.max(pause))" => "asked.map_or(pause, |asked| asked.min(pause))";
+
+    // I6, I10: epochs, generations, repeats.
+    "agent-epoch" in "src/app/agent_report.rs":
+        "if turn.node.agent_epoch != agent_epoch {" => "if turn.node.agent_epoch < agent_epoch {";
+    "agent-epoch-of-a-token" in "src/app/bootstrap.rs":
+        "row.agent_epoch != claims.agent_epoch" => "row.agent_epoch < claims.agent_epoch";
+    "key-of-a-token" in "src/app/bootstrap.rs":
+        "if claims.cnf.jkt != key.thumbprint {" => "if claims.cnf.jkt.is_empty() {";
+    "live-node-of-an-agent" in "src/app/bootstrap.rs":
+        "NodeState::Requested | NodeState::Destroying | NodeState::Gone | NodeState::Failed | NodeState::Quarantined => {\n            Err(invalid_token())" => "NodeState::Requested | NodeState::Destroying | NodeState::Gone | NodeState::Failed | NodeState::Quarantined => {\n            Ok(())";
+    "quarantine-raises-the-epoch" in "src/domain/node/wishes.rs":
+        "                self.agent_epoch = self.agent_epoch.saturating_add(1);\n                self.failure_detail = detail;" => "                self.failure_detail = detail;";
+    "destroying-raises-the-epoch" in "src/domain/node.rs":
+        "        self.agent_epoch = self.agent_epoch.saturating_add(1);\n        let next" => "        let next";
+    "spec-generation" in "src/domain/workspace/reports.rs":
+        "            (State::Creating | State::Running | State::Stopped, _) if !current => Err(Denied::Stale),\n" => "";
+    "generation-of-a-wish" in "src/domain/workspace.rs":
+        "                self.failure_detail = None;\n                self.spec_generation = self.spec_generation.saturating_add(1);" => "                self.failure_detail = None;";
+    "generation-of-a-removal" in "src/domain/workspace.rs":
+        "            State::Creating | State::Running | State::Stopped | State::Failed { .. } => {\n                self.spec_generation = self.spec_generation.saturating_add(1);" => "            State::Creating | State::Running | State::Stopped | State::Failed { .. } => {";
+    "strays-are-removed" in "src/app/agent_report.rs":
+        "    if report.phase != WorkspacePhase::Absent {" => "    if report.phase == WorkspacePhase::Failed {";
+    "idempotency-key" in "src/app/request_workspace.rs":
+        "    extra.extend(repeatable.statement(&id.to_string(), now));\n" => "";
+    "idempotency-constraint" in "src/store/idempotency.rs":
+        "CASE WHEN idempotency_keys.created_at_ms <= ?7 THEN excluded.created_at_ms END" => "CASE WHEN ?7 = ?7 THEN excluded.created_at_ms END";
+}

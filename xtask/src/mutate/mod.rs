@@ -1,0 +1,185 @@
+//! `cargo xtask mutate`: takes each guard out in turn, in a copy of the checkout, and sees that something goes red.
+//!
+//! A guard that nothing misses is either not needed or not tested. The copy and its build output are kept in the target
+//! directory, so that the next run compiles only what differs; they hold nothing that cannot be made again.
+
+mod guards;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+pub use self::guards::{GUARDS, Guard};
+use crate::progress::human;
+use crate::{project, run};
+
+/// What may go red, in the order in which it is tried.
+const JUDGES: [Judge; 2] = [
+    Judge { name: "tests", arguments: &["--lib", "--test", "it"] },
+    Judge { name: "simulation and model", arguments: &["--profile", "proof", "--test", "proof"] },
+];
+/// Seeds of the simulation for one guard.
+const SEEDS: &str = "3000";
+
+struct Judge {
+    name: &'static str,
+    arguments: &'static [&'static str],
+}
+
+/// Which guards.
+#[derive(Args)]
+pub struct MutateOptions {
+    /// Only the guards whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Name the guards and stop.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Takes the guards out, one after the other, and says what noticed.
+pub fn run(options: &MutateOptions) -> Result<()> {
+    let only = options.only.as_deref().unwrap_or_default();
+    let chosen: Vec<&Guard> = GUARDS.iter().filter(|guard| guard.name.contains(only)).collect();
+    ensure!(!chosen.is_empty(), "no guard is called so");
+    if options.list {
+        chosen.iter().for_each(|guard| println!("{:<32} {}", guard.name, guard.file));
+        return Ok(());
+    }
+    let scratch = Scratch::make()?;
+    for judge in &JUDGES {
+        eprintln!("▸ with every guard: {}", judge.name);
+        if let Some(red) = scratch.red(judge)? {
+            bail!("red before any guard is taken out: {red}");
+        }
+    }
+    let mut missed = Vec::new();
+    for guard in &chosen {
+        let started = Instant::now();
+        let caught = scratch.without(guard)?;
+        let took = human(started.elapsed());
+        match caught {
+            Some(by) => println!("caught  {:<32} {took:>8}  {by}", guard.name),
+            None => {
+                println!("MISSED  {:<32} {took:>8}", guard.name);
+                missed.push(guard.name);
+            }
+        }
+    }
+    println!("{} of {} guards are missed by nothing", missed.len(), chosen.len());
+    if !missed.is_empty() {
+        bail!("nothing went red without {}", missed.join(", "));
+    }
+    Ok(())
+}
+
+/// The text of a guard's file without the guard. The text that is replaced must be there exactly once.
+pub fn removed(guard: &Guard, text: &str) -> Result<String> {
+    let count = text.matches(guard.text).count();
+    ensure!(count == 1, "{}: its text is {count} times in {}", guard.name, guard.file);
+    ensure!(guard.text != guard.without, "{}: nothing is taken out", guard.name);
+    Ok(text.replacen(guard.text, guard.without, 1))
+}
+
+/// A copy of the checkout.
+struct Scratch {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+impl Scratch {
+    fn make() -> Result<Self> {
+        let base = project::target_dir().join("mutants");
+        let scratch = Self { root: base.join("checkout"), target: base.join("target") };
+        let listed = run::read(run::command("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]))?;
+        let mut files: Vec<PathBuf> = listed.lines().map(PathBuf::from).collect();
+        files.retain(|file| project::root().join(file).is_file());
+        for file in &files {
+            copy_if_changed(&project::root().join(file), &scratch.root.join(file))?;
+        }
+        scratch.remove_what_is_not_in(&files)?;
+        Ok(scratch)
+    }
+
+    /// Files of an earlier run that have left the checkout since would be compiled all the same.
+    fn remove_what_is_not_in(&self, files: &[PathBuf]) -> Result<()> {
+        for file in crate::stamp::files_under(&self.root)? {
+            let known = file.strip_prefix(&self.root)?;
+            if !files.iter().any(|listed| listed == known) {
+                fs::remove_file(&file)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What goes red without a guard.
+    fn without(&self, guard: &Guard) -> Result<Option<String>> {
+        let path = self.root.join(guard.file);
+        let whole = fs::read_to_string(&path).with_context(|| format!("reading {}", guard.file))?;
+        fs::write(&path, removed(guard, &whole)?)?;
+        let caught = JUDGES.iter().find_map(|judge| self.red(judge).transpose()).transpose();
+        // Whatever came of it, the next one starts from the whole.
+        fs::write(&path, whole)?;
+        caught
+    }
+
+    /// What of a judge goes red, if anything does. Code that does not compile shows nothing.
+    fn red(&self, judge: &Judge) -> Result<Option<String>> {
+        let cargo = || {
+            let mut command = Command::new("cargo");
+            command.args(["test", "--quiet", "-p", "ringfence"]).args(judge.arguments).current_dir(&self.root);
+            command.env("CARGO_TARGET_DIR", &self.target).env("RINGFENCE_SIM_SEEDS", SEEDS).env("RUST_BACKTRACE", "0");
+            command.stdin(Stdio::null());
+            command
+        };
+        run::quiet(cargo().arg("--no-run")).context("it does not compile")?;
+        let output = cargo().output().context("starting cargo")?;
+        if output.status.success() {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let failed = text.lines().filter_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
+        let failed: Vec<&str> = failed.collect();
+        ensure!(!failed.is_empty(), "the tests failed without naming one:\n{}", run::tail(&text));
+        let more = failed.len().saturating_sub(3);
+        let named = failed[..failed.len() - more].join(", ");
+        Ok(Some(if more > 0 { format!("{named} and {more} more") } else { named }))
+    }
+}
+
+/// Only what differs is written: cargo goes by the time of a file.
+fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
+    if fs::read(to).is_ok_and(|known| known == bytes) {
+        return Ok(());
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(to, bytes).with_context(|| format!("writing {}", to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_guard_is_where_the_list_says() {
+        for guard in GUARDS {
+            let text = fs::read_to_string(project::root().join(guard.file)).unwrap();
+            removed(guard, &text).unwrap();
+        }
+    }
+
+    #[test]
+    fn guards_have_names_of_their_own() {
+        let mut names: Vec<&str> = GUARDS.iter().map(|guard| guard.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), GUARDS.len());
+    }
+}

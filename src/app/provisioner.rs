@@ -3,7 +3,7 @@
 
 use ringfence_protocol::agent_config::{AgentConfig, EngineConfig};
 use ringfence_protocol::claims::BootstrapClaims;
-use ringfence_protocol::ids::{CredentialId, JwtId, NodeId, UserId};
+use ringfence_protocol::ids::{CredentialId, JwtId, UserId};
 use ringfence_protocol::state::{EngineChoice, ProviderKind};
 use ringfence_protocol::time::UnixMillis;
 

@@ -114,7 +114,7 @@ impl Sim {
         config.settings = settings(&chance);
         let users = (0..1 + chance.below(3)).map(|_| User::new(&world)).collect();
         let fault_rate = *chance.pick(&[None, Some(60), Some(20), Some(8)]);
-        Self {
+        let sim = Self {
             world,
             config,
             users,
@@ -132,7 +132,9 @@ impl Sim {
             trace: traced.then(RefCell::default),
             figures: Cell::default(),
             chance,
-        }
+        };
+        sim.plant_foreign_machine();
+        sim
     }
 
     /// Says what happens. It is part of the digest, and kept when a trace was asked for.

@@ -9,6 +9,7 @@ use ringfence::domain::alarm::{self, Wakes};
 use ringfence::domain::node::InstanceId;
 use ringfence::domain::ticket::DestroyTicket;
 use ringfence::ports::Clock;
+use ringfence::provider::Mark;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::link::AgentMessage;
 use ringfence_protocol::time::UnixMillis;
@@ -140,7 +141,8 @@ impl Sim {
     async fn destroy_by_ticket(&self, node: NodeId) {
         let ticket = self.with_object(node, |object| object.ticket.clone());
         if let Some(ticket) = ticket.filter(|ticket| ticket.is_due(self.now())) {
-            let result = destroy_marked(&self, ticket.node_id).await;
+            let mark = Mark { installation: self.config.installation_id.clone(), node: ticket.node_id };
+            let result = destroy_marked(&self, &mark).await;
             self.note(|| format!("destroyed {node} by its ticket: {result:?}"));
         }
     }

@@ -4,12 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ringfence::app::outcome::{Bootstrap, Cloud, Provisioner};
+use ringfence::app::outcome::{Accounts, Bootstrap, Cloud, Provisioner};
 use ringfence::domain::node::{Deletion, InstanceId};
 use ringfence::error::Result as AppResult;
 use ringfence::ports::{Clock, Entropy};
-use ringfence::provider::{CreateInstance, ErrorClass, Instance, ProviderError, Result};
+use ringfence::provider::{
+    CreateInstance, ErrorClass, Instance, InstanceStatus, Inventory, Mark, ProviderError, Result, not_ours,
+};
 use ringfence::store::bootstrap;
+use ringfence::store::credentials::CredentialRow;
 use ringfence::store::nodes::NodeRow;
 use ringfence_protocol::ids::{JwtId, NodeId};
 use ringfence_protocol::time::UnixMillis;
@@ -23,6 +26,11 @@ use crate::support::cloud::error;
 const MAX_LAG_SECS: u64 = 120;
 /// How long a create call may be on its way after its caller gave up.
 const MAX_LATE_MS: u64 = 4000;
+
+/// What the foreign machine is called.
+pub fn foreign() -> InstanceId {
+    InstanceId("foreign".into())
+}
 
 /// The account's state beside its machines.
 #[derive(Default)]
@@ -46,6 +54,21 @@ enum Fault {
 }
 
 impl Sim {
+    /// A machine of somebody else's in the account: with our kind of name and labels, and another installation's mark.
+    pub fn plant_foreign_machine(&self) {
+        let mark = Mark { installation: "theirs".into(), node: self.id() };
+        let machine = Instance {
+            id: foreign(),
+            name: ringfence::provider::machine_name(mark.node),
+            labels: mark.labels(),
+            status: InstanceStatus::Running,
+            ipv4: None,
+            ipv6: None,
+            created_at: None,
+        };
+        self.world.cloud.machines.borrow_mut().insert(foreign(), machine);
+    }
+
     /// A call begins: it may be slow, and may go wrong.
     async fn call(&self, name: &str) -> Result<Option<Fault>> {
         pause().await;
@@ -142,8 +165,11 @@ impl Cloud for &Sim {
         self.answer(fault, Ok(found)).await
     }
 
-    async fn delete(&self, id: &InstanceId) -> Result<Deletion> {
+    async fn delete(&self, mark: &Mark, id: &InstanceId) -> Result<Deletion> {
         let fault = self.call("delete").await?;
+        if self.world.cloud.machines.borrow().get(id).is_some_and(|machine| !mark.owns(machine)) {
+            return Err(not_ours());
+        }
         if !self.world.cloud.machines.borrow().contains_key(id) || !self.is_shown(id) {
             return self.answer(fault, Ok(Deletion::NotFound)).await;
         }
@@ -156,6 +182,24 @@ impl Cloud for &Sim {
             self.vanish(id);
         }
         self.answer(fault, Ok(Deletion::Accepted)).await
+    }
+
+    async fn list(&self, installation: &str) -> Result<Inventory> {
+        let fault = self.call("list").await?;
+        let machines = self.world.cloud.machines.borrow();
+        let ours = machines.values().filter(|machine| machine.installation() == Some(installation));
+        let instances: Vec<Instance> = ours.filter(|machine| self.is_shown(&machine.id)).cloned().collect();
+        drop(machines);
+        self.answer(fault, Ok(Inventory { instances, complete: true })).await
+    }
+}
+
+/// A user's account, of which a sweep opens one after the other.
+impl<'a> Accounts for &'a Sim {
+    type Cloud = &'a Sim;
+
+    fn account(&self, _: &CredentialRow) -> Result<&'a Sim> {
+        Ok(self)
     }
 }
 

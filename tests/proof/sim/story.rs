@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ringfence::app::sweep::cron;
 use ringfence::ports::Clock;
 use ringfence::provider::{CreateInstance, ErrorClass, Mark};
 use ringfence_protocol::ids::NodeId;
@@ -31,6 +32,8 @@ pub fn tell(sim: &Sim) {
     stage.chaos();
     sim.calm_down();
     stage.run_until(sim.now() + CALM);
+    sim.begin(Job::Cron);
+    stage.run_until(sim.now() + Duration::from_secs(1));
     sim.judge_calm();
     if sim.chance.one_in(2) {
         sim.note(|| "everybody leaves".into());
@@ -54,6 +57,7 @@ impl<'a> Stage<'a> {
             match sim.chance.below(10) {
                 0 | 1 => sim.somebody_acts(),
                 2 => self.mishap(),
+                3 if sim.chance.one_in(3) => sim.begin(Job::Cron),
                 3..=5 => {
                     for _ in 0..sim.chance.between(1, 12) {
                         self.step();
@@ -222,6 +226,10 @@ impl Sim {
             Job::ArriveLate(node, user_data, delay) => {
                 Task::new(Process::Outside, kept, self.arrive_late(node, user_data, delay))
             }
+            Job::Cron => Task::new(Process::Request, kept, async move {
+                let failures = cron(self, &self.config, &self).await;
+                self.note(|| format!("sweeps: {failures:?}"));
+            }),
             Job::SecondKey(node) => Task::new(Process::Request, kept, self.second_key(node)),
         }
     }

@@ -47,6 +47,8 @@ pub enum Job {
     Vanish(InstanceId, Duration),
     /// A create call arrives whose caller has given up.
     ArriveLate(NodeId, String, Duration),
+    /// The minute's sweeps.
+    Cron,
     /// A second key comes with a node's bootstrap token.
     SecondKey(NodeId),
 }

@@ -107,6 +107,12 @@ impl Sim {
         }
     }
 
+    fn listed(&self, installation: &str) -> Vec<Instance> {
+        let machines = self.world.cloud.machines.borrow();
+        let ours = machines.values().filter(|machine| machine.installation() == Some(installation));
+        ours.filter(|machine| self.is_shown(&machine.id)).cloned().collect()
+    }
+
     fn is_shown(&self, id: &InstanceId) -> bool {
         self.sky.shown_from.borrow().get(id).is_none_or(|from| self.now() >= *from)
     }
@@ -186,10 +192,7 @@ impl Cloud for &Sim {
 
     async fn list(&self, installation: &str) -> Result<Inventory> {
         let fault = self.call("list").await?;
-        let machines = self.world.cloud.machines.borrow();
-        let ours = machines.values().filter(|machine| machine.installation() == Some(installation));
-        let instances: Vec<Instance> = ours.filter(|machine| self.is_shown(&machine.id)).cloned().collect();
-        drop(machines);
+        let instances = self.listed(installation);
         self.answer(fault, Ok(Inventory { instances, complete: true })).await
     }
 }

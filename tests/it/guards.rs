@@ -184,7 +184,9 @@ fn a_workspace_is_made_only_where_its_user_has_got_its_place() {
     run(async {
         let scene = Scene::new().await;
         let timing = Timing::default();
-        let workspace = Workspace::requested(&Moment { now: scene.world.p.now(), jitter: 0, timing: &timing });
+        let patience = scene.world.settings.patience.ask(None, None).unwrap();
+        let workspace =
+            Workspace::requested(patience, &Moment { now: scene.world.p.now(), jitter: 0, timing: &timing });
         let mut new = scene.new_workspace(scene.who.actor.user_id);
         assert!(
             !scene.changes_alone(workspaces::insert(&new, &workspace, scene.world.p.now())).await,

@@ -12,9 +12,9 @@ use ringfence::store::bootstrap::{self, NodeAgentRow, RedemptionRow};
 use ringfence::store::{first, one};
 use ringfence_protocol::ids::{JwtId, NodeId};
 use ringfence_protocol::link::{
-    AgentMessage, BootFailedReport, ControlMessage, Facts, Progress, WorkspacePhase, WorkspaceReport,
+    Activity, AgentMessage, BootFailedReport, ControlMessage, Facts, Progress, WorkspacePhase, WorkspaceReport,
 };
-use ringfence_protocol::state::{BootFailure, EngineChoice, EngineKind, NodeState, PostureOutcome};
+use ringfence_protocol::state::{ActivityCause, BootFailure, EngineChoice, EngineKind, NodeState, PostureOutcome};
 
 use super::Sim;
 use super::object::Link;
@@ -193,7 +193,7 @@ impl Sim {
         }
         let id = self.chance.pick(&ids).clone();
         let Some(node) = self.with_machine(&id, |machine| machine.node) else { return };
-        match self.chance.below(14) {
+        match self.chance.below(17) {
             0 | 1 => self.close_link(node),
             2 => {
                 let clumsy = self.chance.one_in(2);
@@ -230,6 +230,7 @@ impl Sim {
                 self.say(&id, AgentMessage::BootFailed(report));
             }
             12 if self.chance.one_in(4) => self.begin(Job::SecondKey(node)),
+            14..=16 => self.used(&id),
             // By hand, at the provider's console.
             13 if self.chance.one_in(4) => self.vanish(&id),
             _ => {}
@@ -246,11 +247,25 @@ impl Sim {
             }
             let (workspace_id, spec_generation) = *self.chance.pick(&running);
             machine.agent.workspaces.insert(workspace_id, (spec_generation, phase));
-            Some(WorkspaceReport { workspace_id, spec_generation, phase, failure: None, detail: None })
+            Some(WorkspaceReport { workspace_id, spec_generation, phase, failure: None, detail: None, activity: None })
         });
         if let Some(report) = report.flatten() {
             self.say(id, AgentMessage::Workspace(report));
         }
+    }
+
+    /// Somebody types, or an assistant is at work for a while.
+    fn used(&self, id: &InstanceId) {
+        let first = self.with_machine(id, |machine| machine.agent.workspaces.keys().next().copied());
+        let Some(workspace_id) = first.flatten() else { return };
+        let lease = Duration::from_secs(self.chance.between(1, 3600));
+        let activity = Activity {
+            at: self.now(),
+            cause: ActivityCause::TerminalInput,
+            lease_ends_at: self.chance.one_in(2).then(|| self.now() + lease),
+        };
+        self.with_machine(id, |machine| machine.agent.uses.insert(workspace_id, activity));
+        self.say(id, AgentMessage::Activity { workspace_id, activity });
     }
 
     fn progress(&self, id: &InstanceId) {

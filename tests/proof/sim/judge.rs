@@ -138,7 +138,12 @@ impl Sim {
         let ready = self.world.p.db.count(&format!(
             "SELECT COUNT(*) FROM nodes WHERE id = '{node}' AND state = 'ready' AND state_since_ms < {since}"
         ));
-        if ready == 0 || !linked {
+        // What is on its way is not there yet: a stop for want of use may have been asked for just now.
+        let on_their_way = self.world.p.db.count(&format!(
+            "SELECT COUNT(*) FROM workspaces WHERE node_id = '{node}' AND (state IN ('requested', 'placing', 'creating', 'deleting')
+               OR (state IN ('running', 'stopped', 'failed') AND deadline_at_ms IS NOT NULL))"
+        ));
+        if ready == 0 || !linked || on_their_way > 0 {
             return;
         }
         let asked = self.world.p.db.texts(&format!(

@@ -2,11 +2,13 @@
 
 use ringfence::app::caller::{Caller, Source};
 use ringfence::app::idempotency::Repeatable;
-use ringfence::app::{credentials, delete_node, delete_workspace, node_policy, request_workspace, set_running};
+use ringfence::app::{
+    credentials, delete_node, delete_workspace, keep_alive, node_policy, request_workspace, set_running,
+};
 use ringfence::ports::Clock;
 use ringfence::store::identity::UserRow;
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
-use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::params::{CreateWorkspaceParams, KeepAliveParams};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::{Isolation, NodePolicy, UserState};
 use ringfence_protocol::time::UnixMillis;
@@ -34,10 +36,11 @@ pub struct Wish {
 
 #[derive(Debug, Clone)]
 pub enum What {
-    Create { key: String, isolation: Isolation },
+    Create { key: String, isolation: Isolation, idle_secs: Option<u64>, keep_secs: Option<u64> },
     Stop(WorkspaceId),
     Start(WorkspaceId),
     Delete(WorkspaceId),
+    KeepAlive(WorkspaceId, u64),
     DeleteNode(NodeId),
     Policy(NodeId, NodePolicy),
     DeleteCredential,
@@ -80,7 +83,8 @@ impl Sim {
             0..=7 => Some(self.create()),
             8 | 9 => workspace().map(What::Stop),
             10 | 11 => workspace().map(What::Start),
-            12..=14 => workspace().map(What::Delete),
+            12 | 13 => workspace().map(What::Delete),
+            14 => workspace().map(|id| What::KeepAlive(id, self.chance.below(4000))),
             15 | 16 => node().map(What::DeleteNode),
             17 | 18 => node().map(|node| {
                 let policies = [NodePolicy::Schedulable, NodePolicy::Cordoned, NodePolicy::Draining];
@@ -98,7 +102,9 @@ impl Sim {
         self.names.set(name);
         let isolation =
             *self.chance.pick(&[Isolation::User, Isolation::User, Isolation::Ephemeral, Isolation::Dedicated]);
-        What::Create { key: format!("w{name}"), isolation }
+        let idle_secs = *self.chance.pick(&[None, Some(30), Some(900)]);
+        let keep_secs = *self.chance.pick(&[None, Some(60), Some(3600)]);
+        What::Create { key: format!("w{name}"), isolation, idle_secs, keep_secs }
     }
 
     /// Everybody wants all of it gone.
@@ -117,10 +123,12 @@ impl Sim {
         let User { caller, .. } = &self.users[wish.user];
         let (actor, settings) = (caller.actor(), self.settings());
         let result = match wish.what.clone() {
-            What::Create { key, isolation } => {
+            What::Create { key, isolation, idle_secs, keep_secs } => {
                 let params = CreateWorkspaceParams {
                     name: Some(key.clone()),
                     isolation: Some(isolation),
+                    idle_timeout_secs: idle_secs,
+                    stop_keep_secs: keep_secs,
                     ..CreateWorkspaceParams::default()
                 };
                 let operation = ringfence_protocol::routes::WORKSPACE_CREATE.operation;
@@ -132,6 +140,10 @@ impl Sim {
             What::Stop(id) => set_running::stop_workspace(self, settings, &actor, id, vec![]).await.map(drop),
             What::Start(id) => set_running::start_workspace(self, settings, &actor, id, vec![]).await.map(drop),
             What::Delete(id) => delete_workspace::delete_workspace(self, settings, &actor, id, vec![]).await.map(drop),
+            What::KeepAlive(id, secs) => {
+                let asked = KeepAliveParams { until_at: None, secs: Some(secs) };
+                keep_alive::keep_alive(self, settings, &actor, id, &asked, vec![]).await.map(drop)
+            }
             What::DeleteNode(id) => delete_node::delete_node(self, settings, &actor, id, vec![]).await.map(drop),
             What::Policy(id, policy) => {
                 node_policy::set_policy(self, settings, &actor, id, policy, vec![]).await.map(drop)

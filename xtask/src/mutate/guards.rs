@@ -74,7 +74,7 @@ guards! {
     "row-version-required-node" in "src/store/nodes.rs":
         "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND row_version = ?2)" => "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND ?2 = ?2)";
     "row-version-workspace" in "src/store/workspaces.rs":
-        "ELSE seal_version END\n         WHERE id = ?1 AND row_version = ?2" => "ELSE seal_version END\n         WHERE id = ?1 AND ?2 = ?2";
+        "stop_asked_at_ms = ?15\n         WHERE id = ?1 AND row_version = ?2" => "stop_asked_at_ms = ?15\n         WHERE id = ?1 AND ?2 = ?2";
     "row-version-required-workspace" in "src/store/workspaces.rs":
         "NOT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND row_version = ?2)" => "NOT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND ?2 = ?2)";
     "a-claim-ends-warmth" in "src/app/create_workspace.rs":
@@ -134,11 +134,11 @@ guards! {
     "early-quarantine-alarm" in "src/domain/node/time.rs":
         "State::Quarantined { code } if late => self.destroy(code, at)," => "State::Quarantined { code } if late || self.places_taken == 0 => self.destroy(code, at),";
     "creating-deadline" in "src/domain/workspace.rs":
-        "            (State::Creating, Outlook::Ready | Outlook::Pending) if late => self.fail(FailureCode::CreateTimeout, at),\n" => "";
+        "            (State::Creating, Outlook::Ready { .. } | Outlook::Pending) if late => {\n                self.fail(FailureCode::CreateTimeout, at)\n            }\n" => "";
     "command-is-repeated" in "src/domain/workspace.rs":
-        "            (State::Running | State::Stopped, Outlook::Ready) if late => self.command(at),\n" => "";
+        "            (State::Running | State::Stopped, Outlook::Ready { .. }) if late => self.command(at),\n" => "";
     "deleting-deadline" in "src/domain/workspace.rs":
-        "            (State::Deleting, Outlook::Ready | Outlook::Pending | Outlook::Lost(_)) if late => self.enter_gone(at),\n" => "";
+        "            (State::Deleting, Outlook::Ready { .. } | Outlook::Pending | Outlook::Lost(_)) if late => {\n                self.enter_gone(at)\n            }\n" => "";
     "retry-after" in "src/domain/node/answers.rs":
         "asked.map_or(pause, |asked| asked.max(pause))" => "asked.map_or(pause, |asked| asked.min(pause))";
 
@@ -158,7 +158,7 @@ guards! {
     "spec-generation" in "src/domain/workspace/reports.rs":
         "            (State::Creating | State::Running | State::Stopped, _) if !current => Err(Denied::Stale),\n" => "";
     "generation-of-a-wish" in "src/domain/workspace.rs":
-        "                self.failure_detail = None;\n                self.spec_generation = self.spec_generation.saturating_add(1);" => "                self.failure_detail = None;";
+        "        self.failure_detail = None;\n        self.spec_generation = self.spec_generation.saturating_add(1);\n        self.stop_asked_at" => "        self.failure_detail = None;\n        self.stop_asked_at";
     "generation-of-a-removal" in "src/domain/workspace.rs":
         "            State::Creating | State::Running | State::Stopped | State::Failed { .. } => {\n                self.spec_generation = self.spec_generation.saturating_add(1);" => "            State::Creating | State::Running | State::Stopped | State::Failed { .. } => {";
     "strays-are-removed" in "src/app/agent_report.rs":

@@ -208,7 +208,7 @@ pub struct Activity {
 }
 
 /// What the agent can say of a workspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkspacePhase {
     /// It runs.

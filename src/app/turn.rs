@@ -10,17 +10,14 @@ use ringfence_protocol::views::EventKind;
 use super::outcome::{Driven, Outgoing};
 use crate::domain::lifecycle::{Denied, FailureCode, Moment, Timing};
 use crate::domain::node::{self, Call, Node};
-use crate::domain::workspace::{self, Outlook, Workspace};
+use crate::domain::together;
+use crate::domain::workspace::{self, Workspace};
 use crate::error::Result;
 use crate::ports::{DbError, Outcome, Platform, Statement};
 use crate::store::events::EventRow;
 use crate::store::nodes::NodeRow;
 use crate::store::workspaces::WorkspaceRow;
 use crate::store::{all, events, first, nodes, workspaces};
-
-/// Steps that follow from one another within a turn, at most: Failed → Destroying, with its workspaces, and one to see that
-/// nothing follows. What is left over is done in the next turn.
-const MAX_STEPS: usize = 6;
 
 /// How often a change is tried again that another writer was quicker than.
 pub(super) const MAX_CONFLICTS: usize = 8;
@@ -103,11 +100,7 @@ impl<'a> Turn<'a> {
     /// Lets the node decide.
     pub(super) fn node_event(&mut self, event: node::Event) -> std::result::Result<(), Denied> {
         for effect in self.node.handle(event, &self.moment)? {
-            match effect {
-                node::Effect::Call(call) => self.calls.push(call),
-                node::Effect::CloseSockets => self.told.close_all = true,
-                node::Effect::Record(event) => self.records.push((None, event)),
-            }
+            self.take_from_node(effect);
         }
         Ok(())
     }
@@ -123,43 +116,55 @@ impl<'a> Turn<'a> {
         id: WorkspaceId,
         event: workspace::Event,
     ) -> std::result::Result<(), Denied> {
-        let Some(tenancy) = self.tenancies.iter_mut().find(|tenancy| tenancy.row.id == id) else { return Ok(()) };
+        let Some(place) = self.tenancies.iter().position(|tenancy| tenancy.row.id == id) else { return Ok(()) };
+        let Some(tenancy) = self.tenancies.get_mut(place) else { return Ok(()) };
         for effect in tenancy.workspace.handle(event, &self.moment)? {
-            match effect {
-                workspace::Effect::Ensure => self.told.to_agent.push(ensure(tenancy)),
-                workspace::Effect::Remove => self.told.to_agent.push(remove(tenancy).into()),
-                workspace::Effect::CloseViewers => self.told.close_viewers.push(id),
-                workspace::Effect::Record(event) => self.records.push((Some(id), event)),
-            }
+            self.take_from_workspace(place, effect);
         }
         Ok(())
     }
 
     /// Lets the workspaces follow their node, and the node its workspaces, without asking the provider.
     pub(super) fn settle_workspaces(&mut self) {
-        let outlook = Outlook::of(&self.node);
-        let ids: Vec<WorkspaceId> = self.tenancies.iter().map(|tenancy| tenancy.row.id).collect();
-        for id in ids {
-            // A tick is never denied.
-            let _ = self.workspace_event(id, workspace::Event::Tick(outlook));
-        }
-        let taken = self.tenancies.iter().filter(|tenancy| tenancy.workspace.holds_place).count();
-        self.node.places_taken = u32::try_from(taken).unwrap_or(u32::MAX);
+        let mut workspaces: Vec<&mut Workspace> = self.tenancies.iter_mut().map(|it| &mut it.workspace).collect();
+        let effects = together::settle(&mut self.node, &mut workspaces, &self.moment);
+        self.take(effects);
     }
 
     /// Lets time pass, until nothing follows or the provider has to be asked.
     pub(super) fn tick(&mut self) {
-        for _ in 0..MAX_STEPS {
-            let before = self.node.clone();
-            self.settle_workspaces();
-            if self.calls.is_empty() {
-                let _ = self.node_event(node::Event::Tick);
-            }
-            if self.node == before || !self.calls.is_empty() {
-                break;
+        let asking = !self.calls.is_empty();
+        let mut workspaces: Vec<&mut Workspace> = self.tenancies.iter_mut().map(|it| &mut it.workspace).collect();
+        let effects = together::tick(&mut self.node, &mut workspaces, asking, &self.moment);
+        self.take(effects);
+    }
+
+    fn take(&mut self, effects: Vec<together::Effect>) {
+        for effect in effects {
+            match effect {
+                together::Effect::Node(effect) => self.take_from_node(effect),
+                together::Effect::Workspace(place, effect) => self.take_from_workspace(place, effect),
             }
         }
-        self.settle_workspaces();
+    }
+
+    fn take_from_node(&mut self, effect: node::Effect) {
+        match effect {
+            node::Effect::Call(call) => self.calls.push(call),
+            node::Effect::CloseSockets => self.told.close_all = true,
+            node::Effect::Record(event) => self.records.push((None, event)),
+        }
+    }
+
+    fn take_from_workspace(&mut self, place: usize, effect: workspace::Effect) {
+        let Some(tenancy) = self.tenancies.get(place) else { return };
+        let id = tenancy.row.id;
+        match effect {
+            workspace::Effect::Ensure => self.told.to_agent.push(ensure(tenancy)),
+            workspace::Effect::Remove => self.told.to_agent.push(remove(tenancy).into()),
+            workspace::Effect::CloseViewers => self.told.close_viewers.push(id),
+            workspace::Effect::Record(event) => self.records.push((Some(id), event)),
+        }
     }
 
     /// Adds a message to the agent.
@@ -195,9 +200,7 @@ impl<'a> Turn<'a> {
 
     /// When to look at this node again.
     pub(super) fn poll_timeout(&self) -> Option<UnixMillis> {
-        let outlook = Outlook::of(&self.node);
-        let workspaces = self.tenancies.iter().filter_map(|tenancy| tenancy.workspace.poll_timeout(outlook));
-        self.node.poll_timeout().into_iter().chain(workspaces).min()
+        together::poll_timeout(&self.node, self.tenancies.iter().map(|tenancy| &tenancy.workspace))
     }
 
     /// Stores the turn and `extra`, all or nothing, provided that nobody has changed what was read.

@@ -31,10 +31,10 @@ pub fn sooner(at: UnixMillis, current: Option<UnixMillis>) -> Option<UnixMillis>
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub struct Wakes {
     /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
-    wanted: Option<UnixMillis>,
+    pub wanted: Option<UnixMillis>,
     /// Wake-ups armed by requests that are about to write. An alarm that comes before one does not stand for it: it may have
     /// read before the write.
-    armed: BTreeSet<UnixMillis>,
+    pub armed: BTreeSet<UnixMillis>,
 }
 
 impl Wakes {

@@ -16,6 +16,7 @@ pub mod quota;
 pub mod seal;
 pub mod sweep;
 pub mod ticket;
+pub mod together;
 pub mod token;
 pub mod user_data;
 pub mod workspace;

@@ -34,7 +34,7 @@ mod wishes;
 pub use events::{Call, CallError, Deletion, Effect, Event, Evidence, Instance, InstanceId};
 
 /// Where a node is, with what belongs to that state alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// A row exists; nothing was asked of the provider.
     Requested,
@@ -77,7 +77,7 @@ pub enum State {
 }
 
 /// What a provisioning node asks next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Provision {
     /// Make the machine: none exists by what we know.
     Create,
@@ -86,7 +86,7 @@ pub enum Provision {
 }
 
 /// What a node that is being destroyed asks next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Destroy {
     /// Look for the machine by its label: we never learnt its id.
     Find,
@@ -97,7 +97,7 @@ pub enum Destroy {
 }
 
 /// A node. What it holds is what its row holds.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Node {
     /// Where it is in its life.
     pub state: State,
@@ -140,7 +140,7 @@ pub struct Node {
 }
 
 /// What is known of the agent's link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Link {
     /// No agent has ever said hello.
     Never,

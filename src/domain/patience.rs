@@ -12,7 +12,7 @@ use super::container::{Bound, Refused};
 pub const MIN_PATIENCE_SECS: u64 = 5;
 
 /// How long one workspace waits. Part of its specification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Patience {
     /// Without use for so long, it is stopped.
     pub idle_timeout: Duration,

@@ -12,7 +12,7 @@ const MAX_ID_CHARS: usize = 64;
 const MAX_TEXT_CHARS: usize = 500;
 
 /// What a posture shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// All that must hold was seen to hold.
     Holds,

@@ -39,7 +39,7 @@ pub use ending::{Ending, Use};
 pub use events::{Effect, Event, Outlook, Report};
 
 /// Where a workspace is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Accepted, with a place on a node.
     Requested,
@@ -63,7 +63,7 @@ pub enum State {
 }
 
 /// A workspace. What it holds is what its row holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Workspace {
     /// Where it is in its life.
     pub state: State,

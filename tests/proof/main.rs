@@ -1,4 +1,4 @@
-//! Proof by trying: the control plane's core in a simulated world, seed by seed.
+//! Proof by trying: one node's life explored in every order, and the whole core in simulated worlds, seed by seed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
@@ -7,5 +7,6 @@
 #[path = "../it/support/mod.rs"]
 mod support;
 
+mod model;
 mod seeds;
 mod sim;

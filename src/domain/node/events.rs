@@ -11,7 +11,7 @@ use crate::domain::posture::Verdict;
 pub struct InstanceId(pub String);
 
 /// A machine at the provider, as far as we need to know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Instance {
     /// The provider's name for it.
     pub id: InstanceId,
@@ -22,7 +22,7 @@ pub struct Instance {
 }
 
 /// Why a call of the provider gave nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CallError {
     /// No such machine is free.
     Capacity,
@@ -46,7 +46,7 @@ pub enum CallError {
 }
 
 /// What a deletion call said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Deletion {
     /// The provider has accepted it.
     Accepted,
@@ -55,7 +55,7 @@ pub enum Deletion {
 }
 
 /// What is known of a node's posture: whether what must hold on its machine was measured and holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Evidence {
     /// None is asked for: workspaces have no isolation there.
     NotNeeded,
@@ -78,7 +78,7 @@ impl Evidence {
 }
 
 /// What can happen to a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// Time has passed.
     Tick,
@@ -115,7 +115,7 @@ pub enum Event {
 }
 
 /// A call of the provider. Each may run twice (I10).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Call {
     /// Make the machine, under the node's name and label.
     Create,

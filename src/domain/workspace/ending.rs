@@ -23,7 +23,7 @@ const LAST_LEAD: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_secs(15);
 
 /// The last use that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Use {
     /// When it was seen, or until when it goes on for certain.
     pub until: UnixMillis,

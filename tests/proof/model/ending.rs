@@ -1,0 +1,37 @@
+//! That everything ends (I4): from each state that the model reaches, the story is told on without a fault, a message or a
+//! wish, and has to come to its end in few steps, with nothing left at the provider.
+
+use super::object::Run;
+use super::{Action, Budget, Life, NOW, Outcome, State, Wish};
+use super::{Request, RequestStep};
+
+/// Steps to an end, at most (I13).
+const MAX_STEPS: u32 = 1500;
+
+/// Whether the end comes: by its timers alone, or after one more DELETE.
+pub(super) fn comes(life: &Life, state: &State, deleted: bool) -> bool {
+    let mut state = state.clone();
+    state.left = Budget { faults: 0, crashes: 0, says: 0, deletes: 0 };
+    let mut deletes = deleted;
+    for _ in 0..MAX_STEPS {
+        let action = if state.object.report.is_some() {
+            Action::ReportWake
+        } else if state.request.is_some() {
+            Action::RequestStep
+        } else if std::mem::take(&mut deletes) && state.lives() {
+            state.request = Some(Request { wish: Wish::Delete, next: RequestStep::Arm });
+            Action::RequestStep
+        } else if state.object.run != Run::Asleep {
+            Action::Step(Outcome::Fine)
+        } else if state.object.alarm.is_some_and(|at| at <= NOW) {
+            Action::Alarm
+        } else if state.may_pass(false) {
+            Action::Pass
+        } else {
+            break;
+        };
+        state.apply(life, action);
+        state.normalise();
+    }
+    !state.lives() && state.machines.is_empty() && state.object.is_at_rest() && state.object.alarm.is_none()
+}

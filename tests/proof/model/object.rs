@@ -1,0 +1,420 @@
+//! The object: what the shell in `durable/` does around the deciding code, one effect at a time.
+
+use std::time::Duration;
+
+use ringfence::domain::alarm::{self, Wakes, sooner};
+use ringfence::domain::lifecycle::{Denied, FailureCode};
+use ringfence::domain::node::{self, Call, Event, Node};
+use ringfence::domain::together::{self, Effect};
+use ringfence::domain::workspace::{self, Report, Workspace};
+use ringfence_protocol::state::NodeState;
+use ringfence_protocol::time::UnixMillis;
+
+use super::{Action, Life, MESSAGES, Message, NOW, Outcome, Request, RequestStep, State, Wish};
+
+/// As in `app/drive_node.rs`.
+const MAX_TURNS: u8 = 5;
+/// As in `app/intent.rs`.
+const ARM_DELAY: Duration = Duration::from_secs(15);
+
+/// A node's object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Object {
+    /// In storage.
+    pub(super) alarm: Option<UnixMillis>,
+    /// In storage.
+    pub(super) founded_at: Option<UnixMillis>,
+    /// In memory.
+    pub(super) wakes: Wakes,
+    pub(super) run: Run,
+    /// A message of the agent was recorded, and the object is to wake then.
+    pub(super) report: Option<UnixMillis>,
+}
+
+/// Where a run of the alarm is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Run {
+    Asleep,
+    /// It reads and writes next.
+    Turn {
+        safety: UnixMillis,
+        turn: u8,
+        answers: Vec<Event>,
+    },
+    /// It calls the provider next.
+    Calls {
+        safety: UnixMillis,
+        turn: u8,
+        calls: Vec<Call>,
+        answers: Vec<Event>,
+    },
+    /// It sets its alarm next, and ends.
+    Settle {
+        safety: UnixMillis,
+        next: Option<UnixMillis>,
+        end: End,
+    },
+}
+
+/// What a drive said of the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum End {
+    GoesOn,
+    Gone,
+    Unwritten,
+}
+
+impl Object {
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.run == Run::Asleep && self.report.is_none()
+    }
+
+    fn wake(&mut self, at: UnixMillis) {
+        self.wakes.want(at);
+        if let Some(at) = sooner(at, self.alarm) {
+            self.alarm = Some(at);
+        }
+    }
+
+    /// A request's call: as `NodeCall::Wake` is answered.
+    fn called(&mut self, at: UnixMillis) {
+        self.founded_at.get_or_insert(NOW);
+        self.wakes.arm(at, NOW);
+        self.wake(at);
+    }
+}
+
+impl State {
+    pub(super) fn actions(&self, actions: &mut Vec<Action>) {
+        let asleep = self.object.run == Run::Asleep;
+        let (faults, crashes) = (self.left.faults > 0, self.left.crashes > 0);
+        if self.object.report.is_some() {
+            actions.push(Action::ReportWake);
+        }
+        if self.request.is_some() {
+            actions.push(Action::RequestStep);
+            if crashes {
+                actions.push(Action::CrashRequest);
+            }
+        } else if self.left.deletes > 0 && self.lives() {
+            actions.push(Action::Delete);
+        }
+        if asleep && let Some(at) = self.object.alarm {
+            if at <= NOW {
+                actions.push(Action::Alarm);
+            } else if faults {
+                actions.push(Action::EarlyAlarm);
+            }
+        }
+        if !asleep {
+            self.steps(actions, faults);
+        }
+        if crashes && (!self.object.is_at_rest() || self.link.is_some()) {
+            actions.push(Action::CrashObject);
+        }
+        if self.late_create.is_some() {
+            actions.push(Action::Arrive);
+        }
+        if self.may_pass(faults) {
+            actions.push(Action::Pass);
+        }
+        self.agents(actions);
+    }
+
+    fn steps(&self, actions: &mut Vec<Action>, faults: bool) {
+        actions.push(Action::Step(Outcome::Fine));
+        if let Run::Calls { calls, .. } = &self.object.run
+            && let Some(call) = calls.first()
+            && faults
+        {
+            actions.extend(super::provider::faults(call).iter().copied().map(Action::Step));
+        }
+    }
+
+    fn agents(&self, actions: &mut Vec<Action>) {
+        let live = matches!(self.word(), Some(NodeState::Provisioning | NodeState::Booting | NodeState::Ready));
+        if self.left.says == 0 {
+            return;
+        }
+        match self.link {
+            None if live && !self.machines.is_empty() => actions.push(Action::Connect),
+            None => {}
+            Some(_) if self.object.report.is_none() => actions.extend(MESSAGES.map(Action::Say)),
+            Some(_) => {}
+        }
+    }
+
+    pub(super) fn apply(&mut self, life: &Life, action: Action) {
+        match action {
+            Action::Pass => {
+                if self.object.run != Run::Asleep {
+                    self.left.faults -= 1;
+                }
+                self.pass();
+            }
+            Action::Alarm => self.begin(),
+            Action::EarlyAlarm => {
+                self.left.faults -= 1;
+                self.begin();
+            }
+            Action::Step(outcome) => {
+                if outcome != Outcome::Fine {
+                    self.left.faults -= 1;
+                }
+                self.step(life, outcome);
+            }
+            Action::ReportWake => {
+                if let Some(at) = self.object.report.take() {
+                    self.object.wake(at);
+                }
+            }
+            Action::RequestStep => self.request_step(life),
+            Action::CrashObject => {
+                self.left.crashes -= 1;
+                self.object.run = Run::Asleep;
+                self.object.report = None;
+                self.object.wakes = Wakes::default();
+                self.link = None;
+            }
+            Action::CrashRequest => {
+                self.left.crashes -= 1;
+                self.request = None;
+            }
+            Action::Delete => {
+                self.left.deletes -= 1;
+                self.request = Some(Request { wish: Wish::Delete, next: RequestStep::Arm });
+            }
+            Action::Arrive => self.arrive(),
+            Action::Connect => {
+                self.link = self.node.as_ref().map(|node| node.agent_epoch);
+                self.node.iter_mut().for_each(|node| node.link = node::Link::Up);
+            }
+            Action::Say(message) => {
+                self.left.says -= 1;
+                self.hear(life, message);
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        self.object.alarm = None;
+        let safety = self.object.wakes.begin(NOW);
+        self.object.alarm = Some(safety);
+        self.object.run = match self.object.founded_at {
+            Some(_) => Run::Turn { safety, turn: 1, answers: Vec::new() },
+            None => Run::Settle { safety, next: None, end: End::Gone },
+        };
+    }
+
+    fn step(&mut self, life: &Life, outcome: Outcome) {
+        match std::mem::replace(&mut self.object.run, Run::Asleep) {
+            Run::Asleep => {}
+            Run::Turn { safety, turn, answers } => self.turn(life, safety, turn, &answers),
+            Run::Calls { safety, turn, mut calls, mut answers } => {
+                let call = calls.remove(0);
+                answers.push(self.call(call, outcome));
+                self.object.run = match calls.is_empty() {
+                    false => Run::Calls { safety, turn, calls, answers },
+                    true if turn >= MAX_TURNS => Run::Settle { safety, next: Some(NOW), end: End::GoesOn },
+                    true => Run::Turn { safety, turn: turn + 1, answers },
+                };
+            }
+            Run::Settle { safety, next, end } => self.settle(safety, next, end),
+        }
+    }
+
+    fn settle(&mut self, safety: UnixMillis, next: Option<UnixMillis>, end: End) {
+        let awaited = self.object.founded_at.map(|at| at + alarm::WRITING).filter(|until| *until > NOW);
+        let object = &mut self.object;
+        let gone = end != End::GoesOn;
+        if end == End::Unwritten && awaited.is_some() {
+            object.alarm = object.wakes.settle(awaited, object.alarm, safety);
+        } else if gone && self.link.is_none() && !object.wakes.are_wanted() {
+            (object.alarm, object.founded_at) = (None, None);
+        } else {
+            let next = if gone { None } else { next };
+            object.alarm = object.wakes.settle(next, object.alarm, safety);
+        }
+    }
+
+    /// Reads, decides, writes: one step, as the compare-and-set makes it.
+    fn turn(&mut self, life: &Life, safety: UnixMillis, turn: u8, answers: &[Event]) {
+        let settle = |next, end| Run::Settle { safety, next, end };
+        let Some(mut node) = self.node.clone() else {
+            self.object.run = settle(None, End::Unwritten);
+            return;
+        };
+        let (mut workspace, at) = (self.workspace.clone(), life.moment());
+        let mut calls = Vec::new();
+        for answer in answers {
+            collect(node.handle(answer.clone(), &at).unwrap_or_default(), &mut calls);
+        }
+        let mut beside: Vec<&mut Workspace> = workspace.iter_mut().collect();
+        let asking = !calls.is_empty();
+        for effect in together::tick(&mut node, &mut beside, asking, &at) {
+            match effect {
+                Effect::Node(effect) => collect(vec![effect], &mut calls),
+                Effect::Workspace(_, _) => {}
+            }
+        }
+        let changed = self.store(node, workspace);
+        let gone = self.word() == Some(NodeState::Gone);
+        if matches!(self.word(), Some(word) if ends(word)) {
+            self.link = None;
+        }
+        self.object.run = if calls.is_empty() && !changed {
+            settle(self.poll_timeout(), if gone { End::Gone } else { End::GoesOn })
+        } else if !calls.is_empty() {
+            Run::Calls { safety, turn, calls, answers: Vec::new() }
+        } else if turn >= MAX_TURNS {
+            settle(Some(NOW), End::GoesOn)
+        } else {
+            Run::Turn { safety, turn: turn + 1, answers: Vec::new() }
+        };
+    }
+
+    fn poll_timeout(&self) -> Option<UnixMillis> {
+        together::poll_timeout(self.node.as_ref()?, &self.workspace)
+    }
+
+    /// Writes the rows, and looks at what became of them. Says whether anything has changed.
+    fn store(&mut self, node: Node, workspace: Option<Workspace>) -> bool {
+        if let Some(before) = &self.node {
+            self.broken = self.broken.or_else(|| broken(before, &node));
+        }
+        let workspace = workspace.filter(|workspace| workspace.state != workspace::State::Gone);
+        let changed = self.node.as_ref() != Some(&node) || self.workspace != workspace;
+        (self.node, self.workspace) = (Some(node), workspace);
+        changed
+    }
+
+    fn request_step(&mut self, life: &Life) {
+        let Some(request) = self.request.take() else { return };
+        let next = match request.next {
+            RequestStep::Arm => {
+                self.object.called(NOW + ARM_DELAY);
+                Some(RequestStep::Write)
+            }
+            RequestStep::Write => {
+                self.write(life, request.wish);
+                Some(RequestStep::Wake)
+            }
+            RequestStep::Wake => {
+                self.object.called(NOW);
+                None
+            }
+        };
+        self.request = next.map(|next| Request { next, ..request });
+    }
+
+    fn write(&mut self, life: &Life, wish: Wish) {
+        let at = life.moment();
+        match (wish, self.node.clone()) {
+            (Wish::Found, None) => {
+                let (node, workspace) = life.requested();
+                (self.node, self.workspace) = (Some(node), Some(workspace));
+            }
+            (Wish::Delete, Some(mut node)) => {
+                let mut workspace = self.workspace.clone();
+                if let Some(workspace) = &mut workspace {
+                    let _ = workspace.handle(workspace::Event::DeleteRequested, &at);
+                }
+                if node.handle(Event::DeleteRequested, &at).is_err() {
+                    self.broken = self.broken.or(Some("a DELETE was refused"));
+                }
+                let mut beside: Vec<&mut Workspace> = workspace.iter_mut().collect();
+                together::settle(&mut node, &mut beside, &at);
+                self.store(node, workspace);
+            }
+            (Wish::Found, Some(_)) | (Wish::Delete, None) => {}
+        }
+    }
+
+    /// As `app/agent_report.rs` records what an agent says.
+    fn hear(&mut self, life: &Life, message: Message) {
+        let (Some(mut node), Some(epoch)) = (self.node.clone(), self.link) else { return };
+        let (mut workspace, at) = (self.workspace.clone(), life.moment());
+        if node.agent_epoch != epoch {
+            self.link = None;
+            return;
+        }
+        let about = |workspace: &mut Option<Workspace>, event: workspace::Event| match workspace {
+            Some(workspace) => drop(workspace.handle(event, &at)),
+            None => {}
+        };
+        let generation = workspace.as_ref().map_or(0, |workspace| workspace.spec_generation);
+        let recorded = match message {
+            Message::Ready => node.handle(Event::AgentReady, &at),
+            Message::TrustLost => node.handle(Event::TrustLost { detail: String::new() }, &at),
+            Message::BootFailed => {
+                let code = FailureCode::EngineUnavailable;
+                node.handle(Event::BootFailed { code, detail: String::new() }, &at)
+            }
+            Message::Empty => {
+                about(&mut workspace, workspace::Event::Inventory(None));
+                Ok(Vec::new())
+            }
+            Message::Workspace(phase, newest) => {
+                let report = Report::of(phase, if newest { generation } else { generation - 1 });
+                about(&mut workspace, workspace::Event::Reported(report));
+                Ok(Vec::new())
+            }
+        };
+        if let Err(Denied::Ending) = recorded {
+            self.link = None;
+            return;
+        }
+        if recorded.unwrap_or_default().contains(&node::Effect::CloseSockets) {
+            self.link = None;
+        }
+        let mut beside: Vec<&mut Workspace> = workspace.iter_mut().collect();
+        together::settle(&mut node, &mut beside, &at);
+        self.store(node, workspace);
+        self.object.report = self.poll_timeout();
+    }
+}
+
+fn collect(effects: Vec<node::Effect>, calls: &mut Vec<Call>) {
+    for effect in effects {
+        match effect {
+            node::Effect::Call(call) => calls.push(call),
+            node::Effect::CloseSockets | node::Effect::Record(_) => {}
+        }
+    }
+}
+
+const fn ends(word: NodeState) -> bool {
+    matches!(word, NodeState::Failed | NodeState::Quarantined | NodeState::Destroying | NodeState::Gone)
+}
+
+/// What of a change is against the rules (I9).
+fn broken(before: &Node, after: &Node) -> Option<&'static str> {
+    use NodeState::{Booting, Destroying, Failed, Gone, Provisioning, Quarantined, Ready, Requested};
+    let (from, to) = (before.word(), after.word());
+    // A turn may take several steps of the diagram.
+    let follows = from == to
+        || match from {
+            Requested => to != Ready,
+            Provisioning => to != Requested,
+            Booting => !matches!(to, Requested | Provisioning),
+            Ready => matches!(to, Quarantined | Destroying | Gone),
+            Failed | Quarantined => matches!(to, Destroying | Gone),
+            Destroying => to == Gone,
+            Gone => false,
+        };
+    if !follows {
+        Some("a state that does not follow")
+    } else if after.deadline.is_none() != (to == Gone) {
+        Some("a state without a deadline")
+    } else if after.hard_deadline != before.hard_deadline {
+        Some("a hard deadline that was moved")
+    } else if after.agent_epoch < before.agent_epoch
+        || (ends(to) && to != Failed && !ends(from) && after.agent_epoch == before.agent_epoch)
+    {
+        Some("an epoch that was not raised")
+    } else if after.create_attempts > before.create_attempts + 1 {
+        Some("two create calls in one turn")
+    } else {
+        None
+    }
+}

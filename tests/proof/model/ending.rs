@@ -10,6 +10,12 @@ const MAX_STEPS: u32 = 1500;
 
 /// Whether the end comes: by its timers alone, or after one more DELETE.
 pub(super) fn comes(life: &Life, state: &State, deleted: bool) -> bool {
+    let last = of(life, state, deleted);
+    !last.lives() && last.machines.is_empty() && last.object.is_at_rest() && last.object.alarm.is_none()
+}
+
+/// Where a state's story ends.
+pub(super) fn of(life: &Life, state: &State, deleted: bool) -> State {
     let mut state = state.clone();
     state.left = Budget { faults: 0, crashes: 0, says: 0, deletes: 0 };
     let mut deletes = deleted;
@@ -33,5 +39,5 @@ pub(super) fn comes(life: &Life, state: &State, deleted: bool) -> bool {
         state.apply(life, action);
         state.normalise();
     }
-    !state.lives() && state.machines.is_empty() && state.object.is_at_rest() && state.object.alarm.is_none()
+    state
 }

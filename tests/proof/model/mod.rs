@@ -177,7 +177,7 @@ fn timing() -> Timing {
         quarantined: secs(60),
         destroying: secs(60),
         destroying_max: secs(60),
-        settle: secs(40),
+        settle: secs(100),
         idle_timeout: secs(60),
         ephemeral_lifetime: secs(300),
         user_lifetime: secs(300),
@@ -300,8 +300,10 @@ fn whatever_happens_to_a_node_in_whatever_order_what_must_hold_does() {
         );
         for (name, path) in checker.discoveries() {
             if checker.model().property(name).expectation == stateright::Expectation::Always {
+                let last = path.last_state().clone();
+                let ends = [false, true].map(|deleted| ending::of(checker.model(), &last, deleted));
                 let story: Vec<String> = path.into_actions().iter().map(|action| format!("{action:?}")).collect();
-                panic!("{isolation}: {name}: {}", story.join(", "));
+                panic!("{isolation}: {name}: {}\nthen {last:#?}\nends in {ends:#?}", story.join(", "));
             }
         }
         checker.assert_properties();

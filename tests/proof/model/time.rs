@@ -53,7 +53,9 @@ impl State {
         }
         if let Some(node) = &mut self.node {
             // As its row is written when the link's end is noticed.
-            node.link = if self.link.is_some() { node.link } else { node::Link::Down };
+            if self.link.is_none() && node.link == node::Link::Up {
+                node.link = node::Link::Down { since: NOW };
+            }
             // Only whether it is past matters; what it says is for people.
             node.state_since = node.state_since.min(NOW - LONG_AGO);
             node.first_create_at = node.last_create_at;
@@ -71,6 +73,9 @@ impl State {
             each_optional(&mut node.next_attempt_at);
             if let node::State::Ready { warm_since } = &mut node.state {
                 each_optional(warm_since);
+            }
+            if let node::Link::Down { since } = &mut node.link {
+                each(since);
             }
         }
         if let Some(workspace) = &mut self.workspace {

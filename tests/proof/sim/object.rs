@@ -51,15 +51,21 @@ impl Sim {
         self.with_object(node, |object| object.founded_at.get_or_insert(now).to_owned());
     }
 
-    /// One run of the alarm.
-    pub async fn run_alarm(&self, node: NodeId) {
-        self.count(|figures| figures.alarms += 1);
+    /// An object's alarm goes off. A process that dies before it has set the safety alarm has not run: the platform calls it again.
+    pub fn ring(&self, node: NodeId) {
         let now = self.now();
         let safety = self.with_object(node, |object| {
             let safety = object.wakes.begin(now);
             object.alarm = Some(safety);
+            object.running = true;
             safety
         });
+        self.begin(Job::Alarm(node, safety));
+    }
+
+    /// One run of the alarm.
+    pub async fn run_alarm(&self, node: NodeId, safety: UnixMillis) {
+        self.count(|figures| figures.alarms += 1);
         pause().await;
         if self.with_object(node, |object| object.founded_at.is_none()) {
             self.with_object(node, |object| object.alarm = None);

@@ -211,7 +211,7 @@ impl Sim {
         let kept = job.clone();
         match job {
             Job::Wish(wish) => Task::new(Process::Request, kept, self.ask(wish)),
-            Job::Alarm(node) => Task::new(Process::Object(node), kept, self.run_alarm(node)),
+            Job::Alarm(node, safety) => Task::new(Process::Object(node), kept, self.run_alarm(node, safety)),
             Job::Deliver { node, link, epoch, message } => {
                 Task::new(Process::Object(node), kept, self.deliver(node, link, epoch, message))
             }
@@ -240,15 +240,6 @@ impl Sim {
         let order = CreateInstance { mark: &mark, region: "fsn1", size: "cx23", image: None, user_data: &user_data };
         let made = self.arrive(&order);
         self.note(|| format!("cloud: the create call of {node} arrives late: {}", made.is_ok()));
-    }
-
-    /// An object's alarm goes off.
-    fn ring(&self, node: NodeId) {
-        self.with_object(node, |object| {
-            object.alarm = None;
-            object.running = true;
-        });
-        self.begin(Job::Alarm(node));
     }
 
     fn ring_what_is_due(&self) {

@@ -31,8 +31,8 @@ pub enum Process {
 pub enum Job {
     /// A user's request.
     Wish(Wish),
-    /// The alarm of a node's object.
-    Alarm(NodeId),
+    /// The alarm of a node's object, which has set its safety alarm.
+    Alarm(NodeId, UnixMillis),
     /// A message of an agent arrives.
     Deliver { node: NodeId, link: u64, epoch: i64, message: AgentMessage },
     /// A link's end is noticed.

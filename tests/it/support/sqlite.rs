@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ringfence::ports::{Db, DbError, Outcome, Statement, Value};
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 use serde_json::Value as Json;
 
 /// When a database that is to die does so.
@@ -37,7 +38,9 @@ pub struct SqliteDb {
 impl SqliteDb {
     /// An empty database with every migration.
     pub fn migrated() -> Self {
-        let connection = Connection::open_in_memory().unwrap();
+        // Each is used by one thread.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_in_memory_with_flags(flags).unwrap();
         connection.execute_batch("PRAGMA foreign_keys = ON").unwrap();
         connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         for path in migrations() {
@@ -58,21 +61,24 @@ impl SqliteDb {
             }
             Some(_) | None => {
                 let db = Self::migrated();
+                // Else statements are prepared anew whenever a parameter that the planner has looked at is another.
+                db.connection.borrow().set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
                 *spare = Some((Rc::clone(&db.connection), db.emptying()));
                 db
             }
         })
     }
 
-    /// What empties every table that the migrations leave empty.
+    /// What empties every table that the migrations leave empty: those that refer to others first. Foreign keys stay on, since to
+    /// turn them off would have every statement prepared anew.
     fn emptying(&self) -> String {
-        let mut sql = "PRAGMA foreign_keys = OFF; BEGIN;".to_owned();
-        for table in self.texts("SELECT name FROM sqlite_schema WHERE type = 'table'") {
+        let mut sql = "BEGIN;".to_owned();
+        for table in self.texts("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid DESC") {
             if self.count(&format!("SELECT COUNT(*) FROM {table}")) == 0 {
                 sql.push_str(&format!("DELETE FROM {table};"));
             }
         }
-        sql + "COMMIT; PRAGMA foreign_keys = ON"
+        sql + "COMMIT"
     }
 
     fn over(connection: Rc<RefCell<Connection>>) -> Self {
@@ -113,8 +119,15 @@ impl SqliteDb {
     /// The first column of every row, as text.
     pub fn texts(&self, sql: &str) -> Vec<String> {
         let connection = self.connection.borrow();
-        let mut statement = connection.prepare_cached(sql).unwrap();
+        let mut statement = connection.prepare(sql).unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// The same for a text that is asked for again and again, with its parameters.
+    pub fn known(&self, sql: &'static str, params: impl rusqlite::Params) -> Vec<String> {
+        let connection = self.connection.borrow();
+        let mut statement = connection.prepare_cached(sql).unwrap();
+        statement.query_map(params, |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
     /// Whether SQLite accepts the text.

@@ -311,4 +311,4 @@ fn whatever_happens_to_a_node_in_whatever_order_what_must_hold_does() {
 }
 
 /// Deep enough for a node to be made, to get ready and to end, with two faults and a crash on the way.
-const CI_DEPTH: usize = 22;
+const CI_DEPTH: usize = 24;

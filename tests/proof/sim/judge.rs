@@ -83,7 +83,8 @@ impl Sim {
         if cloud.machines.borrow().len() < 2 {
             return;
         }
-        let live = self.world.p.db.texts("SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms IS NOT NULL");
+        let live =
+            self.world.p.db.known("SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms IS NOT NULL", []);
         let live: BTreeSet<NodeId> = live.iter().map(|id| id.parse().unwrap()).collect();
         for machine in cloud.machines.borrow().values().filter(|machine| machine.id != foreign()) {
             if !machine.node().is_some_and(|node| live.contains(&node)) {
@@ -95,7 +96,7 @@ impl Sim {
     /// Nothing is going on: whatever is not over has a timer, and none has been missed.
     pub fn judge_timers(&self) {
         let now = self.now();
-        for row in self.world.p.db.texts("SELECT id FROM nodes WHERE state <> 'gone'") {
+        for row in self.world.p.db.known("SELECT id FROM nodes WHERE state <> 'gone'", []) {
             let node: NodeId = row.parse().unwrap();
             if self.with_object(node, |object| object.alarm.is_none() && !object.running) {
                 self.breached(format!("I7: {node} has no timer"));
@@ -105,10 +106,11 @@ impl Sim {
             return;
         }
         let late = now.get() - LATE_MS;
-        let missed = self.world.p.db.texts(&format!(
-            "SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms < {late}
-             UNION ALL SELECT id FROM workspaces WHERE state <> 'gone' AND deadline_at_ms < {late}"
-        ));
+        let missed = self.world.p.db.known(
+            "SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms < ?1
+             UNION ALL SELECT id FROM workspaces WHERE state <> 'gone' AND deadline_at_ms < ?1",
+            [late],
+        );
         if let Some(id) = missed.first() {
             self.breached(format!("I7: a deadline of {id} has passed and nothing has happened"));
         }

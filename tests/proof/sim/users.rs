@@ -73,12 +73,18 @@ impl Sim {
     pub fn somebody_acts(&self) {
         let user = self.chance.index(self.users.len());
         let id = self.users[user].someone.actor.user_id;
-        let one_of = |table: &str| -> Option<String> {
-            let all = self.world.p.db.texts(&format!("SELECT id FROM {table} WHERE user_id = '{id}' ORDER BY id"));
+        let one_of = |sql: &'static str| -> Option<String> {
+            let all = self.world.p.db.known(sql, [id.to_string()]);
             (!all.is_empty()).then(|| self.chance.pick(&all).clone())
         };
-        let workspace = || one_of("workspaces").map(|id| id.parse::<WorkspaceId>().unwrap());
-        let node = || one_of("nodes").map(|id| id.parse::<NodeId>().unwrap());
+        let workspace = || {
+            let one = one_of("SELECT id FROM workspaces WHERE user_id = ?1 ORDER BY id");
+            one.map(|id| id.parse::<WorkspaceId>().unwrap())
+        };
+        let node = || {
+            let one = one_of("SELECT id FROM nodes WHERE user_id = ?1 ORDER BY id");
+            one.map(|id| id.parse::<NodeId>().unwrap())
+        };
         let what = match self.chance.below(20) {
             0..=7 => Some(self.create()),
             8 | 9 => workspace().map(What::Stop),
@@ -177,7 +183,7 @@ impl Sim {
 
     /// Somebody was told that there is such a workspace: it must never be lost (I7).
     fn promise(&self, id: WorkspaceId) {
-        if self.world.p.db.count(&format!("SELECT COUNT(*) FROM workspaces WHERE id = '{id}'")) != 1 {
+        if self.world.p.db.known("SELECT id FROM workspaces WHERE id = ?1", [id.to_string()]).is_empty() {
             self.breached(format!("I7: {id} was promised at {} and is not there", self.now()));
         }
     }

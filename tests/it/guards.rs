@@ -162,8 +162,6 @@ fn a_write_that_read_something_older_changes_nothing() {
         for required in [
             nodes::require_version(scene.node, node.row_version - 1),
             workspaces::require_version(scene.workspace, workspace.row_version - 1),
-            nodes::require_present(p.id()),
-            workspaces::require_claimed(p.id()),
         ] {
             let refused = p.batch(vec![required]).await.unwrap_err();
             assert!(matches!(&refused, DbError::Constraint(why) if why.contains("precondition_failed")), "{refused:?}");
@@ -171,8 +169,6 @@ fn a_write_that_read_something_older_changes_nothing() {
         for holds in [
             nodes::require_version(scene.node, node.row_version),
             workspaces::require_version(scene.workspace, workspace.row_version),
-            nodes::require_present(scene.node),
-            workspaces::require_claimed(scene.workspace),
         ] {
             p.batch(vec![holds]).await.unwrap();
         }

@@ -79,6 +79,7 @@ impl Sim {
     pub fn after_write(&self) {
         let digest = self.digest.get() ^ self.now().get().unsigned_abs();
         self.digest.set(digest.wrapping_mul(0x0000_0100_0000_01b3).wrapping_add(self.world.p.db.rows_written.get()));
+        self.judge_limits();
         let cloud = &self.world.cloud;
         if cloud.machines.borrow().len() < 2 {
             return;
@@ -90,6 +91,19 @@ impl Sim {
             if !machine.node().is_some_and(|node| live.contains(&node)) {
                 self.breached(format!("I2: nobody looks after {} of {:?}", machine.id.0, machine.node()));
             }
+        }
+    }
+
+    /// No limit is exceeded, whoever was admitted at the same time (I5).
+    fn judge_limits(&self) {
+        let Some(most) = self.most else { return };
+        let db = &self.world.p.db;
+        let nodes = db.known("SELECT id FROM nodes WHERE state <> 'gone' LIMIT 100", []).len() as i64;
+        let busiest =
+            db.known("SELECT COUNT(*) || '' FROM node_slots GROUP BY user_id ORDER BY COUNT(*) DESC LIMIT 1", []);
+        let places = busiest.first().map_or(0, |count| count.parse().unwrap());
+        if nodes > most || places > most {
+            self.breached(format!("I5: {nodes} nodes and {places} places of one user where {most} are allowed"));
         }
     }
 

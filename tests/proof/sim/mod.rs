@@ -22,7 +22,7 @@ use ringfence::config::{Config, Settings};
 use ringfence::domain::node::InstanceId;
 use ringfence::ports::Clock;
 use ringfence_protocol::ids::NodeId;
-use ringfence_protocol::state::EngineChoice;
+use ringfence_protocol::state::{EngineChoice, LimitMeasure, LimitScope};
 use ringfence_protocol::time::UnixMillis;
 
 use self::agents::Machine;
@@ -86,6 +86,8 @@ pub struct Sim {
     jobs: RefCell<Vec<Job>>,
     /// Until when the task that is being polled has asked to sleep.
     asleep_until: Cell<Option<UnixMillis>>,
+    /// The most nodes, and the most workspaces of one user.
+    most: Option<i64>,
     /// One in that many calls goes wrong; nothing does when there is none.
     fault_rate: Cell<Option<u64>>,
     /// The database cannot be reached until then.
@@ -112,12 +114,19 @@ impl Sim {
         ])
         .unwrap();
         config.settings = settings(&chance);
+        // The most nodes of all and the most workspaces of one user, in some worlds.
+        let most = chance.one_in(3).then(|| i64::try_from(chance.between(2, 5)).unwrap());
+        if let Some(most) = most {
+            config.settings.limits.put(LimitScope::Installation, LimitMeasure::Nodes, most);
+            config.settings.limits.put(LimitScope::User, LimitMeasure::Workspaces, most);
+        }
         let users = (0..1 + chance.below(3)).map(|_| User::new(&world)).collect();
         let fault_rate = *chance.pick(&[None, Some(60), Some(20), Some(8)]);
         let sim = Self {
             world,
             config,
             users,
+            most,
             objects: RefCell::default(),
             machines: RefCell::default(),
             sky: Sky::default(),

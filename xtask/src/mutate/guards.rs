@@ -47,14 +47,22 @@ guards! {
         "workspace_id TEXT NOT NULL UNIQUE," => "workspace_id TEXT NOT NULL,";
     "free-place-claim" in "src/store/workspaces.rs":
         "AND NOT EXISTS (SELECT 1 FROM node_slots t WHERE t.node_id = n.id AND t.slot = p.slot)" => "";
-    "claimed-or-nothing" in "src/store/workspaces.rs":
-        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM node_slots WHERE workspace_id = ?1)" => "SELECT 1 WHERE ?1 IS NULL";
+    "claimed-or-nothing" in "src/store/limits.rs":
+        "NOT EXISTS (SELECT 1 FROM node_slots WHERE workspace_id = ?5)" => "?5 IS NULL";
     "consumed-at" in "src/store/bootstrap.rs":
         "AND consumed_at_ms IS NULL AND expires_at_ms > ?5" => "AND expires_at_ms > ?5";
     "expiry-of-bootstrap" in "src/store/bootstrap.rs":
         "AND consumed_at_ms IS NULL AND expires_at_ms > ?5" => "AND consumed_at_ms IS NULL";
     "winner-of-bootstrap" in "src/app/bootstrap.rs":
         "if winner.public_key_jkt != key.thumbprint {" => "if winner.public_key_jkt.is_empty() {";
+
+    // I5: limits, in the statement that admits.
+    "limits" in "src/store/limits.rs":
+        "\n                OR EXISTS (SELECT 1 FROM counted WHERE used + more > amount)" => "";
+    "active-user" in "src/store/limits.rs":
+        "AND tenant_id = ?7 AND state = 'active'" => "AND tenant_id = ?7";
+    "limits-of-a-claim" in "src/app/create_workspace.rs":
+        "admission::require(settings, subject, new.id, Claim::Place, now)," => "admission::require(&Settings::default(), subject, new.id, Claim::Place, now),";
 
     // What may be claimed.
     "ready-claim" in "src/store/workspaces.rs":
@@ -119,6 +127,17 @@ guards! {
         "AND NOT EXISTS (SELECT 1 FROM nodes WHERE credential_id = ?1 AND state <> 'gone')" => "";
     "credential-of-a-new-node" in "src/store/nodes.rs":
         "AND c.provider = ?6 AND c.deleted_at_ms IS NULL" => "AND c.provider = ?6";
+
+    "ownership-before-a-deletion" in "src/provider/hetzner.rs":
+        "Some(instance) if !mark.owns(&instance) => return Err(not_ours())," => "Some(instance) if !mark.owns(&instance) => {}";
+    "ownership-of-both-labels" in "src/provider/instance.rs":
+        "installation == self.installation && *node" => "!installation.is_empty() && *node";
+    "installation-of-a-sweep" in "src/domain/sweep.rs":
+        "if marks.installation.as_deref() != Some(installation) {" => "if marks.installation.is_none() {";
+    "patience-of-a-sweep" in "src/domain/sweep.rs":
+        "if now.since(since) >= patience" => "if now >= since";
+    "row-read-again-by-a-sweep" in "src/app/sweep/inventory.rs":
+        "matches!(rows.as_slice(), [row] if row.state == NodeState::Gone)" => "!rows.is_empty()";
 
     // I4: deadlines.
     "hard-deadline" in "src/domain/node/time.rs":

@@ -176,6 +176,20 @@ fn a_write_that_read_something_older_changes_nothing() {
 }
 
 #[test]
+fn nobody_moves_a_hard_deadline() {
+    run(async {
+        let scene = Scene::new().await;
+        let p = &scene.world.p;
+        let row: NodeRow = one(p, nodes::load(scene.node)).await.unwrap().unwrap();
+        let mut node = row.node();
+        node.hard_deadline = node.hard_deadline + std::time::Duration::from_secs(1);
+        p.batch(vec![nodes::update(scene.node, row.row_version, &node)]).await.unwrap();
+        let after: NodeRow = one(p, nodes::load(scene.node)).await.unwrap().unwrap();
+        assert_eq!(after.node().hard_deadline, row.node().hard_deadline);
+    });
+}
+
+#[test]
 fn a_workspace_is_made_only_where_its_user_has_got_its_place() {
     run(async {
         let scene = Scene::new().await;

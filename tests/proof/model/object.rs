@@ -406,7 +406,7 @@ fn broken(before: &Node, after: &Node) -> Option<&'static str> {
         Some("a state that does not follow")
     } else if after.deadline.is_none() != (to == Gone) {
         Some("a state without a deadline")
-    } else if after.hard_deadline != before.hard_deadline {
+    } else if after.hard_deadline > before.hard_deadline {
         Some("a hard deadline that was moved")
     } else if after.agent_epoch < before.agent_epoch
         || (ends(to) && to != Failed && !ends(from) && after.agent_epoch == before.agent_epoch)

@@ -71,6 +71,7 @@ impl State {
             each_optional(&mut node.first_create_at);
             each_optional(&mut node.last_create_at);
             each_optional(&mut node.next_attempt_at);
+            each_optional(&mut node.budget_spent_at);
             if let node::State::Ready { warm_since } = &mut node.state {
                 each_optional(warm_since);
             }

@@ -30,7 +30,7 @@ guards! {
     "same-user-candidates" in "src/store/nodes.rs":
         "WHERE n.user_id = ?1 AND n.credential_id = ?2" => "WHERE ?1 = ?1 AND n.credential_id = ?2";
     "same-user-claim" in "src/store/workspaces.rs":
-        "WHERE n.id = ?1 AND n.user_id = ?2 AND n.state" => "WHERE n.id = ?1 AND ?2 = ?2 AND n.state";
+        "WHERE n.id = ?1 AND n.user_id = ?2 AND n.policy" => "WHERE n.id = ?1 AND ?2 = ?2 AND n.policy";
     "same-user-claim-new" in "src/store/workspaces.rs":
         "FROM nodes n WHERE n.id = ?1 AND n.user_id = ?2\"" => "FROM nodes n WHERE n.id = ?1 AND ?2 = ?2\"";
     "same-user-insert" in "src/store/workspaces.rs":
@@ -66,9 +66,9 @@ guards! {
 
     // What may be claimed.
     "ready-claim" in "src/store/workspaces.rs":
-        "AND n.state = 'ready' AND n.policy = 'schedulable'" => "AND n.policy = 'schedulable'";
+        "AND (n.state = 'ready' OR (n.isolation = 'dedicated' AND n.state IN ('requested', 'provisioning', 'booting')))" => "";
     "schedulable-claim" in "src/store/workspaces.rs":
-        "AND n.state = 'ready' AND n.policy = 'schedulable'" => "AND n.state = 'ready'";
+        "AND n.user_id = ?2 AND n.policy = 'schedulable'" => "AND n.user_id = ?2";
     "ephemeral-is-used-once" in "src/store/workspaces.rs":
         "AND n.isolation <> 'ephemeral' AND n.hard_deadline" => "AND n.hard_deadline";
     "lifetime-claim" in "src/store/workspaces.rs":
@@ -78,7 +78,7 @@ guards! {
 
     // I9: every change is one compare-and-set.
     "row-version-node" in "src/store/nodes.rs":
-        "failure_detail = ?21\n         WHERE id = ?1 AND row_version = ?2" => "failure_detail = ?21\n         WHERE id = ?1 AND ?2 = ?2";
+        "MIN(hard_deadline_at_ms, ?22)\n         WHERE id = ?1 AND row_version = ?2" => "MIN(hard_deadline_at_ms, ?22)\n         WHERE id = ?1 AND ?2 = ?2";
     "row-version-required-node" in "src/store/nodes.rs":
         "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND row_version = ?2)" => "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND ?2 = ?2)";
     "row-version-workspace" in "src/store/workspaces.rs":
@@ -142,6 +142,8 @@ guards! {
     // I4: deadlines.
     "hard-deadline" in "src/domain/node/time.rs":
         "                if lifetime_over =>" => "                if lifetime_over && late && self.places_taken == 0 =>";
+    "hard-deadline-is-not-moved" in "src/store/nodes.rs":
+        "hard_deadline_at_ms = MIN(hard_deadline_at_ms, ?22)" => "hard_deadline_at_ms = ?22";
     "requested-deadline" in "src/domain/node/time.rs":
         "            State::Requested if late => self.fail(FailureCode::RequestTimeout, at),\n" => "";
     "provisioning-deadline" in "src/domain/node/time.rs":

@@ -7,6 +7,7 @@ pub mod agent_config;
 pub mod claims;
 pub mod container;
 pub mod ids;
+pub mod lifecycle;
 pub mod limits;
 pub mod link;
 pub mod money;

@@ -97,6 +97,10 @@ pub struct CreateWorkspaceParams {
     /// A size of the catalog; the cheapest in the region when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
+    /// What to order instead, in this order, where the provider has no such machine free: at most ten. When absent, the next
+    /// cheapest that fit what is asked, in the same part of the world, at twice the price at most. An empty list: nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alternatives: Option<Vec<AlternativeParams>>,
     /// How the node is shared; `user` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
@@ -158,6 +162,19 @@ pub struct KeepAliveParams {
     pub secs: Option<u64>,
 }
 
+/// A machine to order where another is not free.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AlternativeParams {
+    /// A region of the catalog; the workspace's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// A size of the catalog; the workspace's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+}
+
 /// `POST /api/workspaces/{id}/token`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -166,6 +183,24 @@ pub struct CreateWorkspaceTokenParams {
     /// What the token should allow; reading and writing terminals when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<Permission>>,
+}
+
+/// `POST /api/nodes/{id}/forget`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ForgetNodeParams {
+    /// The node's id, typed: its machine may go on costing money.
+    pub confirm: String,
+}
+
+/// `POST /api/admin/provisioning/pause`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PauseProvisioningParams {
+    /// Why, for other admins: 1 to 200 characters.
+    pub reason: String,
 }
 
 /// `POST /api/admin/users`

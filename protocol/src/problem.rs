@@ -99,6 +99,8 @@ codes! {
     Internal = "internal", 500, "Something failed on our side";
     /// The provider did not answer as it should.
     ProviderUnavailable = "provider_unavailable", 502, "The provider cannot be reached";
+    /// An admin has paused the making of machines.
+    ProvisioningPaused = "provisioning_paused", 503, "No machines are made for the time being";
     /// The database or another part is not to be reached for the moment.
     Unavailable = "unavailable", 503, "Not available for the moment";
 }

@@ -138,6 +138,7 @@ endpoints! {
     WORKSPACE_KEEP_ALIVE = Post "/api/workspaces/{id}/keep-alive" User, "keep_workspace_alive", "Keeps a workspace from ending for want of use, until a given time.";
     WORKSPACE_POSTURE = Get "/api/workspaces/{id}/posture" User, "get_workspace_posture", "What was measured inside the workspace's container.";
     WORKSPACE_RECEIPT = Get "/api/workspaces/{id}/receipt" User, "get_workspace_receipt", "What is left of an ephemeral workspace that is over: what it saved, and that its machine is gone.";
+    WORKSPACE_LIFECYCLE = Get "/api/workspaces/{id}/lifecycle" User, "get_workspace_lifecycle", "Why the workspace is still there, what follows, what it has cost, all that happened; also when it is gone.";
     WORKSPACE_TOKEN = Post "/api/workspaces/{id}/token" User, "create_workspace_token", "Makes a short-lived token that opens WebSockets to the workspace.";
     WORKSPACE_TERMINAL = Get "/api/workspaces/{id}/terminal" Viewer websocket, "open_terminal", "A terminal of the workspace.";
     WORKSPACE_SOCKET = Get "/api/workspaces/{id}/socket" Viewer websocket, "open_events", "The workspace's boot log and events, as they happen.";
@@ -145,10 +146,12 @@ endpoints! {
     NODES_LIST = Get "/api/nodes" User, "list_nodes", "Your nodes, newest first.";
     NODE_GET = Get "/api/nodes/{id}" User, "get_node", "One of your nodes.";
     NODE_POSTURE = Get "/api/nodes/{id}/posture" User, "get_node_posture", "What was measured of the machine: firewall, listening sockets, versions.";
+    NODE_LIFECYCLE = Get "/api/nodes/{id}/lifecycle" User, "get_node_lifecycle", "Why the node is still there, what follows, what it has cost, all that happened; also when it is gone.";
     NODE_DELETE = Delete "/api/nodes/{id}" User, "delete_node", "Destroys a node and what runs on it, in whatever state it is.";
     NODE_CORDON = Post "/api/nodes/{id}/cordon" User, "cordon_node", "No new workspaces on this node.";
     NODE_UNCORDON = Post "/api/nodes/{id}/uncordon" User, "uncordon_node", "New workspaces on this node again.";
     NODE_DRAIN = Post "/api/nodes/{id}/drain" User, "drain_node", "No new workspaces on this node, and destroy it when the last one is gone.";
+    NODE_FORGET = Post "/api/nodes/{id}/forget" User, "forget_node", "Gives up a node whose machine cannot be destroyed from here.";
     EVENTS = Get "/api/events" User, "list_events", "What happened to your nodes and workspaces after a given event.";
 
     USAGE = Get "/api/usage" User, "get_usage", "What you use of your limits, and have spent this month.";
@@ -170,6 +173,9 @@ endpoints! {
     ADMIN_USER_SUSPEND = Post "/api/admin/users/{id}/suspend" Admin, "suspend_user", "Ends the user's sessions and lets them open nothing.";
     ADMIN_USER_RESUME = Post "/api/admin/users/{id}/resume" Admin, "resume_user", "Lets a suspended user sign in again.";
     ADMIN_USER_LINK = Post "/api/admin/users/{id}/sign-in-link" Admin, "create_sign_in_link", "Makes a one-time sign-in link for the user.";
+    ADMIN_PROVISIONING = Get "/api/admin/provisioning" Admin, "get_provisioning", "Whether machines are made.";
+    ADMIN_PROVISIONING_PAUSE = Post "/api/admin/provisioning/pause" Admin, "pause_provisioning", "Makes no more machines for anybody; everything else goes on.";
+    ADMIN_PROVISIONING_RESUME = Post "/api/admin/provisioning/resume" Admin, "resume_provisioning", "Makes machines again.";
     ADMIN_SWEEP = Post "/api/admin/sweep" Admin, "sweep", "Looks for machines, nodes and rows that were left behind and ends them; with dry_run it only tells.";
     ADMIN_AUDIT = Get "/api/admin/audit" Admin, "list_audit", "Security-relevant acts, newest first.";
 

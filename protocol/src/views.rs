@@ -440,6 +440,9 @@ pub struct NodeView {
     pub hard_deadline_at: UnixMillis,
     /// What it costs.
     pub price_per_hour: Money,
+    /// Whether its deletion is late or the provider refuses the key, so that it may be forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stuck: bool,
     /// What it has cost, from the moment the provider was first asked for it.
     pub cost_so_far: Money,
     /// Counter of changes.
@@ -573,6 +576,25 @@ pub struct PostureView {
     pub measured_at: UnixMillis,
     /// Each thing that was looked at.
     pub checks: Vec<PostureCheck>,
+}
+
+/// `GET /api/admin/provisioning`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ProvisioningView {
+    /// Whether no machines are made for anybody.
+    pub paused: bool,
+    /// Whether the operator's configuration says so: no admin can change that.
+    pub by_operator: bool,
+    /// Why, as the admin who paused it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Which admin paused it: a user's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_at: Option<UnixMillis>,
 }
 
 /// One row of the audit log.

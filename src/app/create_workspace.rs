@@ -10,6 +10,7 @@ use super::actor::Actor;
 use super::admission::{self, Subject};
 use super::intent::{armed, founded};
 use super::order::{self, Order, choose_order, workspace_name};
+use super::provisioning;
 use super::turn::is_precondition;
 use super::views::{founding_view, workspace_view};
 use crate::config::Settings;
@@ -27,7 +28,7 @@ use crate::provider::Catalog;
 use crate::store::credentials::CredentialRow;
 use crate::store::nodes::{NodeRow, NodeSpec};
 use crate::store::workspaces::{NewWorkspace, WorkspaceRow};
-use crate::store::{credentials, events, many, nodes, one, workspaces};
+use crate::store::{credentials, events, many, nodes, one, switches, workspaces};
 
 /// Warm or shared nodes that are tried before a new one is asked for.
 const MAX_CLAIMS: usize = 3;
@@ -199,11 +200,21 @@ async fn provision(
     new: &NewWorkspace,
     extra: Vec<Statement>,
 ) -> Result<Option<WorkspaceView>> {
+    if provisioning::is_paused(p, settings).await? {
+        return Err(provisioning::paused());
+    }
     let id: NodeId = p.id();
     let place = (wish.provider, wish.region.as_str());
     let lifetime = order::lifetime(asked.params, settings)?;
     let subject = Subject { user: wish.user_id, tenant: wish.tenant_id };
-    let need = Claim::Node { isolation: wish.isolation, price_micros_per_hour: order.price_micros_per_hour };
+    let mut need = Claim::Node { isolation: wish.isolation, price_micros_per_hour: order.dearest() };
+    let mut order = order;
+    // What may be made in its place counts as if it were: where that is too dear, only the chosen machine may be.
+    if order.dearest() > order.price_micros_per_hour && admission::refusal(p, settings, subject, need).await?.is_some()
+    {
+        order = order.without_dearer();
+        need = Claim::Node { isolation: wish.isolation, price_micros_per_hour: order.price_micros_per_hour };
+    }
     founded(p, id, place, async {
         let now = p.now();
         let moment = Moment { now, jitter: 0, timing: &settings.timing };
@@ -211,7 +222,8 @@ async fn provision(
             EngineChoice::Containers => Evidence::Missing,
             EngineChoice::Unconfined => Evidence::NotNeeded,
         };
-        let node = Node::requested(wish.isolation, evidence, &moment).living_at_most(lifetime, &moment);
+        let mut node = Node::requested(wish.isolation, evidence, &moment).living_at_most(lifetime, &moment);
+        node.offers = order.offers();
         let workspace = Workspace::requested(asked.patience, &moment);
         let spec = NodeSpec {
             id,
@@ -233,6 +245,7 @@ async fn provision(
         };
         let state = EventKind::NodeState { state: node.word(), detail: node.reason() };
         let mut batch = vec![
+            switches::require_provisioning(),
             nodes::insert(&spec, &node, now),
             workspaces::claim_new(id, new.user_id, new.id, now),
             admission::require(settings, subject, new.id, need, now),
@@ -244,6 +257,11 @@ async fn provision(
             Ok(_) => {
                 let row = WorkspaceRow::inserted(new, id, &workspace, now);
                 Ok(Some(founding_view(&row, &workspace, &spec, &node)))
+            }
+            Err(DbError::Constraint(reason))
+                if is_precondition(&reason) && provisioning::is_paused(p, settings).await? =>
+            {
+                Err(provisioning::paused())
             }
             Err(DbError::Constraint(reason)) if is_precondition(&reason) => {
                 Err(not_admitted(p, settings, asked.credential_id, subject, need).await?)

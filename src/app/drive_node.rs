@@ -10,8 +10,8 @@ use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::views::EventView;
 
 use super::outcome::{Bootstrap, Cloud, Driven, Provisioner};
-use super::read;
 use super::turn::{Commit, Turn};
+use super::{provisioning, read};
 use crate::config::Settings;
 use crate::domain::node::{Call, CallError, Event, State};
 use crate::domain::ticket::DestroyTicket;
@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::ports::Platform;
 use crate::provider::{self, CreateInstance, Mark, ProviderError};
 use crate::store::nodes::NodeRow;
+use crate::store::switches;
 
 /// Turns of one drive, at most: with about eight statements each, well within the 50 an invocation may make.
 const MAX_TURNS: usize = 5;
@@ -47,6 +48,16 @@ pub async fn drive_node<P: Provisioner>(
             let _ = turn.node_event(answer.clone());
         }
         turn.tick();
+        if turn.calls.contains(&Call::Create) && provisioning::is_paused(p, settings).await? {
+            // As if it had not got so far: what was read, and the answers, say what there is.
+            let Some(again) = Turn::load(p, &settings.timing, id).await? else { continue };
+            turn = again;
+            for answer in &answers {
+                let _ = turn.node_event(answer.clone());
+            }
+            let _ = turn.node_event(Event::ProvisioningPaused);
+            turn.tick();
+        }
         turn.tell_all_that_is_owed();
         let finished = turn.calls.is_empty() && !turn.has_changed();
         let bootstrap = match turn.calls.contains(&Call::Create) {
@@ -54,7 +65,11 @@ pub async fn drive_node<P: Provisioner>(
             false => None,
         };
         let (user_data, statements) = match bootstrap {
-            Some(Bootstrap { user_data, statements }) => (user_data, statements),
+            Some(Bootstrap { user_data, mut statements }) => {
+                // Paused meanwhile: the batch fails, and the next turn sees why.
+                statements.push(switches::require_provisioning());
+                (user_data, statements)
+            }
             None => (String::new(), Vec::new()),
         };
         let Commit::Stored(told) = turn.commit(p, statements).await? else { continue };
@@ -69,9 +84,17 @@ pub async fn drive_node<P: Provisioner>(
         if must_be_closed(turn.node.state) {
             provisioner.end_viewers();
         }
+        if let Some(ticket) = driven.ticket.as_ref().filter(|_| !turn.calls.is_empty()) {
+            provisioner.keep_ticket(ticket).await;
+        }
         answers.clear();
+        // What was read may be an order before: the turn may have gone on to the next.
+        if let Some(offer) = turn.node.offers.current() {
+            turn.row.region.clone_from(&offer.region);
+            turn.row.size.clone_from(&offer.size);
+        }
         for call in std::mem::take(&mut turn.calls) {
-            answers.push(perform(provisioner, &mut cloud, &turn.row, call, &user_data).await);
+            answers.extend(perform(provisioner, &mut cloud, &turn.row, call, &user_data).await);
         }
     }
     // There is more to do than one invocation may: go on at once in the next.
@@ -85,20 +108,20 @@ async fn perform<P: Provisioner>(
     row: &NodeRow,
     call: Call,
     user_data: &str,
-) -> Event {
+) -> Vec<Event> {
     let opened = match cloud.take() {
         Some(opened) => Ok(opened),
         None => provisioner.cloud(row).await,
     };
-    let event = match &opened {
+    let events = match &opened {
         Ok(opened) => make(opened, row, call, user_data).await,
-        Err(error) => failed(call, error),
+        Err(error) => vec![failed(call, error)],
     };
     *cloud = opened.ok();
-    event
+    events
 }
 
-async fn make(cloud: &impl Cloud, row: &NodeRow, call: Call, user_data: &str) -> Event {
+async fn make(cloud: &impl Cloud, row: &NodeRow, call: Call, user_data: &str) -> Vec<Event> {
     let mark = Mark { installation: row.installation.clone(), node: row.id };
     match call {
         Call::Create => {
@@ -110,23 +133,33 @@ async fn make(cloud: &impl Cloud, row: &NodeRow, call: Call, user_data: &str) ->
                 user_data,
             };
             let answer = cloud.create(&order).await;
-            Event::CreateAnswered(answer.map(|instance| instance.known()).map_err(|error| CallError::from(&error)))
+            let place = answer.as_ref().ok().and_then(made);
+            let answer = answer.map(|instance| instance.known()).map_err(|error| CallError::from(&error));
+            [Event::CreateAnswered(answer)].into_iter().chain(place).collect()
         }
         Call::Find => {
             let answer = cloud.find(row.id).await;
+            let places: Vec<Event> = answer.iter().flatten().filter_map(made).collect();
             let known = |found: Vec<provider::Instance>| found.iter().map(provider::Instance::known).collect();
-            Event::FindAnswered(answer.map(known).map_err(|error| CallError::from(&error)))
+            let answer = answer.map(known).map_err(|error| CallError::from(&error));
+            [Event::FindAnswered(answer)].into_iter().chain(places).collect()
         }
         Call::Get(id) => {
             let answer = cloud.get(&id).await;
             let known = |found: Option<provider::Instance>| found.map(|instance| instance.known());
-            Event::GetAnswered(answer.map(known).map_err(|error| CallError::from(&error)))
+            vec![Event::GetAnswered(answer.map(known).map_err(|error| CallError::from(&error)))]
         }
         Call::Delete(id) => {
             let answer = cloud.delete(&mark, &id).await.map_err(|error| CallError::from(&error));
-            Event::DeleteAnswered(id, answer)
+            vec![Event::DeleteAnswered(id, answer)]
         }
     }
+}
+
+/// Where a machine stands and which it is, where the provider says so.
+fn made(instance: &provider::Instance) -> Option<Event> {
+    let (region, size) = (instance.region.clone()?, instance.size.clone()?);
+    Some(Event::Made { id: instance.id.clone(), region, size })
 }
 
 /// The client could not even be made: the call counts as failed for that reason.

@@ -2,20 +2,27 @@
 
 use std::time::Duration;
 
-use ringfence_protocol::money::Micros;
-use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::params::{AlternativeParams, CreateWorkspaceParams};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::Isolation;
 
 use crate::config::Settings;
 use crate::domain::container::Need;
+use crate::domain::node::{Offer, Offers};
 use crate::error::{Error, Result};
-use crate::provider::{Catalog, Size};
+use crate::provider::{Catalog, Price, Size};
 
 /// Longest name of a workspace: it is a host name.
 const MAX_NAME_BYTES: usize = 63;
 
-/// A machine that the provider offers.
+/// Alternatives that can be named, at most.
+const MAX_ALTERNATIVES: usize = 10;
+/// Alternatives that are tried when none are named, at most.
+const USUAL_ALTERNATIVES: usize = 4;
+/// How much dearer than the chosen machine one may be that nobody has named.
+const DEARER: i64 = 2;
+
+/// A machine that the provider offers, and what is ordered in its place where it is not free.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Order {
     /// Where.
@@ -32,43 +39,161 @@ pub(super) struct Order {
     pub(super) price_micros_per_hour: i64,
     /// In this currency.
     pub(super) currency: String,
+    /// What else, in order.
+    pub(super) alternatives: Vec<Offer>,
 }
 
-/// The cheapest machine that fits what was asked.
+impl Order {
+    /// What the dearest of it costs.
+    pub(super) fn dearest(&self) -> i64 {
+        let prices = self.alternatives.iter().map(|offer| offer.price_micros_per_hour);
+        prices.fold(self.price_micros_per_hour, i64::max)
+    }
+
+    /// The same without what is dearer than the chosen machine.
+    pub(super) fn without_dearer(mut self) -> Self {
+        let chosen = self.price_micros_per_hour;
+        self.alternatives.retain(|offer| offer.price_micros_per_hour <= chosen);
+        self
+    }
+
+    /// All of it, the chosen machine first.
+    pub(super) fn offers(&self) -> Offers {
+        let chosen = Offer {
+            region: self.region.clone(),
+            size: self.size.clone(),
+            cpus: self.cpus,
+            memory_bytes: self.memory_bytes,
+            disk_bytes: self.disk_bytes,
+            price_micros_per_hour: self.price_micros_per_hour,
+        };
+        Offers::new([chosen].into_iter().chain(self.alternatives.iter().cloned()).collect(), 0)
+    }
+}
+
+/// What is looked for in a catalog.
+struct Search<'a> {
+    catalog: &'a Catalog,
+    architecture: &'a str,
+    need: Need,
+}
+
+impl Search<'_> {
+    /// What fits, cheapest first; by price, then by name, so that the same question gets the same answer.
+    fn offers(&self, region: Option<&str>, size: Option<&str>) -> Vec<Offer> {
+        let asked = |wish: Option<&str>, offer: &str| wish.is_none_or(|wish| wish == offer);
+        let fits = |size: &&Size| {
+            size.cpus >= self.need.cpus
+                && size.memory_bytes >= self.need.memory_bytes
+                && size.disk_bytes >= self.need.disk_bytes
+        };
+        let mut offers: Vec<Offer> = self
+            .ours()
+            .filter(fits)
+            .filter(|candidate| asked(size, &candidate.id))
+            .flat_map(|size| size.prices.iter().map(move |price| offer(size, price)))
+            .filter(|offer| asked(region, &offer.region))
+            .collect();
+        offers.sort_by(|a, b| {
+            (a.price_micros_per_hour, &a.size, &a.region).cmp(&(b.price_micros_per_hour, &b.size, &b.region))
+        });
+        offers
+    }
+
+    fn ours(&self) -> impl Iterator<Item = &Size> {
+        self.catalog.sizes.iter().filter(|size| size.architecture.as_str() == self.architecture)
+    }
+
+    fn is_offered(&self, region: Option<&str>, size: Option<&str>) -> bool {
+        self.ours().any(|candidate| {
+            size.is_none_or(|wish| wish == candidate.id)
+                && candidate.prices.iter().any(|price| region.is_none_or(|wish| wish == price.region))
+        })
+    }
+
+    /// The cheapest that fits, or why there is none.
+    fn cheapest(&self, region: Option<&str>, size: Option<&str>) -> Result<Offer> {
+        self.offers(region, size).into_iter().next().ok_or_else(|| {
+            if self.is_offered(region, size) {
+                too_small(self.need)
+            } else {
+                not_offered(region, size, self.architecture)
+            }
+        })
+    }
+
+    /// Whether two regions are in the same part of the world, as far as the provider says.
+    fn is_near(&self, a: &str, b: &str) -> bool {
+        let zone = |id: &str| self.catalog.regions.iter().find(|region| region.id == id)?.zone.as_deref();
+        a == b || zone(a).is_some_and(|zone_of_a| zone(b) == Some(zone_of_a))
+    }
+}
+
+fn offer(size: &Size, price: &Price) -> Offer {
+    Offer {
+        region: price.region.clone(),
+        size: size.id.clone(),
+        cpus: size.cpus,
+        memory_bytes: size.memory_bytes,
+        disk_bytes: size.disk_bytes,
+        price_micros_per_hour: price.per_hour.0,
+    }
+}
+
+/// The cheapest machine that fits what was asked, and what is ordered where it is not free.
 pub(super) fn choose_order(
     params: &CreateWorkspaceParams,
     catalog: &Catalog,
     architecture: &str,
     need: Need,
 ) -> Result<Order> {
-    let asked = |wish: &Option<String>, offer: &str| wish.as_deref().is_none_or(|wish| wish == offer);
-    let fits = |size: &&Size| {
-        size.cpus >= need.cpus && size.memory_bytes >= need.memory_bytes && size.disk_bytes >= need.disk_bytes
+    let search = Search { catalog, architecture, need };
+    let (region, size) = (params.region.as_deref(), params.size.as_deref());
+    let chosen = search.cheapest(region, size)?;
+    let alternatives = match &params.alternatives {
+        Some(named) => named_alternatives(&search, &chosen, (region, size), named)?,
+        None => usual_alternatives(&search, &chosen, (region, size)),
     };
-    let ours = catalog.sizes.iter().filter(|size| size.architecture.as_str() == architecture);
-    let offers = ours.clone().filter(fits).flat_map(|size| {
-        size.prices
-            .iter()
-            .filter(|price| asked(&params.size, &size.id) && asked(&params.region, &price.region))
-            .map(move |price| (price.per_hour, &size.id, &price.region, size))
-    });
-    // By price, then by name, so that the same question gets the same answer.
-    let cheapest = offers.min_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
-    let (Micros(price), _, region, size) = cheapest.ok_or_else(|| {
-        let offered = ours.clone().any(|size| {
-            asked(&params.size, &size.id) && size.prices.iter().any(|price| asked(&params.region, &price.region))
-        });
-        if offered { too_small(need) } else { not_offered(params, architecture) }
-    })?;
     Ok(Order {
-        region: region.clone(),
-        size: size.id.clone(),
-        cpus: size.cpus,
-        memory_bytes: size.memory_bytes,
-        disk_bytes: size.disk_bytes,
-        price_micros_per_hour: price,
+        region: chosen.region,
+        size: chosen.size,
+        cpus: chosen.cpus,
+        memory_bytes: chosen.memory_bytes,
+        disk_bytes: chosen.disk_bytes,
+        price_micros_per_hour: chosen.price_micros_per_hour,
         currency: catalog.currency.clone(),
+        alternatives,
     })
+}
+
+fn named_alternatives(
+    search: &Search<'_>,
+    chosen: &Offer,
+    (region, size): (Option<&str>, Option<&str>),
+    named: &[AlternativeParams],
+) -> Result<Vec<Offer>> {
+    if named.len() > MAX_ALTERNATIVES {
+        let detail = format!("alternatives: {MAX_ALTERNATIVES} at most. Nothing was created.");
+        return Err(Error::new(ErrorCode::InvalidBody, detail));
+    }
+    let mut offers = vec![chosen.clone()];
+    for wish in named {
+        let offer = search.cheapest(wish.region.as_deref().or(region), wish.size.as_deref().or(size))?;
+        if !offers.contains(&offer) {
+            offers.push(offer);
+        }
+    }
+    offers.remove(0);
+    Ok(offers)
+}
+
+/// What was asked for stays as it was asked for, nobody's data goes to another part of the world, and nothing gets much dearer.
+fn usual_alternatives(search: &Search<'_>, chosen: &Offer, (region, size): (Option<&str>, Option<&str>)) -> Vec<Offer> {
+    let dearest = chosen.price_micros_per_hour.saturating_mul(DEARER);
+    let others = search.offers(region, size).into_iter().filter(|offer| {
+        offer != chosen && offer.price_micros_per_hour <= dearest && search.is_near(&chosen.region, &offer.region)
+    });
+    others.take(USUAL_ALTERNATIVES).collect()
 }
 
 fn too_small(need: Need) -> Error {
@@ -84,8 +209,8 @@ fn too_small(need: Need) -> Error {
     )
 }
 
-fn not_offered(params: &CreateWorkspaceParams, architecture: &str) -> Error {
-    let detail = match (&params.size, &params.region) {
+fn not_offered(region: Option<&str>, size: Option<&str>, architecture: &str) -> Error {
+    let detail = match (size, region) {
         (None, None) => format!("The provider offers no {architecture} machine at the moment."),
         (Some(_), Some(_)) => format!("The provider has no {architecture} machine of this size in this region."),
         (Some(_), None) => format!("The provider has no {architecture} machine of this size."),

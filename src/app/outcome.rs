@@ -109,6 +109,12 @@ pub trait Provisioner {
     /// told is that the link is lost, and they would try again.
     fn end_viewers(&self);
 
+    /// Keeps what it takes to delete the node's machine without the database. Comes before the calls that make or delete it: the
+    /// database may be away from then on.
+    fn keep_ticket(&self, _ticket: &DestroyTicket) -> impl Future<Output = ()> {
+        async {}
+    }
+
     /// Mints a bootstrap token and makes the user-data for one create call.
     fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> impl Future<Output = Result<Bootstrap>>;
 }

@@ -8,33 +8,41 @@ use ringfence_protocol::state::{EngineChoice, ProviderKind};
 use ringfence_protocol::time::UnixMillis;
 
 use super::credentials;
-use super::outcome::{Accounts, Bootstrap, Cloud, Provisioner};
+use super::outcome::{Accounts, Bootstrap, Provisioner};
 use crate::config::Config;
 use crate::domain::seal::{self, Sealed, SealedRow};
 use crate::domain::ticket::DestroyTicket;
 use crate::domain::{token, user_data};
 use crate::error::{Error, Result};
 use crate::ports::Platform;
-use crate::provider::{self, ErrorClass, Mark, Provider, ProviderError};
+use crate::provider::{self, ErrorClass, Provider, ProviderError};
 use crate::store::bootstrap;
 use crate::store::credentials::CredentialRow;
 use crate::store::nodes::NodeRow;
 
 /// Gives secrets to the drive of a node.
-pub struct NodeProvisioner<'a, P> {
+pub struct NodeProvisioner<'a, P, O> {
     platform: &'a P,
     config: &'a Config,
-    end_viewers: &'a dyn Fn(),
+    object: &'a O,
 }
 
-impl<'a, P: Platform> NodeProvisioner<'a, P> {
+/// What the node's object does for a drive.
+pub trait Object {
+    /// Tells every viewer on the node that it is over.
+    fn end_viewers(&self);
+    /// Keeps the ticket in the object's own storage.
+    fn keep_ticket(&self, ticket: &DestroyTicket) -> impl Future<Output = ()>;
+}
+
+impl<'a, P: Platform, O: Object> NodeProvisioner<'a, P, O> {
     /// For one drive.
-    pub fn new(platform: &'a P, config: &'a Config, end_viewers: &'a dyn Fn()) -> Self {
-        Self { platform, config, end_viewers }
+    pub fn new(platform: &'a P, config: &'a Config, object: &'a O) -> Self {
+        Self { platform, config, object }
     }
 }
 
-impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
+impl<P: Platform, O: Object> Provisioner for NodeProvisioner<'_, P, O> {
     type Cloud = Provider;
 
     async fn cloud(&self, node: &NodeRow) -> provider::Result<Provider> {
@@ -43,7 +51,11 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
     }
 
     fn end_viewers(&self) {
-        (self.end_viewers)();
+        self.object.end_viewers();
+    }
+
+    async fn keep_ticket(&self, ticket: &DestroyTicket) {
+        self.object.keep_ticket(ticket).await;
     }
 
     async fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> Result<Bootstrap> {
@@ -74,20 +86,10 @@ impl<P: Platform> Provisioner for NodeProvisioner<'_, P> {
     }
 }
 
-/// Deletes a machine with nothing but the ticket that its object keeps: for when the database is away.
-pub async fn destroy_by_ticket(config: &Config, ticket: &DestroyTicket) -> provider::Result<()> {
+/// The account of a ticket.
+pub fn account_of_ticket(config: &Config, ticket: &DestroyTicket) -> provider::Result<Provider> {
     let sealed = Sealed { version: ticket.seal_version, text: ticket.sealed_secret.clone() };
-    let account = open_account(config, ticket.provider, ticket.user_id, ticket.credential_id, &sealed)?;
-    let installation = ticket.installation.as_ref().unwrap_or(&config.installation_id).clone();
-    destroy_marked(&account, &Mark { installation, node: ticket.node_id }).await
-}
-
-/// Deletes what carries a node's mark, whatever id was recorded: a ticket may be older than an adoption.
-pub async fn destroy_marked(cloud: &impl Cloud, mark: &Mark) -> provider::Result<()> {
-    for instance in cloud.find(mark.node).await? {
-        cloud.delete(mark, &instance.id).await?;
-    }
-    Ok(())
+    open_account(config, ticket.provider, ticket.user_id, ticket.credential_id, &sealed)
 }
 
 /// Opens users' accounts for a sweep.

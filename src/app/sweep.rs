@@ -7,6 +7,8 @@ mod inventory;
 mod overdue;
 mod prune;
 
+pub(super) use prune::GONE_KEPT;
+
 use std::time::Duration;
 
 use ringfence_protocol::sweeps::{SweepActionView, SweepKind, SweepOutcomeView, SweepParams, SweepView};

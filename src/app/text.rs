@@ -9,12 +9,17 @@ const MAX_NAME_CHARS: usize = 64;
 
 /// A name for people: trimmed, 1 to 64 characters, none of them a control character.
 pub fn display_name(field: &str, text: &str) -> Result<String> {
-    let name = text.trim();
-    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+    display_text(field, text, MAX_NAME_CHARS)
+}
+
+/// A line for people: trimmed, 1 to `max_chars` characters, none of them a control character.
+pub fn display_text(field: &str, text: &str, max_chars: usize) -> Result<String> {
+    let line = text.trim();
+    if line.is_empty() || line.chars().count() > max_chars || line.chars().any(char::is_control) {
         return Err(Error::new(
             ErrorCode::InvalidBody,
-            format!("{field}: 1 to {MAX_NAME_CHARS} characters, without control characters."),
+            format!("{field}: 1 to {max_chars} characters, without control characters."),
         ));
     }
-    Ok(name.to_owned())
+    Ok(line.to_owned())
 }

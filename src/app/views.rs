@@ -157,6 +157,7 @@ pub fn node_view(row: &NodeRow, node: &Node, workspaces: Vec<WorkspaceId>, now: 
         },
         hard_deadline_at: node.hard_deadline,
         price_per_hour: Money::from_micros(price.0, row.currency.clone()),
+        stuck: node.is_stuck(),
         cost_so_far: Money::from_micros(price.per_hour_for(billed_millis(node, now)).0, row.currency.clone()),
         row_version: row.row_version,
         created_at: UnixMillis::new(row.created_at_ms),
@@ -165,7 +166,7 @@ pub fn node_view(row: &NodeRow, node: &Node, workspaces: Vec<WorkspaceId>, now: 
 
 /// From the first create call to now, or to the provider's word that nothing is left. Nothing was billed where no machine
 /// was ever seen and none is left.
-fn billed_millis(node: &Node, now: UnixMillis) -> i64 {
+pub(super) fn billed_millis(node: &Node, now: UnixMillis) -> i64 {
     let until = match node.state {
         State::Gone { .. } if node.instance.is_none() => return 0,
         State::Gone { .. } => node.state_since,

@@ -15,6 +15,9 @@ use crate::ports::{Clock, Db, DbError, Entropy, Nodes, Outcome, Statement, Unrea
 
 /// Name of the D1 binding in wrangler.toml.
 pub const DB_BINDING: &str = "DB";
+/// What is to go wrong, for tests: see `durable/fault.rs`.
+const FAULT: &str = "RINGFENCE_FAULT";
+
 /// The platform of one request or one event of an object.
 #[derive(Clone)]
 pub struct Host {
@@ -56,6 +59,10 @@ impl Entropy for Host {
 
 impl Db for Host {
     async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Outcome>, DbError> {
+        // On order, for a test: as when it cannot be reached, or its daily quota is spent.
+        if self.env.var(FAULT).is_ok_and(|list| list.to_string().split(',').any(|fault| fault == "database")) {
+            return Err(DbError::Unavailable("RINGFENCE_FAULT cuts the database off".into()));
+        }
         let database = self.env.d1(DB_BINDING).map_err(|error| DbError::Unavailable(error.to_string()))?;
         d1::batch(&database, statements, &self.usage).await
     }

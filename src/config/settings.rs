@@ -50,6 +50,8 @@ pub struct Settings {
     pub patience: PatienceLimits,
     /// Limits of users, tenants and everybody, where no admin has set others.
     pub limits: Configured,
+    /// Whether the operator has paused the making of machines.
+    pub provisioning_paused: bool,
 }
 
 impl Default for Settings {
@@ -65,6 +67,7 @@ impl Default for Settings {
             containers: default_limits(),
             patience: PatienceLimits::default(),
             limits: Configured::default(),
+            provisioning_paused: false,
         }
     }
 }
@@ -84,6 +87,11 @@ impl Settings {
         if let Some(image) = text("RINGFENCE_IMAGE") {
             settings.image = image;
         }
+        settings.provisioning_paused = match text("RINGFENCE_PROVISIONING").as_deref() {
+            None | Some("on") => false,
+            Some("paused") => true,
+            Some(_) => return Err(InvalidConfig("RINGFENCE_PROVISIONING: `on` or `paused`".into())),
+        };
         let timing = &mut settings.timing;
         for (name, place) in [
             ("RINGFENCE_REQUESTED_SECS", &mut timing.requested),

@@ -15,12 +15,20 @@ use ringfence_protocol::time::UnixMillis;
 
 /// When the object looks again if the alarm that is running now never gets to its end.
 pub const SAFETY: Duration = Duration::from_secs(30);
-/// How soon a drive that failed is repeated: the database is away for seconds, or its quota is spent for hours.
+/// How soon what failed is repeated at first.
 pub const RETRY: Duration = Duration::from_secs(15);
+/// How soon at last. The database is away for seconds, or its quota is spent for hours: then a thousand objects that look every
+/// five minutes make less than three alarms each in a quarter of an hour, and the quota of alarms lasts the day.
+pub const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long the row of a new node may take to be written: longer than the database works on one batch (30 s).
 pub const WRITING: Duration = Duration::from_secs(60);
 /// Requests that write at the same time, at most; the alarms of more are set all the same.
 const MAX_ARMED: usize = 64;
+
+/// How soon a drive is repeated that has failed that many times in a row before: doubling pauses.
+pub fn retry_after(failures: u32) -> Duration {
+    RETRY.saturating_mul(1_u32 << failures.min(8)).min(RETRY_MAX)
+}
 
 /// What to set an alarm to that is set to `current`, so that it goes off at `at`. It is never moved later.
 pub fn sooner(at: UnixMillis, current: Option<UnixMillis>) -> Option<UnixMillis> {

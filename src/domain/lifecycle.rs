@@ -214,6 +214,10 @@ failures! {
     KeyConflict = "key_conflict", "Someone else tried to use the machine's one-time token, so it is not trusted any more.";
     /// Its owner asked.
     Deleted = "deleted", "Its owner deleted it.";
+    /// Its machine could not be destroyed from here.
+    Forgotten = "forgotten", "Its owner gave it up: its machine could not be destroyed from here, and may still exist at the provider and cost money. It is deleted if it is ever found.";
+    /// No machines are made for the time being.
+    ProvisioningPaused = "provisioning_paused", "An admin had paused the making of machines. Try again when it goes on.";
     /// Nobody used it.
     Idle = "idle", "It had no workspace for its idle time.";
     /// Its hard deadline has come.

@@ -10,7 +10,7 @@
 //!      │ at once                      │ deadline                                     │
 //!      ▼                              ▼                                              │
 //!  Destroying ◀──────────────────── DELETE, from every state ────────────────────────┘
-//!      │ provider says 404, or never asked, or lists stayed empty for the settling time
+//!      │ provider says 404, or never asked, or lists stayed empty for the settling time, or given up by its owner when stuck
 //!      ▼
 //!     Gone
 //! ```
@@ -28,10 +28,14 @@ use super::lifecycle::{Denied, FailureCode, Moment};
 
 mod answers;
 mod events;
+mod offers;
+mod standing;
 mod time;
 mod wishes;
 
 pub use events::{Call, CallError, Deletion, Effect, Event, Evidence, Instance, InstanceId};
+pub use offers::{Offer, Offers};
+pub use standing::{Next, Standing};
 
 /// Where a node is, with what belongs to that state alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,6 +115,8 @@ pub struct Node {
     pub isolation: Isolation,
     /// What its owner wants of it.
     pub policy: NodePolicy,
+    /// What may be ordered for it, in order.
+    pub offers: Offers,
     /// The machine, once known.
     pub instance: Option<Instance>,
     /// Create calls that were made, or recorded and perhaps not made.
@@ -123,6 +129,8 @@ pub struct Node {
     pub next_attempt_at: Option<UnixMillis>,
     /// Attempts that failed in a row.
     pub failures: u32,
+    /// Whether the provider's last answer was that it refuses the key.
+    pub key_refused: bool,
     /// Grows when the agent must lose its credentials.
     pub agent_epoch: i64,
     /// Whether the agent has said that it can take workspaces.
@@ -164,12 +172,14 @@ impl Node {
             hard_deadline,
             isolation,
             policy: NodePolicy::Schedulable,
+            offers: Offers::default(),
             instance: None,
             create_attempts: 0,
             first_create_at: None,
             last_create_at: None,
             next_attempt_at: Some(at.now),
             failures: 0,
+            key_refused: false,
             agent_epoch: 1,
             agent_ready: false,
             evidence,
@@ -196,6 +206,7 @@ impl Node {
             Event::FindAnswered(answer) => self.find_answered(answer, at),
             Event::GetAnswered(answer) => self.get_answered(answer, at),
             Event::DeleteAnswered(id, answer) => self.delete_answered(&id, answer, at),
+            Event::Made { id, region, size } => self.made(&id, &region, &size),
             Event::AgentReady => self.agent_became_ready(at),
             Event::PostureMeasured(verdict) => self.posture_measured(verdict, at),
             Event::BootFailed { code, detail } => self.boot_failed(code, detail, at),
@@ -203,6 +214,8 @@ impl Node {
             Event::KeyConflict => self.key_conflict(at),
             Event::PolicyRequested(policy) => self.policy_requested(policy),
             Event::DeleteRequested => Ok(self.delete_requested(at)),
+            Event::ForgetRequested => self.forget_requested(at),
+            Event::ProvisioningPaused => self.provisioning_paused(at),
         }
     }
 
@@ -261,6 +274,10 @@ impl Node {
             State::Ready { warm_since: None } => "Takes workspaces.".into(),
             State::Ready { warm_since: Some(_) } => "Has no workspace and waits for the next one.".into(),
             State::Failed { code } | State::Quarantined { code } => self.why(code),
+            State::Destroying { code, .. } if self.key_refused => format!(
+                "The provider refuses the credential, so the machine cannot be deleted: replace the key. {}",
+                self.why(code)
+            ),
             State::Destroying { code, overdue: 0, .. } => format!("Being deleted at the provider. {}", self.why(code)),
             State::Destroying { code, .. } => {
                 format!("The provider has not confirmed the deletion in time; still trying. {}", self.why(code))
@@ -286,6 +303,33 @@ impl Node {
 
     fn attempt_due(&self, at: &Moment<'_>) -> bool {
         self.next_attempt_at.is_none_or(|next| at.now >= next)
+    }
+
+    /// What it may come to cost an hour, while it is not known which machine is made.
+    pub fn may_cost(&self) -> Option<i64> {
+        match self.state {
+            State::Requested | State::Provisioning { .. } => self.offers.dearest(),
+            State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Destroying { .. }
+            | State::Gone { .. } => None,
+        }
+    }
+
+    /// Whether its deletion does not get on: it is late, or the key is refused.
+    pub const fn is_stuck(&self) -> bool {
+        match self.state {
+            State::Destroying { overdue, .. } => overdue > 0 || self.key_refused,
+            State::Requested
+            | State::Provisioning { .. }
+            | State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Gone { .. } => false,
+        }
     }
 
     fn fail(&mut self, code: FailureCode, at: &Moment<'_>) -> Vec<Effect> {
@@ -323,6 +367,7 @@ impl Node {
             | State::Gone { .. } => None,
         };
         self.failures = 0;
+        self.key_refused = false;
         vec![Effect::Record(EventKind::NodeState { state: self.word(), detail: self.reason() })]
     }
 }

@@ -34,6 +34,7 @@ use super::patience::Patience;
 mod ending;
 mod events;
 mod reports;
+mod standing;
 
 pub use ending::{Ending, Use};
 pub use events::{Effect, Event, Outlook, Report};

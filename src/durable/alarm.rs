@@ -10,14 +10,11 @@ use super::node_object::NodeObject;
 use super::sockets::{self, Attached};
 use super::{log, relay};
 use crate::app::outcome::{Driven, Outgoing};
+use crate::app::provisioner::Object;
 use crate::app::{agent_report, drive_node, provisioner, secrets, watch};
 use crate::cloudflare::Viewer;
 use crate::domain::alarm;
-use crate::domain::ticket::DestroyTicket;
 use crate::ports::Clock;
-
-/// Where the object keeps its destroy ticket.
-const TICKET_KEY: &str = "destroy_ticket";
 
 impl NodeObject {
     /// Asks for the alarm at `at`. Never moves it later.
@@ -50,14 +47,16 @@ impl NodeObject {
         {
             log::error("link closed", node, &error);
         }
-        let end_viewers = || self.end_all_viewers();
-        let provisioner = provisioner::NodeProvisioner::new(&host, &config, &end_viewers);
+        let provisioner = provisioner::NodeProvisioner::new(&host, &config, self);
         match drive_node::drive_node(&host, &config.settings, &provisioner, node).await {
-            Ok(driven) => self.apply(driven, Some(safety)).await,
+            Ok(driven) => {
+                self.drive_succeeded().await;
+                self.apply(driven, Some(safety)).await;
+            }
             Err(error) => {
                 log::error("drive", node, &error);
-                self.destroy_by_ticket(&config).await;
-                self.settle_alarm(Some(host.now() + alarm::RETRY), safety).await;
+                let again = self.drive_failed(&config).await;
+                self.settle_alarm(self.next_alarm(Some(again)), safety).await;
             }
         }
     }
@@ -76,7 +75,11 @@ impl NodeObject {
                 relay::close(&link, close_code::REVOKED, "not trusted any more");
             }
         }
-        self.keep_ticket(&driven).await;
+        match (&driven.ticket, driven.gone) {
+            (Some(ticket), _) => self.keep_ticket(ticket).await,
+            (None, true) => self.drop_ticket().await,
+            (None, false) => {}
+        }
         if !driven.events.is_empty() {
             self.show_events(&driven.events).await;
         }
@@ -133,7 +136,7 @@ impl NodeObject {
     }
 
     /// Tells every viewer of a terminal that it is over.
-    fn end_all_viewers(&self) {
+    pub(super) fn end_all_viewers(&self) {
         for socket in self.state.get_websockets() {
             match sockets::attached(&socket) {
                 Some(Attached::Terminal { .. } | Attached::Opening { .. }) => {
@@ -178,30 +181,6 @@ impl NodeObject {
         // An instant in the past is now.
         let date = js_sys::Date::new(&(at.get() as f64).into());
         self.state.storage().set_alarm(worker::ScheduledTime::new(date)).await
-    }
-
-    async fn keep_ticket(&self, driven: &Driven) {
-        let storage = self.state.storage();
-        let result = match (&driven.ticket, driven.gone) {
-            (Some(ticket), _) => storage.put(TICKET_KEY, serde_json::to_string(ticket).unwrap_or_default()).await,
-            (None, true) => storage.delete(TICKET_KEY).await.map(|_| ()),
-            (None, false) => Ok(()),
-        };
-        if let Err(error) = result {
-            worker::console_error!("destroy ticket: {error}");
-        }
-    }
-
-    /// With the database away, deletes the machine by the ticket once its time has come.
-    async fn destroy_by_ticket(&self, config: &crate::config::Config) {
-        let text: Option<String> = self.state.storage().get(TICKET_KEY).await.ok().flatten();
-        let Some(ticket) = text.and_then(|text| serde_json::from_str::<DestroyTicket>(&text).ok()) else { return };
-        if ticket.is_due(self.host().now()) {
-            let result = provisioner::destroy_by_ticket(config, &ticket).await;
-            if let Err(error) = result {
-                worker::console_error!("destroy by ticket: {}", error.message);
-            }
-        }
     }
 
     /// Shows a new viewer of events what there is and what has happened so far.

@@ -1,6 +1,7 @@
 //! Durable Objects: load → domain → persist → effects → alarm at the next deadline.
 
 mod alarm;
+mod away;
 mod fault;
 mod log;
 #[allow(missing_docs)] // the `durable_object` macro adds undocumented glue

@@ -17,6 +17,7 @@ use worker::{
     WebSocketRequestResponsePair, durable_object,
 };
 
+use super::away::Away;
 use super::fault::Faults;
 use super::panics::Resettable;
 use super::progress::ProgressRecord;
@@ -50,6 +51,7 @@ pub struct NodeObject {
     node: Cell<Option<NodeId>>,
     /// When progress was last recorded.
     progress: ProgressRecord,
+    pub(super) away: Away,
     /// Wake-ups that the alarm's own instant does not tell.
     pub(super) wakes: RefCell<Wakes>,
 }
@@ -70,6 +72,7 @@ impl DurableObject for NodeObject {
             sockets: Sockets::default(),
             node: Cell::new(None),
             progress: ProgressRecord::default(),
+            away: Away::default(),
             wakes: RefCell::default(),
         }
     }

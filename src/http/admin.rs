@@ -7,10 +7,10 @@ use ringfence_protocol::ids::UserId;
 use ringfence_protocol::limits::{
     CreateTenantParams, LimitsParams, LimitsView, MembershipParams, SetLimitsParams, TenantView,
 };
-use ringfence_protocol::params::{CreateUserParams, ListParams};
+use ringfence_protocol::params::{CreateUserParams, ListParams, PauseProvisioningParams};
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::sweeps::{SweepParams, SweepView};
-use ringfence_protocol::views::{AuditView, Page, SignInLinkView, UserView};
+use ringfence_protocol::views::{AuditView, Page, ProvisioningView, SignInLinkView, UserView};
 
 use super::extract::{Admin, IdempotencyKey, JsonBody, PathId, QueryParams};
 use super::problem::Failure;
@@ -18,7 +18,7 @@ use super::table::Table;
 use super::{App, origin};
 use crate::app::idempotency::Repeatable;
 use crate::app::provisioner::Vault;
-use crate::app::{limits, sweep, tenants, users};
+use crate::app::{limits, provisioning, sweep, tenants, users};
 
 type Answer<T> = Result<T, Failure>;
 
@@ -31,6 +31,9 @@ pub fn routes() -> Router<App> {
         .serve(&routes::ADMIN_USER_SUSPEND, suspend_user)
         .serve(&routes::ADMIN_USER_RESUME, resume_user)
         .serve(&routes::ADMIN_USER_LINK, create_sign_in_link)
+        .serve(&routes::ADMIN_PROVISIONING, get_provisioning)
+        .serve(&routes::ADMIN_PROVISIONING_PAUSE, pause_provisioning)
+        .serve(&routes::ADMIN_PROVISIONING_RESUME, resume_provisioning)
         .serve(&routes::ADMIN_SWEEP, sweep_now)
         .serve(&routes::ADMIN_USER_MEMBERSHIP, set_membership)
         .serve(&routes::ADMIN_TENANTS_LIST, list_tenants)
@@ -98,6 +101,25 @@ async fn create_sign_in_link(
     let origin = origin::of(&headers, &app.config.origins).unwrap_or_else(|| app.config.origin());
     let view = users::sign_in_link(&app.host, &app.config, &caller, id, origin, &repeatable).await?;
     Ok((StatusCode::CREATED, Json(view)))
+}
+
+#[worker::send]
+async fn get_provisioning(State(app): State<App>, Admin(caller): Admin) -> Answer<Json<ProvisioningView>> {
+    Ok(Json(provisioning::get(&app.host, &app.config.settings, &caller).await?))
+}
+
+#[worker::send]
+async fn pause_provisioning(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    body: JsonBody<PauseProvisioningParams>,
+) -> Answer<Json<ProvisioningView>> {
+    Ok(Json(provisioning::pause(&app.host, &app.config.settings, &caller, &body.params).await?))
+}
+
+#[worker::send]
+async fn resume_provisioning(State(app): State<App>, Admin(caller): Admin) -> Answer<Json<ProvisioningView>> {
+    Ok(Json(provisioning::resume(&app.host, &app.config.settings, &caller).await?))
 }
 
 #[worker::send]

@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http::{StatusCode, header};
-use ringfence_protocol::ids::{ApiTokenId, CredentialId, NodeId, SessionId, WorkspaceId};
+use ringfence_protocol::ids::{ApiTokenId, CredentialId, SessionId, WorkspaceId};
+use ringfence_protocol::lifecycle::LifecycleView;
 use ringfence_protocol::limits::LimitView;
 use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateWorkspaceParams, CreateWorkspaceTokenParams, EventsParams,
@@ -12,9 +13,8 @@ use ringfence_protocol::params::{
 };
 use ringfence_protocol::receipt::ReceiptView;
 use ringfence_protocol::routes::{self, Principal};
-use ringfence_protocol::state::NodePolicy;
 use ringfence_protocol::views::{
-    ApiTokenView, CatalogView, CreatedApiTokenView, CredentialView, EventsView, MeView, NodeView, Page, PostureView,
+    ApiTokenView, CatalogView, CreatedApiTokenView, CredentialView, EventsView, MeView, Page, PostureView,
     ProviderView, SessionView, WorkspaceTokenView, WorkspaceView,
 };
 
@@ -26,8 +26,8 @@ use crate::app::caller::Caller;
 use crate::app::idempotency::Repeatable;
 use crate::app::request_workspace::request_workspace;
 use crate::app::{
-    api_tokens, credentials, delete_node, delete_workspace, keep_alive, limits, node_policy, read, receipt, sessions,
-    set_running, workspace_token,
+    api_tokens, credentials, delete_workspace, keep_alive, lifecycle, limits, read, receipt, sessions, set_running,
+    workspace_token,
 };
 use crate::domain::mac;
 use crate::ports::{Clock, Statement};
@@ -62,14 +62,8 @@ pub fn routes() -> Router<App> {
         .serve(&routes::WORKSPACE_KEEP_ALIVE, keep_workspace_alive)
         .serve(&routes::WORKSPACE_POSTURE, get_workspace_posture)
         .serve(&routes::WORKSPACE_RECEIPT, get_receipt)
+        .serve(&routes::WORKSPACE_LIFECYCLE, get_workspace_lifecycle)
         .serve(&routes::WORKSPACE_TOKEN, create_workspace_token)
-        .serve(&routes::NODES_LIST, list_nodes)
-        .serve(&routes::NODE_GET, get_node)
-        .serve(&routes::NODE_POSTURE, get_node_posture)
-        .serve(&routes::NODE_DELETE, remove_node)
-        .serve(&routes::NODE_CORDON, cordon_node)
-        .serve(&routes::NODE_UNCORDON, uncordon_node)
-        .serve(&routes::NODE_DRAIN, drain_node)
         .serve(&routes::EVENTS, list_events)
         .serve(&routes::USAGE, get_usage)
         .build()
@@ -311,6 +305,15 @@ async fn get_receipt(
 }
 
 #[worker::send]
+async fn get_workspace_lifecycle(
+    State(app): State<App>,
+    User(caller): User,
+    PathId(id): PathId<WorkspaceId>,
+) -> Answer<Json<LifecycleView>> {
+    Ok(Json(lifecycle::of_workspace(&app.host, &caller.actor(), id).await?))
+}
+
+#[worker::send]
 async fn create_workspace_token(
     State(app): State<App>,
     User(caller): User,
@@ -319,79 +322,6 @@ async fn create_workspace_token(
 ) -> Answer<(StatusCode, Json<WorkspaceTokenView>)> {
     let view = workspace_token::create(&app.host, &app.config, &caller, id, body.params).await?;
     Ok((StatusCode::CREATED, Json(view)))
-}
-
-#[worker::send]
-async fn list_nodes(
-    State(app): State<App>,
-    User(caller): User,
-    QueryParams(params): QueryParams<ListParams>,
-) -> Answer<Json<Page<NodeView>>> {
-    Ok(Json(read::nodes(&app.host, &caller.actor(), &params).await?))
-}
-
-#[worker::send]
-async fn get_node(State(app): State<App>, User(caller): User, PathId(id): PathId<NodeId>) -> Answer<Json<NodeView>> {
-    Ok(Json(read::node(&app.host, &caller.actor(), id).await?))
-}
-
-#[worker::send]
-async fn get_node_posture(
-    State(app): State<App>,
-    User(caller): User,
-    PathId(id): PathId<NodeId>,
-) -> Answer<Json<PostureView>> {
-    Ok(Json(read::node_posture(&app.host, &caller.actor(), id).await?))
-}
-
-#[worker::send]
-async fn remove_node(
-    State(app): State<App>,
-    User(caller): User,
-    PathId(id): PathId<NodeId>,
-) -> Answer<(StatusCode, Json<NodeView>)> {
-    let view = delete_node::delete_node(
-        &app.host,
-        &app.config.settings,
-        &caller.actor(),
-        id,
-        audited(&app, &caller, "node.delete", id),
-    )
-    .await?;
-    Ok((StatusCode::ACCEPTED, Json(view)))
-}
-
-#[worker::send]
-async fn cordon_node(State(app): State<App>, User(caller): User, PathId(id): PathId<NodeId>) -> Answer<Json<NodeView>> {
-    set_policy(&app, &caller, id, NodePolicy::Cordoned).await
-}
-
-#[worker::send]
-async fn uncordon_node(
-    State(app): State<App>,
-    User(caller): User,
-    PathId(id): PathId<NodeId>,
-) -> Answer<Json<NodeView>> {
-    set_policy(&app, &caller, id, NodePolicy::Schedulable).await
-}
-
-#[worker::send]
-async fn drain_node(
-    State(app): State<App>,
-    User(caller): User,
-    PathId(id): PathId<NodeId>,
-) -> Answer<(StatusCode, Json<NodeView>)> {
-    Ok((StatusCode::ACCEPTED, set_policy(&app, &caller, id, NodePolicy::Draining).await?))
-}
-
-async fn set_policy(app: &App, caller: &Caller, id: NodeId, policy: NodePolicy) -> Answer<Json<NodeView>> {
-    let action = match policy {
-        NodePolicy::Schedulable => "node.uncordon",
-        NodePolicy::Cordoned => "node.cordon",
-        NodePolicy::Draining => "node.drain",
-    };
-    let extra = audited(app, caller, action, id);
-    Ok(Json(node_policy::set_policy(&app.host, &app.config.settings, &caller.actor(), id, policy, extra).await?))
 }
 
 #[worker::send]
@@ -409,6 +339,6 @@ async fn get_usage(State(app): State<App>, User(caller): User) -> Answer<Json<Pa
 }
 
 /// The row of the audit log that goes into the batch of an act.
-fn audited(app: &App, caller: &Caller, action: &'static str, subject: impl ToString) -> Vec<Statement> {
+pub(super) fn audited(app: &App, caller: &Caller, action: &'static str, subject: impl ToString) -> Vec<Statement> {
     vec![audit::record(&caller.act(action, subject, ""), app.host.now())]
 }

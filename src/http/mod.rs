@@ -10,6 +10,7 @@ mod cookie;
 mod extract;
 mod headers;
 mod machine;
+mod nodes;
 mod origin;
 mod problem;
 mod public;
@@ -46,6 +47,7 @@ fn router(app: App) -> Router {
         .merge(public::routes())
         .merge(browser::routes())
         .merge(tenant::routes())
+        .merge(nodes::routes())
         .merge(admin::routes())
         .merge(viewer::routes())
         .merge(agent::routes())

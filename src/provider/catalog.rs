@@ -24,6 +24,9 @@ pub struct Region {
     pub id: String,
     /// For people, e.g. `Falkenstein, DE`.
     pub name: String,
+    /// The part of the world that the provider counts it to, where it says so.
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 /// A machine type.

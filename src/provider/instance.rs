@@ -79,6 +79,10 @@ pub struct Instance {
     pub ipv6: Option<Ipv6Network>,
     /// When it was made, by the provider's clock.
     pub created_at: Option<UnixMillis>,
+    /// Where it stands, as the catalog names it.
+    pub region: Option<String>,
+    /// Which it is, as the catalog names it.
+    pub size: Option<String>,
 }
 
 impl Instance {
@@ -210,6 +214,8 @@ mod tests {
             ipv4: None,
             ipv6: None,
             created_at: None,
+            region: None,
+            size: None,
         };
         let name = machine_name(mark.node);
         assert!(mark.owns(&machine("renamed", mark.labels())));

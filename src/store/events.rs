@@ -164,3 +164,22 @@ pub fn newest_of_node(node: NodeId, user: UserId, limit: u32) -> Statement {
         [node.into(), user.into(), i64::from(limit).into()],
     )
 }
+
+/// The newest transitions of a node of the user, newest first.
+pub fn transitions_of_node(node: NodeId, user: UserId, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT id, at_ms, node_id, workspace_id, event_json FROM events
+         WHERE node_id = ?1 AND user_id = ?2 AND kind = 'node_state' ORDER BY id DESC LIMIT ?3",
+        [node.into(), user.into(), i64::from(limit).into()],
+    )
+}
+
+/// The newest transitions of a workspace of the user, newest first: they are among its node's events.
+pub fn transitions_of_workspace(workspace: WorkspaceId, user: UserId, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT id, at_ms, node_id, workspace_id, event_json FROM events
+         WHERE node_id = (SELECT node_id FROM workspaces WHERE id = ?1 AND user_id = ?2) AND workspace_id = ?1
+           AND kind = 'workspace_state' ORDER BY id DESC LIMIT ?3",
+        [workspace.into(), user.into(), i64::from(limit).into()],
+    )
+}

@@ -53,11 +53,11 @@ macro_rules! columns {
                  (SELECT COUNT(*) FROM nodes n INDEXED BY nodes_ephemeral
                   WHERE n.state <> 'gone' AND n.isolation = 'ephemeral')
                WHEN 'user.cost_per_hour' THEN
-                 (SELECT COALESCE(SUM(n.price_micros_per_hour), 0) FROM nodes n WHERE n.user_id = h.subject AND n.state <> 'gone')
+                 (SELECT COALESCE(SUM(COALESCE(n.dearest_micros_per_hour, n.price_micros_per_hour)), 0) FROM nodes n WHERE n.user_id = h.subject AND n.state <> 'gone')
                WHEN 'tenant.cost_per_hour' THEN
-                 (SELECT COALESCE(SUM(n.price_micros_per_hour), 0) FROM nodes n WHERE n.tenant_id = h.subject AND n.state <> 'gone')
+                 (SELECT COALESCE(SUM(COALESCE(n.dearest_micros_per_hour, n.price_micros_per_hour)), 0) FROM nodes n WHERE n.tenant_id = h.subject AND n.state <> 'gone')
                WHEN 'installation.cost_per_hour' THEN
-                 (SELECT COALESCE(SUM(n.price_micros_per_hour), 0) FROM nodes n WHERE n.state <> 'gone')
+                 (SELECT COALESCE(SUM(COALESCE(n.dearest_micros_per_hour, n.price_micros_per_hour)), 0) FROM nodes n WHERE n.state <> 'gone')
                WHEN 'user.cost_per_month' THEN
                  (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, ?3 - MAX(n.first_create_attempt_at_ms, ?4)) + 3599999) / 3600000), 0)
                   FROM nodes n WHERE n.user_id = h.subject AND n.state <> 'gone')

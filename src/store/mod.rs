@@ -15,6 +15,7 @@ pub mod nodes;
 pub mod posture;
 pub mod prune;
 pub mod sweeps;
+pub mod switches;
 pub mod tenants;
 pub mod workspaces;
 

@@ -24,6 +24,7 @@ macro_rules! columns {
          n.last_create_attempt_at_ms, n.next_attempt_at_ms, n.attempt_failures, n.agent_epoch, n.agent_ready, n.engine,
          n.agent_version, n.connected_at_ms, n.last_hello_at_ms, n.cpu_percent, n.memory_percent, n.facts_json,
          n.engine_choice, n.disk_bytes, n.failure_detail, n.posture_epoch, n.posture_holds, n.budget_spent_at_ms, n.disconnected_at_ms,
+         n.offers_json, n.offer_index, n.key_refused,
          (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id) AS places_taken, c.sealed_secret, c.seal_version"
     };
 }
@@ -34,9 +35,9 @@ pub fn insert(spec: &NodeSpec, node: &Node, now: UnixMillis) -> Statement {
         "INSERT INTO nodes (id, user_id, tenant_id, row_version, created_at_ms, installation, provider, credential_id,
            isolation, region, size, cpus, memory_bytes, image, price_micros_per_hour, currency, slots,
            hard_deadline_at_ms, policy, state, state_since_ms, deadline_at_ms, next_attempt_at_ms, agent_epoch,
-           engine_choice, disk_bytes, dedicated_of)
+           engine_choice, disk_bytes, dedicated_of, offers_json, offer_index, dearest_micros_per_hour)
          SELECT ?1, ?2, ?3, 1, ?4, ?5, ?6, c.id, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-           ?24, ?25, CASE WHEN ?8 = 'dedicated' THEN ?2 END
+           ?24, ?25, CASE WHEN ?8 = 'dedicated' THEN ?2 END, ?26, ?27, ?28
          FROM provider_credentials c
          WHERE c.id = ?7 AND c.user_id = ?2 AND c.provider = ?6 AND c.deleted_at_ms IS NULL",
         [
@@ -65,6 +66,9 @@ pub fn insert(spec: &NodeSpec, node: &Node, now: UnixMillis) -> Statement {
             node.agent_epoch.into(),
             spec.engine_choice.as_str().into(),
             i64::try_from(spec.disk_bytes).unwrap_or(i64::MAX).into(),
+            offers_json(node).into(),
+            i64::try_from(node.offers.index()).unwrap_or(0).into(),
+            node.may_cost().into(),
         ],
     )
 }
@@ -85,7 +89,7 @@ pub fn load(id: NodeId) -> Statement {
 /// Stores what the machine has become: changes the row only if nobody else has since it was read (I9).
 pub fn update(id: NodeId, row_version: i64, node: &Node) -> Statement {
     let (step, overdue, warm_since) = stored_state(node.state);
-    let instance = node.instance.as_ref();
+    let (instance, offer) = (node.instance.as_ref(), node.offers.current());
     let params: Vec<Value> = vec![
         id.into(),
         row_version.into(),
@@ -109,13 +113,26 @@ pub fn update(id: NodeId, row_version: i64, node: &Node) -> Statement {
         node.policy.as_str().into(),
         node.failure_detail.as_deref().into(),
         node.hard_deadline.into(),
+        i64::try_from(node.offers.index()).unwrap_or(0).into(),
+        offer.map(|offer| offer.region.as_str()).into(),
+        offer.map(|offer| offer.size.as_str()).into(),
+        offer.map(|offer| i64::from(offer.cpus)).into(),
+        offer.map(|offer| i64::try_from(offer.memory_bytes).unwrap_or(i64::MAX)).into(),
+        offer.map(|offer| i64::try_from(offer.disk_bytes).unwrap_or(i64::MAX)).into(),
+        offer.map(|offer| offer.price_micros_per_hour).into(),
+        node.key_refused.into(),
+        node.may_cost().into(),
     ];
     Statement::new(
         "UPDATE nodes SET row_version = row_version + 1, state = ?3, step = ?4, state_since_ms = ?5, deadline_at_ms = ?6,
            failure = ?7, overdue = ?8, warm_since_ms = ?9, provider_instance_id = ?10, ipv4 = ?11, ipv6 = ?12,
            create_attempts = ?13, first_create_attempt_at_ms = ?14, last_create_attempt_at_ms = ?15,
            next_attempt_at_ms = ?16, attempt_failures = ?17, agent_epoch = ?18, agent_ready = ?19, policy = ?20,
-           failure_detail = ?21, hard_deadline_at_ms = MIN(hard_deadline_at_ms, ?22)
+           failure_detail = ?21, hard_deadline_at_ms = MIN(hard_deadline_at_ms, ?22), offer_index = ?23,
+           region = COALESCE(?24, region), size = COALESCE(?25, size), cpus = COALESCE(?26, cpus),
+           memory_bytes = COALESCE(?27, memory_bytes), disk_bytes = COALESCE(?28, disk_bytes),
+           price_micros_per_hour = COALESCE(?29, price_micros_per_hour), key_refused = ?30,
+           dearest_micros_per_hour = ?31
          WHERE id = ?1 AND row_version = ?2",
         params,
     )
@@ -133,6 +150,13 @@ fn stored_state(state: State) -> (Option<&'static str>, u32, Option<UnixMillis>)
             (None, 0, None)
         }
     }
+}
+
+/// What may be ordered for the node; none where there is nothing but what its row says.
+fn offers_json(node: &Node) -> Option<String> {
+    let list = node.offers.list();
+    // Texts and numbers always serialise.
+    (!list.is_empty()).then(|| serde_json::to_string(list).unwrap_or_default())
 }
 
 /// Lets the batch fail unless the node's row is the one that was read.

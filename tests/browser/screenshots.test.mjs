@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { opened, output, problem, reset, stage } from "./scenes/api.mjs";
 import { contained } from "./scenes/contained.mjs";
 import { empty, full, ID } from "./scenes/data.mjs";
+import { stuck, tended } from "./scenes/lives.mjs";
 import { DESKTOP, launch, PHONE, visitor } from "./support/chromium.mjs";
 import { serveDist } from "./support/dist.mjs";
 
@@ -308,6 +309,45 @@ const PICTURES = [
     until: (page) => page.getByText("Grace").waitFor(),
   },
   { name: "users-failing", at: "/users", scene: full, failing: true },
+  {
+    name: "installation",
+    at: "/installation",
+    scene: tended,
+    until: (page) => page.getByText("Machines are made").waitFor(),
+    act: async (page) => {
+      await page.getByRole("button", { name: "What would they do" }).click();
+      await page.getByText("Would delete the machine").waitFor();
+    },
+  },
+  {
+    name: "installation-paused",
+    at: "/installation",
+    scene: stuck,
+    until: (page) => page.getByText("No machines are made").waitFor(),
+  },
+  {
+    name: "installation-failing",
+    at: "/installation",
+    scene: tended,
+    failing: true,
+  },
+  {
+    name: "node-life",
+    at: `/nodes/${ID.node}`,
+    scene: tended,
+    until: (page) => page.locator("[data-life=ready]").waitFor(),
+    act: (page) => page.getByText("What happened so far").click(),
+  },
+  {
+    name: "node-forget",
+    at: `/nodes/${ID.failedNode}`,
+    scene: stuck,
+    act: async (page) => {
+      await page.getByRole("button", { name: "Forget" }).click();
+      await page.getByLabel("Type the node’s id").fill(ID.failedNode);
+    },
+    until: (page) => page.locator("header").getByText("Forget").waitFor(),
+  },
   { name: "missing", at: "/nothing/here", scene: full },
 ];
 /** Answers that a scene refuses on purpose show as failed loads in the console. */

@@ -316,6 +316,11 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         "get_node" | "delete_node" | "cordon_node" | "uncordon_node" | "drain_node" | "get_node_posture" => {
             (fill(&victim.node), None)
         }
+        "get_node_lifecycle" => (fill(&victim.node), None),
+        "get_workspace_lifecycle" => (fill(&victim.workspace), None),
+        "forget_node" => (fill(&victim.node), Some(json!({ "confirm": victim.node.to_string() }))),
+        "get_provisioning" | "resume_provisioning" => (endpoint.fill(&[]), None),
+        "pause_provisioning" => (endpoint.fill(&[]), Some(json!({ "reason": "mischief" }))),
         "create_user" => (endpoint.fill(&[]), Some(json!({ "name": "intruder", "role": "admin" }))),
         "get_user" | "suspend_user" | "resume_user" | "create_sign_in_link" => (fill(&victim.person.user), None),
         "agent_bootstrap" => (endpoint.fill(&[]), Some(json!({ "protocol_version": 1, "agent_sha256": "" }))),

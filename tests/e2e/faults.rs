@@ -1,6 +1,7 @@
 //! The cloud answers late, wrongly or not at all: nothing is made twice, nothing is lost (I2, I4, I10).
 
 use anyhow::{Result, ensure};
+use ringfence_protocol::params::{AlternativeParams, CreateWorkspaceParams};
 use ringfence_protocol::state::{NodeState, WorkspaceState};
 use serde_json::json;
 use xtask::client::until;
@@ -120,17 +121,36 @@ async fn a_provider_that_asks_to_slow_down_is_asked_later() -> Result<()> {
 async fn a_node_without_a_machine_fails_with_the_reason_and_is_destroyed() -> Result<()> {
     story(Setting::default(), async |world| {
         let ada = world.person("ada").await?;
-        world.cloud.order("create_server", "resource_unavailable").await?;
-        let workspace = ada.create().await?;
+        let sold_out = json!({ "on": "create_server", "fault": "resource_unavailable", "times": 2 });
+        world.cloud.order_with(sold_out).await?;
+        let hel1 = AlternativeParams { region: Some("hel1".into()), size: None };
+        let params = CreateWorkspaceParams { alternatives: Some(vec![hel1]), ..CreateWorkspaceParams::default() };
+        let workspace = ada.client.create_workspace(&params).await?;
         let failed = ada.workspace_until(workspace.id, WorkspaceState::Failed).await?;
         ensure!(failed.failure.as_deref() == Some("capacity"), "the workspace says {:?}", failed.failure);
         let gone = ada.node_until(workspace.node.id, NodeState::Gone).await?;
         ensure!(gone.failure.as_deref() == Some("capacity"), "the node says {:?}", gone.failure);
         ensure!(gone.reason.contains("no machine of this size free"), "the owner is told: {}", gone.reason);
-        ensure!(world.cloud.answers("create_server").await? == [Some(412)], "nothing else was tried");
+        ensure!(world.cloud.answers("create_server").await? == [Some(412), Some(412)], "each was tried once");
         world.nothing_is_left().await?;
         ada.client.delete_workspace(workspace.id).await?;
         ada.workspace_until(workspace.id, WorkspaceState::Gone).await.map(drop)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn where_there_is_no_machine_free_the_next_is_ordered() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        world.cloud.order("create_server", "resource_unavailable").await?;
+        let workspace = ada.create().await?;
+        let running = ada.workspace_until(workspace.id, WorkspaceState::Running).await?;
+        let (first, second) = (&workspace.node, &running.node);
+        ensure!((&first.region, &first.size) != (&second.region, &second.size), "it is another machine: {second:?}");
+        ensure!(world.cloud.answers("create_server").await? == [Some(412), Some(201)], "one was made");
+        ada.client.delete_node(workspace.node.id).await?;
+        world.nothing_is_left().await
     })
     .await
 }

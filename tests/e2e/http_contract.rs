@@ -353,8 +353,11 @@ fn made<T: serde::de::DeserializeOwned, I: Ord>(answers: Vec<Answer>, id: impl F
 }
 
 fn body_of(endpoint: &Endpoint) -> Value {
-    let bodies =
-        [(routes::CREDENTIAL_REPLACE, json!({ "secret": "x" })), (routes::WORKSPACE_KEEP_ALIVE, json!({ "secs": 60 }))];
+    let bodies = [
+        (routes::CREDENTIAL_REPLACE, json!({ "secret": "x" })),
+        (routes::WORKSPACE_KEEP_ALIVE, json!({ "secs": 60 })),
+        (routes::NODE_FORGET, json!({ "confirm": "x" })),
+    ];
     bodies.into_iter().find(|(of, _)| of == endpoint).map_or_else(|| json!({}), |(_, body)| body)
 }
 

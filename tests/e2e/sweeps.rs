@@ -2,12 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::params::{ForgetNodeParams, PauseProvisioningParams};
+use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::routes;
-use ringfence_protocol::state::NodeState;
+use ringfence_protocol::state::{Isolation, NodeState};
 use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView, SweepParams, SweepView};
-use ringfence_protocol::views::ReadyView;
+use ringfence_protocol::views::{NodeView, ProvisioningView, ReadyView};
 use serde_json::{Value, json};
-use xtask::client::{Client, until};
+use xtask::client::{Client, Refused, until};
 
 use crate::world::{LIMIT, Person, Setting, World, story};
 
@@ -90,6 +92,69 @@ async fn a_node_whose_alarm_is_lost_is_ended() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_destroyed_is_forgotten_and_its_machine_is_found_later() -> Result<()> {
+    story(Setting::default().var("RINGFENCE_DESTROYING_SECS", 1), async |world| {
+        let ada = world.person("ada").await?;
+        let admin = admin(world).await?;
+        let node = ada.running().await?.node.id;
+        let forget = async |typed: &str| {
+            let params = ForgetNodeParams { confirm: typed.to_owned() };
+            ada.client.send::<NodeView>(&routes::NODE_FORGET, &[&node], &params).await
+        };
+        ensure!(code(&forget(&node.to_string()).await) == Some(ErrorCode::Conflict), "it can still be destroyed");
+        // The provider answers nothing about this machine from now on.
+        let away = json!({ "on": "get_server", "fault": "lose_answer_before_effect", "times": 1000 });
+        world.cloud.order_with(away).await?;
+        ada.client.delete_node(node).await?;
+        until("it to be late", LIMIT, async || Ok(ada.client.node(node).await?.stuck)).await?;
+        ensure!(code(&forget("yes").await) == Some(ErrorCode::InvalidBody), "its id is to be typed");
+        let gone = forget(&node.to_string()).await?;
+        ensure!((gone.state, gone.failure.as_deref()) == (NodeState::Gone, Some("forgotten")), "{gone:?}");
+        ensure!(world.stack.cloud_servers().await? == 1, "its machine is still there");
+        let audited = world.rows("SELECT subject FROM audit WHERE action = 'node.forget'").await?;
+        ensure!(audited.len() == 1, "{audited:?}");
+        // The sweep goes on looking, and ends it when it can.
+        sweep(&admin, false).await?;
+        ensure!(world.stack.cloud_servers().await? == 1, "it cannot be deleted yet");
+        world.cloud.forget_faults().await?;
+        until("the machine to be gone", LIMIT, async || {
+            sweep(&admin, false).await?;
+            Ok(world.stack.cloud_servers().await? == 0)
+        })
+        .await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pause_stops_the_making_of_machines_and_nothing_else() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        let admin = admin(world).await?;
+        let running = ada.running().await?;
+        let reason = PauseProvisioningParams { reason: "the bill".into() };
+        let paused: ProvisioningView = admin.send(&routes::ADMIN_PROVISIONING_PAUSE, &[], &reason).await?;
+        ensure!(paused.paused && !paused.by_operator && paused.reason.as_deref() == Some("the bill"), "{paused:?}");
+        let refused = ada.create_isolated(Isolation::Ephemeral).await;
+        ensure!(code(&refused) == Some(ErrorCode::ProvisioningPaused), "{refused:?}");
+        // A place on a node that is there needs no new machine; deleting needs no machine at all.
+        let second = ada.running().await?;
+        ensure!(second.node.id == running.node.id, "it is on the node that was there");
+        ada.client.delete_node(running.node.id).await?;
+        world.nothing_is_left().await?;
+        ensure!(world.cloud.answers("create_server").await? == [Some(201)], "none was made meanwhile");
+        let _: ProvisioningView = admin.call(&routes::ADMIN_PROVISIONING_RESUME, &[]).await?;
+        ada.running().await.map(drop)
+    })
+    .await
+}
+
+/// The code of a refusal.
+fn code<T>(answer: &Result<T>) -> Option<ErrorCode> {
+    answer.as_ref().err()?.downcast_ref::<Refused>()?.code()
 }
 
 async fn admin(world: &World) -> Result<Client> {

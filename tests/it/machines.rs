@@ -75,6 +75,7 @@ fn node_events() -> Vec<Event> {
         Event::DeleteAnswered(InstanceId("1".into()), Ok(Deletion::Accepted)),
         Event::DeleteAnswered(InstanceId("1".into()), Ok(Deletion::NotFound)),
         Event::DeleteAnswered(InstanceId("2".into()), Ok(Deletion::NotFound)),
+        Event::Made { id: InstanceId("1".into()), region: "fsn1".into(), size: "cx23".into() },
         Event::AgentReady,
         Event::PostureMeasured(Verdict::Holds),
         Event::PostureMeasured(Verdict::Broken),
@@ -82,6 +83,8 @@ fn node_events() -> Vec<Event> {
         Event::TrustLost { detail: "a rule is missing".into() },
         Event::KeyConflict,
         Event::DeleteRequested,
+        Event::ForgetRequested,
+        Event::ProvisioningPaused,
     ];
     events.extend(NodePolicy::ALL.iter().map(|policy| Event::PolicyRequested(*policy)));
     for error in call_errors() {
@@ -132,7 +135,8 @@ fn check_step(before: &Node, event: &Event, after: &Node, effects: &[Effect]) {
             shown && matches!(event, Event::GetAnswered(Ok(None)) | Event::DeleteAnswered(_, Ok(Deletion::NotFound)));
         let settled = matches!(event, Event::FindAnswered(Ok(found)) if found.is_empty()) && before.instance.is_none();
         let never_asked = before.create_attempts == 0 && before.instance.is_none();
-        assert!(confirmed || settled || never_asked, "{context}: gone without proof");
+        let given_up = *event == Event::ForgetRequested && before.is_stuck();
+        assert!(confirmed || settled || never_asked || given_up, "{context}: gone without proof");
     }
     if before.word() != NodeState::Ready && after.word() == NodeState::Ready {
         assert!(after.agent_ready && after.evidence.suffices(), "{context}: nobody has said, or measured, that it may");

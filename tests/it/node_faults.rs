@@ -15,14 +15,14 @@ use crate::support::cloud::Fault;
 use crate::support::sqlite::Death;
 use crate::support::world::{Someone, World, run};
 
-async fn delete_all(world: &World, who: &Someone) {
+pub async fn delete_all(world: &World, who: &Someone) {
     for node in world.node_ids() {
         delete_node(&world.p, &world.settings, &who.actor, node, vec![]).await.unwrap();
     }
 }
 
 /// Everything was deleted and has come to its end, at the provider too.
-async fn assert_nothing_left(world: &World, context: &str) {
+pub async fn assert_nothing_left(world: &World, context: &str) {
     world.until_quiet().await;
     assert!(world.cloud.is_empty(), "{context}: machines left: {:?}", world.cloud.machines.borrow());
     let left = world.p.db.texts("SELECT id || ' ' || state FROM nodes WHERE state <> 'gone'");
@@ -84,7 +84,9 @@ fn a_refused_machine_fails_its_workspace_and_the_node_goes_once_the_lists_have_s
         run(async {
             let world = World::new();
             let who = world.someone();
-            world.cloud.fail_next([Fault::Refused(class)]);
+            // Of capacity, for whatever else is tried.
+            let times = if class == ErrorClass::Capacity { 4 } else { 1 };
+            world.cloud.fail_next(std::iter::repeat_n(Fault::Refused(class), times));
             let created = world.create(&who).await.unwrap();
             let begin = world.p.now();
             world.alarm().await;
@@ -122,7 +124,7 @@ fn a_key_that_works_no_more_leaves_the_node_destroying_and_a_new_one_ends_it() {
         world.run_until_time(world.p.now() + std::time::Duration::from_secs(4 * 3600)).await;
         let node = world.node(&who, created.node.id).await;
         assert_eq!(node.state, NodeState::Destroying);
-        assert!(node.reason.contains("not confirmed"), "{}", node.reason);
+        assert!(node.reason.contains("replace the key"), "{}", node.reason);
         let alerts =
             world.p.db.count("SELECT COUNT(*) FROM events WHERE event_json LIKE '%could not be deleted in time%'");
         assert!((3..=8).contains(&alerts), "{alerts} alerts in four hours");
@@ -152,7 +154,7 @@ fn lost_answers_of_deletions_end_all_the_same() {
 }
 
 /// Brings a node into a state in which it rests, with a workspace.
-async fn node_in(state: NodeState, world: &World, who: &Someone) {
+pub async fn node_in(state: NodeState, world: &World, who: &Someone) {
     let created = world.create(who).await.unwrap();
     let node = created.node.id;
     match state {

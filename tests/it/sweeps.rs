@@ -49,6 +49,8 @@ fn plant(world: &World, id: &str, name: &str, labels: &[(&str, &str)]) {
         ipv4: None,
         ipv6: None,
         created_at: None,
+        region: None,
+        size: None,
     };
     world.cloud.machines.borrow_mut().insert(machine.id.clone(), machine);
 }

@@ -152,7 +152,7 @@ fn a_tenants_admin_sees_its_own_and_never_what_is_ephemeral() {
         let used = |measure| usage.iter().find(|item| item.measure == measure).unwrap().usage.clone();
         assert_eq!(used(LimitMeasure::Nodes), "2", "what is ephemeral is counted");
         assert_eq!(used(LimitMeasure::EphemeralWorkspaces), "1");
-        assert_eq!(used(LimitMeasure::CostPerHour), "0.0132");
+        assert_eq!(used(LimitMeasure::CostPerHour), "0.024", "as long as the dearest may be made in their place");
         assert!(other.id != secret.id);
 
         let member = caller(&world, &mine, Role::Member);

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{inline_schema_of, schema_of};
 use crate::claims::Jwks;
+use crate::lifecycle::LifecycleView;
 use crate::limits::{
     CreateTenantParams, LimitView, LimitsParams, LimitsView, MembershipParams, SetLimitsParams, TenantNodeView,
     TenantView, TenantWorkspaceView,
@@ -11,7 +12,8 @@ use crate::limits::{
 use crate::link::{Attach, BootFailedReport, BootstrapParams, CallbackGrant};
 use crate::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
-    EventsParams, KeepAliveParams, ListParams, RedeemLinkParams, ReplaceCredentialParams,
+    EventsParams, ForgetNodeParams, KeepAliveParams, ListParams, PauseProvisioningParams, RedeemLinkParams,
+    ReplaceCredentialParams,
 };
 use crate::problem::ErrorCode;
 use crate::receipt::ReceiptView;
@@ -19,7 +21,8 @@ use crate::routes::{self, Endpoint};
 use crate::sweeps::{SweepParams, SweepView};
 use crate::views::{
     ApiTokenView, AuditView, CatalogView, CreatedApiTokenView, CredentialView, EventsView, MeView, NodeView, Page,
-    PostureView, ProviderView, ReadyView, SessionView, SignInLinkView, UserView, WorkspaceTokenView, WorkspaceView,
+    PostureView, ProviderView, ProvisioningView, ReadyView, SessionView, SignInLinkView, UserView, WorkspaceTokenView,
+    WorkspaceView,
 };
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
@@ -111,6 +114,7 @@ impl Exchange {
     }
 }
 
+const READABLE: &str = "What is gone can be read for thirty days.";
 const NOT_MEASURED: &str = "404 as long as nothing was measured.";
 
 /// What the provider may answer when a key is tried.
@@ -158,6 +162,7 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
             ErrorCode::BudgetReached,
             ErrorCode::Conflict,
             ErrorCode::ProviderUnavailable,
+            ErrorCode::ProvisioningPaused,
         ]),
         routes::WORKSPACE_GET => ok::<WorkspaceView>(),
         routes::WORKSPACE_DELETE => accepted::<WorkspaceView>(),
@@ -170,6 +175,7 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::WORKSPACE_RECEIPT => ok::<ReceiptView>()
             .or(&[ErrorCode::Conflict])
             .notes("409 as long as it is not over, and for workspaces that are not ephemeral."),
+        routes::WORKSPACE_LIFECYCLE => ok::<LifecycleView>().notes(READABLE),
         routes::WORKSPACE_TOKEN => {
             created::<WorkspaceTokenView>().takes::<CreateWorkspaceTokenParams>().or(&[ErrorCode::Conflict])
         }
@@ -184,10 +190,15 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::NODES_LIST => page::<NodeView>(),
         routes::NODE_GET => ok::<NodeView>(),
         routes::NODE_POSTURE => ok::<PostureView>().notes(NOT_MEASURED),
+        routes::NODE_LIFECYCLE => ok::<LifecycleView>().notes(READABLE),
         routes::NODE_DELETE => accepted::<NodeView>(),
         routes::NODE_CORDON => ok::<NodeView>(),
         routes::NODE_UNCORDON => ok::<NodeView>(),
         routes::NODE_DRAIN => accepted::<NodeView>(),
+        routes::NODE_FORGET => ok::<NodeView>().takes::<ForgetNodeParams>().or(&[ErrorCode::Conflict]).notes(
+            "Only while its deletion is late or the provider refuses the key. The machine may go on costing money; if it is ever found in \
+             the account, it is deleted.",
+        ),
         routes::EVENTS => ok::<EventsView>().query::<EventsParams>(),
 
         routes::USAGE => ok::<Page<LimitView>>(),
@@ -211,6 +222,9 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::ADMIN_USER_SUSPEND => ok::<UserView>().or(&[ErrorCode::Conflict]),
         routes::ADMIN_USER_RESUME => ok::<UserView>(),
         routes::ADMIN_USER_LINK => created::<SignInLinkView>().idempotent().or(&[ErrorCode::Conflict]),
+        routes::ADMIN_PROVISIONING => ok::<ProvisioningView>(),
+        routes::ADMIN_PROVISIONING_PAUSE => ok::<ProvisioningView>().takes::<PauseProvisioningParams>(),
+        routes::ADMIN_PROVISIONING_RESUME => ok::<ProvisioningView>(),
         routes::ADMIN_SWEEP => ok::<SweepView>().query::<SweepParams>().notes(
             "One run does a bounded amount; the next goes on from there. The same runs every minute by itself.",
         ),

@@ -1,8 +1,10 @@
 //! Bodies of requests and query strings.
 
+use ringfence_protocol::ids::kind;
 use ringfence_protocol::params::{
-    CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
-    EventsParams, KeepAliveParams, ListParams, RedeemLinkParams, ReplaceCredentialParams, SecretText,
+    AlternativeParams, CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams,
+    CreateWorkspaceTokenParams, EventsParams, ForgetNodeParams, KeepAliveParams, ListParams, PauseProvisioningParams,
+    RedeemLinkParams, ReplaceCredentialParams, SecretText,
 };
 use ringfence_protocol::state::{Isolation, NetworkMode, Permission, ProviderKind, Role};
 use ringfence_protocol::sweeps::SweepParams;
@@ -28,6 +30,7 @@ fn params_keep_their_form() {
             provider: Some(ProviderKind::Hetzner),
             region: Some("fsn1".into()),
             size: Some("cx23".into()),
+            alternatives: Some(vec![AlternativeParams { region: Some("hel1".into()), size: None }]),
             isolation: Some(Isolation::Ephemeral),
             max_duration_secs: Some(1800),
             image: Some("docker.io/library/debian:13".into()),
@@ -56,6 +59,8 @@ fn params_keep_their_form() {
         "CreateUserParams",
         &CreateUserParams { name: "Ada".into(), role: Some(Role::Admin), tenant_id: Some(id(2)) },
     );
+    pinned.json("ForgetNodeParams", &ForgetNodeParams { confirm: id::<kind::Node>(3).to_string() });
+    pinned.json("PauseProvisioningParams", &PauseProvisioningParams { reason: "the bill".into() });
     pinned.json("ListParams", &ListParams { limit: Some(50), cursor: Some("b2Zmc2V0".into()) });
     pinned.json("SweepParams", &SweepParams { dry_run: Some(true) });
     pinned.json("EventsParams", &EventsParams { after: Some(41), node_id: Some(id(3)), limit: Some(200) });

@@ -1,6 +1,7 @@
 //! Bodies of answers, and the messages of the events socket.
 
 use ringfence_protocol::ids::kind;
+use ringfence_protocol::lifecycle::{AliveView, LifecycleView, NextTransitionView, TransitionView};
 use ringfence_protocol::link::Progress;
 use ringfence_protocol::params::SecretText;
 use ringfence_protocol::state::{
@@ -13,8 +14,8 @@ use ringfence_protocol::sweeps::{
 use ringfence_protocol::views::{
     ActivityView, ApiTokenView, AuditView, CatalogView, CheckView, ContainerLimitsView, ContainerView,
     CreatedApiTokenView, CredentialView, EndingView, EventKind, EventView, EventsView, MeView, NodeSummary, NodeView,
-    Page, PatienceLimitsView, PostureView, PriceView, ProviderView, ReadyView, RegionView, SessionView, SignInLinkView,
-    SizeView, SocketMessage, UserView, WorkspaceTokenView, WorkspaceView,
+    Page, PatienceLimitsView, PostureView, PriceView, ProviderView, ProvisioningView, ReadyView, RegionView,
+    SessionView, SignInLinkView, SizeView, SocketMessage, UserView, WorkspaceTokenView, WorkspaceView,
 };
 
 use crate::examples::{Pinned, at, euros, facts, id, posture_check, repository};
@@ -138,6 +139,7 @@ fn node() -> NodeView {
         warm_since_at: Some(at(50)),
         hard_deadline_at: at(604_800),
         price_per_hour: euros(6_600),
+        stuck: true,
         cost_so_far: euros(110),
         row_version: 9,
         created_at: at(0),
@@ -354,6 +356,35 @@ fn lists_events_and_messages_of_the_events_socket_keep_their_form() {
                 succeeded_at: Some(at(50)),
                 oldest_at: Some(at(20)),
             }],
+        },
+    );
+    pinned.json(
+        "LifecycleView",
+        &LifecycleView {
+            state: "ready".into(),
+            reason: "Takes workspaces.".into(),
+            alive: Some(AliveView { because: "because a workspace has a place on it.".into(), until_at: Some(at(60)) }),
+            next: Some(NextTransitionView {
+                state: "destroying".into(),
+                at: at(60),
+                cause: "Its time is over.".into(),
+            }),
+            hard_limit_at: Some(at(3600)),
+            readable_until_at: Some(at(7200)),
+            price_per_hour: euros(6_600),
+            cost_so_far: euros(110),
+            workspaces_on_node: 1,
+            transitions: vec![TransitionView { at: at(0), state: "requested".into(), cause: "Asked for.".into() }],
+        },
+    );
+    pinned.json(
+        "ProvisioningView",
+        &ProvisioningView {
+            paused: true,
+            by_operator: false,
+            reason: Some("the bill".into()),
+            by: Some(id::<kind::User>(1).to_string()),
+            since_at: Some(at(0)),
         },
     );
     pinned.json(

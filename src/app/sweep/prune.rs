@@ -15,9 +15,10 @@ use crate::store::prune::{self, Cuts, OverRow};
 const EXPIRED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How long idempotency keys are honoured, and an hour.
 const KEYS_KEPT: Duration = Duration::from_secs(25 * 3600);
-/// How long what is gone can still be read, with the reason: thirty days,
-/// and longer than any month, whose cost is counted from these rows.
-pub(super) const GONE_KEPT: Duration = Duration::from_secs(32 * 24 * 3600);
+/// How long what is gone is kept beyond that: what a calendar month has cost is counted from rows.
+const COUNTED: Duration = Duration::from_secs(2 * 24 * 3600);
+/// How long what is gone can still be read, with the reason.
+pub(in crate::app) const GONE_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long events are kept: the longest life of a machine, and as long as it can be read afterwards.
 const EVENTS_KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
 
@@ -33,7 +34,12 @@ pub(super) async fn sweep(p: &impl Platform, mode: Mode) -> Result<Actions> {
 }
 
 fn cuts(now: UnixMillis) -> Cuts {
-    Cuts { expired: now - EXPIRED_KEPT, keys: now - KEYS_KEPT, gone: now - GONE_KEPT, events: now - EVENTS_KEPT }
+    Cuts {
+        expired: now - EXPIRED_KEPT,
+        keys: now - KEYS_KEPT,
+        gone: now - GONE_KEPT - COUNTED,
+        events: now - EVENTS_KEPT,
+    }
 }
 
 fn actions(over: &OverRow, mode: Mode) -> Actions {

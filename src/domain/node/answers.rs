@@ -53,6 +53,7 @@ impl Node {
             }
             (State::Destroying { code, overdue, .. }, Ok(Some(_))) => {
                 // Still there: the deletion is slow, or was lost. Deleting again does no harm.
+                self.key_refused = false;
                 self.state = State::Destroying { code, next: Destroy::Delete, overdue };
                 self.retry_later(None, at);
                 Ok(Vec::new())
@@ -77,6 +78,7 @@ impl Node {
             }
             (State::Destroying { code, overdue, .. }, Ok(Deletion::Accepted)) => {
                 self.state = State::Destroying { code, next: Destroy::Confirm, overdue };
+                self.key_refused = false;
                 self.next_attempt_at = Some(at.now + at.timing.backoff_first);
                 Ok(Vec::new())
             }
@@ -104,6 +106,7 @@ impl Node {
             }
             State::Destroying { code, next: Destroy::Find, overdue } => {
                 self.state = State::Destroying { code, next: Destroy::Delete, overdue };
+                self.key_refused = false;
                 self.next_attempt_at = Some(at.now);
             }
             State::Requested
@@ -121,6 +124,7 @@ impl Node {
         match self.state {
             State::Provisioning { next: Provision::Find } => {
                 self.state = State::Provisioning { next: Provision::Create };
+                self.key_refused = false;
                 self.retry_later(None, at);
                 Ok(vec![notice("The provider has no machine of this node: asking for it again.")])
             }
@@ -134,6 +138,7 @@ impl Node {
                 if at.now >= self.settled_at(at) {
                     return Ok(self.enter_gone(code, at));
                 }
+                self.key_refused = false;
                 self.look_again_until_settled(at);
                 Ok(Vec::new())
             }
@@ -180,11 +185,20 @@ impl Node {
         self.next_attempt_at = self.next_attempt_at.map(|next| next.min(settled));
     }
 
-    /// Which answers prove that no machine was made, and which only say that we do not know. An ordered fallback to other
-    /// regions and sizes belongs where Capacity fails the node.
+    /// Only of the machine that is the node's: what is ordered, what it costs and where it stands follow from it.
+    pub(super) fn made(&mut self, id: &InstanceId, region: &str, size: &str) -> Result<Vec<Effect>, Denied> {
+        if self.instance.as_ref().is_none_or(|instance| instance.id != *id) {
+            return Err(Denied::Stale);
+        }
+        self.offers.settle(region, size);
+        Ok(Vec::new())
+    }
+
+    /// Which answers prove that no machine was made, and which only say that we do not know. Where there is none free, the next
+    /// one of the list is ordered at once.
     fn create_failed(&mut self, error: CallError, at: &Moment<'_>) -> Vec<Effect> {
         match error {
-            CallError::Capacity => self.fail(FailureCode::Capacity, at),
+            CallError::Capacity => self.try_next_offer(at),
             CallError::Quota => self.fail(FailureCode::Quota, at),
             CallError::Auth => self.fail(FailureCode::Auth, at),
             CallError::Invalid => self.fail(FailureCode::Invalid, at),
@@ -206,6 +220,22 @@ impl Node {
         }
     }
 
+    fn try_next_offer(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        let sold_out = self.offers.current().map(|offer| format!("{} in {}", offer.size, offer.region));
+        if !self.offers.advance() {
+            return self.fail(FailureCode::Capacity, at);
+        }
+        self.state = State::Provisioning { next: Provision::Create };
+        self.next_attempt_at = Some(at.now);
+        self.failures = 0;
+        let next = self.offers.current().map(|offer| format!("{} in {}", offer.size, offer.region));
+        vec![notice(&format!(
+            "The provider has no {} free: trying {}.",
+            sold_out.unwrap_or_default(),
+            next.unwrap_or_default()
+        ))]
+    }
+
     fn attempt_failed(&mut self, error: CallError, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
         let retry_after_ms = match error {
             CallError::RateLimited { retry_after_ms } => retry_after_ms,
@@ -220,12 +250,24 @@ impl Node {
         match self.state {
             State::Provisioning { .. } | State::Destroying { .. } => {
                 let first = self.failures == 0;
+                self.key_refused = error == CallError::Auth;
                 self.retry_later(retry_after_ms, at);
                 // Told once: the next ones in a row say nothing new.
-                Ok(if first && error == CallError::Auth {
-                    vec![notice("The provider refuses the credential. Replace it, or the machine stays as it is.")]
-                } else {
-                    Vec::new()
+                Ok(match error {
+                    CallError::Auth if first => {
+                        vec![notice("The provider refuses the credential. Replace it, or the machine stays as it is.")]
+                    }
+                    CallError::Invalid if first => vec![notice(
+                        "The provider refuses the request, or the machine does not carry the marks of this node any more: look at it in the provider's console.",
+                    )],
+                    CallError::Auth
+                    | CallError::Invalid
+                    | CallError::Capacity
+                    | CallError::Quota
+                    | CallError::NameTaken
+                    | CallError::RateLimited { .. }
+                    | CallError::Transient
+                    | CallError::Unknown => Vec::new(),
                 })
             }
             State::Requested

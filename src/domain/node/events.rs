@@ -90,6 +90,16 @@ pub enum Event {
     GetAnswered(Result<Option<Instance>, CallError>),
     /// The provider was told to delete one machine.
     DeleteAnswered(InstanceId, Result<Deletion, CallError>),
+    /// The provider says where the machine stands and which it is: of an order whose answer was lost it may be another than the
+    /// one that was ordered last.
+    Made {
+        /// Which machine.
+        id: InstanceId,
+        /// Where it stands.
+        region: String,
+        /// Which it is.
+        size: String,
+    },
     /// The agent can take workspaces.
     AgentReady,
     /// The agent has measured its machine: what must hold holds, or not.
@@ -112,6 +122,10 @@ pub enum Event {
     PolicyRequested(NodePolicy),
     /// Its owner wants it gone.
     DeleteRequested,
+    /// Its owner gives it up: its machine cannot be destroyed from here.
+    ForgetRequested,
+    /// No machine may be asked for at present.
+    ProvisioningPaused,
 }
 
 /// A call of the provider. Each may run twice (I10).

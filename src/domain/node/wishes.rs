@@ -2,7 +2,7 @@
 
 use ringfence_protocol::state::NodePolicy;
 
-use super::{Effect, Evidence, Node, State, notice};
+use super::{Effect, Evidence, Node, Provision, State, notice};
 use crate::domain::lifecycle::{Denied, FailureCode, Moment};
 use crate::domain::posture::Verdict;
 
@@ -142,6 +142,37 @@ impl Node {
             | State::Failed { .. }
             | State::Quarantined { .. } => self.destroy(FailureCode::Deleted, at),
             State::Destroying { .. } | State::Gone { .. } => Vec::new(),
+        }
+    }
+
+    /// Only what does not get on can be given up: the way out for everything else is its end.
+    pub(super) fn forget_requested(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Destroying { .. } if self.is_stuck() => Ok(self.enter_gone(FailureCode::Forgotten, at)),
+            State::Requested
+            | State::Provisioning { .. }
+            | State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Destroying { .. } => Err(Denied::TooEarly),
+            State::Gone { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// What has no machine yet fails; what has one, or may have one, is left alone.
+    pub(super) fn provisioning_paused(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Requested | State::Provisioning { next: Provision::Create } => {
+                Ok(self.fail(FailureCode::ProvisioningPaused, at))
+            }
+            State::Provisioning { next: Provision::Find }
+            | State::Booting
+            | State::Ready { .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Destroying { .. }
+            | State::Gone { .. } => Err(Denied::Stale),
         }
     }
 }

@@ -69,6 +69,24 @@ pub(super) struct Server {
     created: String,
     #[serde(default)]
     public_net: Option<PublicNet>,
+    #[serde(default)]
+    server_type: Option<Named>,
+    #[serde(default)]
+    location: Option<Named>,
+    /// Where older answers have the location.
+    #[serde(default)]
+    datacenter: Option<Datacenter>,
+}
+
+#[derive(Deserialize)]
+struct Datacenter {
+    #[serde(default)]
+    location: Option<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +120,8 @@ impl From<Server> for Instance {
             ipv4: ipv4.and_then(|address| address.ip.parse().ok()),
             ipv6: ipv6.and_then(|address| Ipv6Network::parse(&address.ip)),
             created_at: instant(&server.created),
+            region: server.location.or(server.datacenter.and_then(|place| place.location)).map(|place| place.name),
+            size: server.server_type.map(|kind| kind.name),
         }
     }
 }
@@ -165,6 +185,8 @@ pub(super) struct Location {
     city: String,
     #[serde(default)]
     country: String,
+    #[serde(default)]
+    network_zone: Option<String>,
 }
 
 impl From<Location> for Region {
@@ -172,7 +194,7 @@ impl From<Location> for Region {
         let parts: Vec<&str> =
             [location.city.as_str(), location.country.as_str()].into_iter().filter(|p| !p.is_empty()).collect();
         let name = if parts.is_empty() { location.name.clone() } else { parts.join(", ") };
-        Self { id: location.name, name }
+        Self { id: location.name, name, zone: location.network_zone }
     }
 }
 

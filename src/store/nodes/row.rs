@@ -7,7 +7,7 @@ use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
 
 use crate::domain::lifecycle::FailureCode;
-use crate::domain::node::{Destroy, Evidence, Instance, InstanceId, Link, Node, Provision, State};
+use crate::domain::node::{Destroy, Evidence, Instance, InstanceId, Link, Node, Offers, Provision, State};
 use crate::domain::placement::Candidate;
 use crate::domain::seal::Sealed;
 
@@ -93,6 +93,9 @@ pub struct NodeRow {
     posture_epoch: Option<i64>,
     posture_holds: Option<i64>,
     budget_spent_at_ms: Option<i64>,
+    offers_json: Option<String>,
+    offer_index: usize,
+    key_refused: i64,
 }
 
 impl NodeRow {
@@ -106,6 +109,7 @@ impl NodeRow {
             hard_deadline: UnixMillis::new(self.hard_deadline_at_ms),
             isolation: self.isolation,
             policy: self.policy,
+            offers: self.offers(),
             instance: self.provider_instance_id.clone().map(|id| Instance {
                 id: InstanceId(id),
                 ipv4: self.ipv4.clone(),
@@ -116,6 +120,7 @@ impl NodeRow {
             last_create_at: millis(self.last_create_attempt_at_ms),
             next_attempt_at: millis(self.next_attempt_at_ms),
             failures: self.attempt_failures,
+            key_refused: self.key_refused != 0,
             agent_epoch: self.agent_epoch,
             agent_ready: self.agent_ready != 0,
             evidence: self.evidence(),
@@ -166,6 +171,11 @@ impl NodeRow {
             },
             NodeState::Gone => State::Gone { code },
         }
+    }
+
+    fn offers(&self) -> Offers {
+        let list = self.offers_json.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        Offers::new(list.unwrap_or_default(), self.offer_index)
     }
 
     /// What workspaces on it are to be run with.

@@ -1,4 +1,6 @@
 // Answers a page's requests and sockets from a scene, so that states which are rare in life can be looked at.
+import { lifeOf, READY } from "./lives.mjs";
+
 const JSON_TYPE = { contentType: "application/json" };
 const PROBLEM_TYPE = "application/problem+json";
 
@@ -55,6 +57,7 @@ export async function stage(
     if (pathname.endsWith("/catalog")) return answer(scene.catalog);
     const [, , kind, id] = pathname.split("/");
     const item = scene[kind]?.[id];
+    if (item && pathname.endsWith("/lifecycle")) return answer(lifeOf(item));
     if (item && pathname.endsWith("/token"))
       return answer(
         {
@@ -66,6 +69,11 @@ export async function stage(
       );
     return item ? answer(item) : route.fulfill(NOT_FOUND);
   });
+  await page.route("**/readyz", (route) =>
+    failing
+      ? route.fulfill(UNAVAILABLE)
+      : route.fulfill({ ...JSON_TYPE, body: JSON.stringify(READY) }),
+  );
   await page.routeWebSocket("**/api/workspaces/*/socket", (socket) => {
     const workspace =
       scene.workspaces[new URL(socket.url()).pathname.split("/")[3]];

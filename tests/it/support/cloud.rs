@@ -69,6 +69,8 @@ impl FakeCloud {
             ipv4: Some([192, 0, 2, 7].into()),
             ipv6: None,
             created_at: None,
+            region: Some(order.region.into()),
+            size: Some(order.size.into()),
         };
         self.machines.borrow_mut().insert(instance.id.clone(), instance.clone());
         Ok(instance)

@@ -16,6 +16,7 @@ use ringfence::config::Settings;
 use ringfence::domain::container;
 use ringfence::domain::keyring::Keyring;
 use ringfence::domain::seal::{SealedRow, seal};
+use ringfence::domain::ticket::DestroyTicket;
 use ringfence::error::Result;
 use ringfence::ports::{Clock, Entropy, Statement};
 use ringfence::provider::{Architecture, Catalog, Price, ProviderError, Region, Size};
@@ -64,6 +65,8 @@ pub struct World {
     pub links: RefCell<BTreeMap<NodeId, i64>>,
     /// Whether machines boot and their agents connect.
     pub machines_boot: Cell<bool>,
+    /// What each node's object keeps for when the database is away.
+    pub tickets: RefCell<BTreeMap<NodeId, DestroyTicket>>,
     /// Longest time between two alarms of a node that were needed.
     pub drives: Cell<u32>,
     pub tenant: TenantId,
@@ -90,6 +93,7 @@ impl World {
             agents: RefCell::default(),
             links: RefCell::default(),
             machines_boot: Cell::new(true),
+            tickets: RefCell::default(),
             drives: Cell::new(0),
             tenant,
         }
@@ -153,6 +157,16 @@ impl World {
         params: CreateWorkspaceParams,
         extra: Vec<Statement>,
     ) -> Result<WorkspaceView> {
+        self.create_from(who, params, &catalog(), extra).await
+    }
+
+    pub async fn create_from(
+        &self,
+        who: &Someone,
+        params: CreateWorkspaceParams,
+        catalog: &Catalog,
+        extra: Vec<Statement>,
+    ) -> Result<WorkspaceView> {
         let id = self.p.id();
         let container = match self.engine.get() {
             EngineChoice::Unconfined => None,
@@ -170,7 +184,7 @@ impl World {
             patience: self.settings.patience.ask(params.idle_timeout_secs, params.stop_keep_secs).unwrap(),
             credential_id: who.credential,
             provider: ProviderKind::Hetzner,
-            catalog: &catalog(),
+            catalog,
             installation: "test",
         };
         create_workspace(&self.p, &self.settings, &who.actor, asked, extra).await
@@ -254,7 +268,11 @@ impl World {
     pub async fn apply(&self, node: NodeId, driven: Driven) {
         let mut waiting = VecDeque::from([driven]);
         while let Some(driven) = waiting.pop_front() {
+            if let Some(ticket) = &driven.ticket {
+                self.tickets.borrow_mut().insert(node, ticket.clone());
+            }
             if driven.gone {
+                self.tickets.borrow_mut().remove(&node);
                 self.p.alarms.borrow_mut().remove(&node);
                 self.links.borrow_mut().remove(&node);
                 continue;
@@ -402,6 +420,10 @@ impl<'a> Provisioner for &'a World {
 
     fn end_viewers(&self) {}
 
+    async fn keep_ticket(&self, ticket: &DestroyTicket) {
+        self.tickets.borrow_mut().insert(ticket.node_id, ticket.clone());
+    }
+
     async fn bootstrap(&self, node: &NodeRow, now: UnixMillis) -> Result<Bootstrap> {
         let jti: JwtId = self.p.id();
         let statements = vec![bootstrap::insert(jti, node.id, now + Duration::from_secs(900))];
@@ -422,8 +444,8 @@ pub fn catalog() -> Catalog {
     };
     Catalog {
         regions: vec![
-            Region { id: "fsn1".into(), name: "Falkenstein, DE".into() },
-            Region { id: "hel1".into(), name: "Helsinki, FI".into() },
+            Region { id: "fsn1".into(), name: "Falkenstein, DE".into(), zone: Some("eu-central".into()) },
+            Region { id: "hel1".into(), name: "Helsinki, FI".into(), zone: Some("eu-central".into()) },
         ],
         sizes: vec![
             size("cx23", 2, vec![price("fsn1", 6_600), price("hel1", 7_000)]),

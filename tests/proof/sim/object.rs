@@ -3,13 +3,12 @@
 use ringfence::app::agent_report::{agent_report, link_closed};
 use ringfence::app::drive_node::drive_node;
 use ringfence::app::outcome::{Driven, Outgoing};
-use ringfence::app::provisioner::destroy_marked;
 use ringfence::app::secrets::complete;
+use ringfence::app::ticket::destroy_by_ticket;
 use ringfence::domain::alarm::{self, Wakes};
 use ringfence::domain::node::InstanceId;
 use ringfence::domain::ticket::DestroyTicket;
 use ringfence::ports::Clock;
-use ringfence::provider::Mark;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::link::AgentMessage;
 use ringfence_protocol::time::UnixMillis;
@@ -147,8 +146,7 @@ impl Sim {
     async fn destroy_by_ticket(&self, node: NodeId) {
         let ticket = self.with_object(node, |object| object.ticket.clone());
         if let Some(ticket) = ticket.filter(|ticket| ticket.is_due(self.now())) {
-            let mark = Mark { installation: self.config.installation_id.clone(), node: ticket.node_id };
-            let result = destroy_marked(&self, &mark).await;
+            let result = destroy_by_ticket(&self, &self.config.installation_id, &ticket, self.now()).await;
             self.note(|| format!("destroyed {node} by its ticket: {result:?}"));
         }
     }

@@ -65,6 +65,8 @@ impl Sim {
             ipv4: None,
             ipv6: None,
             created_at: None,
+            region: None,
+            size: None,
         };
         self.world.cloud.machines.borrow_mut().insert(foreign(), machine);
     }

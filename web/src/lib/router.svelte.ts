@@ -29,7 +29,20 @@ class Router {
 export const router = new Router();
 
 export type Route =
-  | { page: 'sign-in' | 'workspaces' | 'nodes' | 'clouds' | 'activity' | 'settings' | 'users' | 'limits' | 'tenant' | 'missing' }
+  | {
+      page:
+        | 'sign-in'
+        | 'workspaces'
+        | 'nodes'
+        | 'clouds'
+        | 'activity'
+        | 'settings'
+        | 'users'
+        | 'limits'
+        | 'tenant'
+        | 'installation'
+        | 'missing';
+    }
   | { page: 'workspace' | 'node'; id: string };
 
 /** Which page a path names. */
@@ -53,6 +66,7 @@ export function routeOf(path: string): Route {
     case 'users':
     case 'limits':
     case 'tenant':
+    case 'installation':
       return { page: first };
     default:
       return { page: 'missing' };

@@ -90,6 +90,8 @@ pub struct Stack {
     tools: PathBuf,
     secrets: Secrets,
     vars: Map<String, Value>,
+    /// Variables that were changed since: the next start has them.
+    changed_vars: Mutex<Map<String, Value>>,
     options: StackOptions,
     control_plane: Mutex<Option<ControlPlane>>,
     local_cloud: Mutex<Option<LocalCloud>>,
@@ -126,6 +128,7 @@ impl Stack {
             cloud_port,
             tools: NpmTools::ensure()?.dir().to_path_buf(),
             vars: Map::new(),
+            changed_vars: Mutex::default(),
             secrets,
             state_dir,
             options,
@@ -203,17 +206,24 @@ impl Stack {
     pub async fn start_control_plane(&self) -> Result<()> {
         let mut guard = self.control_plane.lock().await;
         if guard.is_none() {
+            let mut vars = self.vars.clone();
+            vars.extend(self.changed_vars.lock().await.clone());
             let order = json!({
                 "tools": self.tools,
                 "config": project::root().join("wrangler.toml"),
                 "port": self.port,
                 "state": self.state_dir.join("control-plane"),
-                "vars": self.vars,
+                "vars": vars,
                 "cron": self.options.cron,
             });
             *guard = Some(ControlPlane::start(&order, &self.log("control-plane")).await?);
         }
         Ok(())
+    }
+
+    /// Changes a variable of the Worker: the control plane's next start has it.
+    pub async fn set_var(&self, name: &str, value: impl Into<String>) {
+        self.changed_vars.lock().await.insert(name.to_owned(), Value::String(value.into()));
     }
 
     /// Ends the local cloud with SIGKILL. Machines that are processes go on, as a provider's do when its API is down; those with a

@@ -59,6 +59,9 @@ export const deleteNode = (id: string) => request('delete', '/api/nodes/{id}', {
 export const cordonNode = (id: string) => request('post', '/api/nodes/{id}/cordon', { path: { id } });
 export const uncordonNode = (id: string) => request('post', '/api/nodes/{id}/uncordon', { path: { id } });
 export const drainNode = (id: string) => request('post', '/api/nodes/{id}/drain', { path: { id } });
+export const forgetNode = (id: string, confirm: string) => request('post', '/api/nodes/{id}/forget', { path: { id }, body: { confirm } });
+export const nodeLifecycle = (id: string) => request('get', '/api/nodes/{id}/lifecycle', { path: { id } });
+export const workspaceLifecycle = (id: string) => request('get', '/api/workspaces/{id}/lifecycle', { path: { id } });
 export const events = (query: { after?: number; node_id?: string; limit?: number } = {}) => request('get', '/api/events', { query });
 
 export const users = () => everything((query) => request('get', '/api/admin/users', { query }));
@@ -79,4 +82,9 @@ export const tenantUsers = () => everything((query) => request('get', '/api/tena
 export const tenantNodes = () => everything((query) => request('get', '/api/tenant/nodes', { query }));
 export const tenantWorkspaces = () => everything((query) => request('get', '/api/tenant/workspaces', { query }));
 export const tenantUsage = async () => (await request('get', '/api/tenant/usage', {})).items;
+export const provisioning = () => request('get', '/api/admin/provisioning', {});
+export const pauseProvisioning = (reason: string) => request('post', '/api/admin/provisioning/pause', { body: { reason } });
+export const resumeProvisioning = () => request('post', '/api/admin/provisioning/resume', {});
+export const sweep = (dry_run: boolean) => request('post', '/api/admin/sweep', { query: { dry_run } });
+export const sweepStatus = async () => (await request('get', '/readyz', {})).sweeps ?? [];
 export const audit = (cursor?: string) => request('get', '/api/admin/audit', { query: { limit: 100, cursor } });

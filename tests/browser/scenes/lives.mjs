@@ -1,0 +1,134 @@
+// Lives of nodes and workspaces, and what an installation's admin sees of its sweeps.
+import { full, ID } from "./data.mjs";
+
+const NOW = Date.now();
+const ago = (seconds) => new Date(NOW - seconds * 1000).toISOString();
+const hence = (seconds) => ago(-seconds);
+
+const ENDED = ["gone", "failed"];
+
+/** The life of a scene's node or workspace, as its state would have it. */
+export function lifeOf(item) {
+  const price = item.price_per_hour ?? item.node.price_per_hour;
+  const over = ENDED.includes(item.state);
+  return {
+    state: item.state,
+    reason: item.reason,
+    ...(over
+      ? { readable_until_at: hence(29 * 86_400) }
+      : {
+          alive: {
+            because: item.node
+              ? "because somebody types in it."
+              : "because a workspace has a place on it; it then waits a while for your next one.",
+          },
+          next: {
+            state: item.node ? "stopped" : "destroying",
+            at: hence(item.node ? 1740 : 6 * 86_400),
+            cause: item.node
+              ? "It is stopped when it was not used for 30 minutes. Its files are kept."
+              : "Its longest life is over then, whatever runs on it.",
+          },
+          hard_limit_at: hence(6 * 86_400),
+        }),
+    price_per_hour: price,
+    cost_so_far: { amount: "0.02", currency: price.currency },
+    workspaces_on_node: 2,
+    transitions: [
+      {
+        at: ago(900),
+        state: "requested",
+        cause: "Accepted, with a place on a node.",
+      },
+      { at: ago(890), state: item.state, cause: item.reason },
+    ],
+  };
+}
+
+export const PROVISIONING = {
+  on: { paused: false, by_operator: false },
+  paused: {
+    paused: true,
+    by_operator: false,
+    reason: "The bill of November is under review",
+    by: full["/api/me"].user.id,
+    since_at: ago(5400),
+  },
+};
+
+export const READY = {
+  ready: true,
+  checks: [{ name: "database", ok: true }],
+  sweeps: [
+    { sweep: "inventory", succeeded_at: ago(70), oldest_at: ago(400) },
+    { sweep: "overdue", succeeded_at: ago(70) },
+    { sweep: "prune", succeeded_at: ago(540) },
+    { sweep: "revocations", succeeded_at: ago(70) },
+  ],
+};
+
+const found = (action, subject, detail, done = false) => ({
+  action,
+  subject,
+  detail,
+  done,
+});
+export const SWEPT = {
+  dry_run: true,
+  sweeps: [
+    { sweep: "revocations", actions: [] },
+    {
+      sweep: "overdue",
+      actions: [
+        found(
+          "wake_node",
+          ID.node,
+          "It is ready and something of it is overdue.",
+        ),
+      ],
+    },
+    {
+      sweep: "inventory",
+      actions: [
+        found(
+          "delete_machine",
+          "58211377",
+          `ringfence-${"d".repeat(20)} (${ID.failedNode}). Its node is gone.`,
+        ),
+        found(
+          "leave_machine",
+          "58211380",
+          "db-1 It carries this installation's mark and names no node: look at it yourself.",
+          true,
+        ),
+      ],
+    },
+    {
+      sweep: "prune",
+      actions: [found("prune", "events", "140 have had their time.")],
+    },
+  ],
+};
+
+/** An installation that is looked after. */
+export const tended = {
+  ...full,
+  "/api/admin/provisioning": PROVISIONING.on,
+  "/api/admin/sweep": SWEPT,
+};
+
+/** One in which no machines are made, with a node whose machine cannot be deleted. */
+export const stuck = {
+  ...tended,
+  "/api/admin/provisioning": PROVISIONING.paused,
+  nodes: {
+    ...full.nodes,
+    [ID.failedNode]: {
+      ...full.nodes[ID.failedNode],
+      stuck: true,
+      reason:
+        "The provider refuses the credential, so the machine cannot be deleted: replace the key. Its owner deleted it.",
+    },
+  },
+};
+stuck["/api/nodes"] = { items: Object.values(stuck.nodes) };

@@ -1,0 +1,148 @@
+//! What is said of a node's or workspace's life is what comes true, and stays readable when it is over.
+
+use std::time::Duration;
+
+use ringfence::app::agent_report::key_conflict;
+use ringfence::app::delete_node::delete_node;
+use ringfence::app::delete_workspace::delete_workspace;
+use ringfence::app::lifecycle::{of_node, of_workspace};
+use ringfence::app::sweep::{Mode, all};
+use ringfence::ports::Clock;
+use ringfence_protocol::ids::{NodeId, WorkspaceId};
+use ringfence_protocol::lifecycle::LifecycleView;
+use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::state::{Isolation, WorkspaceState};
+
+use crate::support::accounts::Open;
+use crate::support::keys::config;
+use crate::support::world::{Someone, World, run};
+
+async fn life(world: &World, who: &Someone, id: NodeId) -> LifecycleView {
+    of_node(&world.p, &who.actor, id).await.unwrap()
+}
+
+async fn life_of(world: &World, who: &Someone, id: WorkspaceId) -> LifecycleView {
+    of_workspace(&world.p, &who.actor, id).await.unwrap()
+}
+
+fn states(view: &LifecycleView) -> Vec<&str> {
+    view.transitions.iter().map(|transition| transition.state.as_str()).collect()
+}
+
+fn euros(view: &LifecycleView) -> f64 {
+    view.cost_so_far.amount.parse().unwrap()
+}
+
+/// Lets time pass until what was said is to come, and sees that it has come and not before.
+async fn comes_true(world: &World, who: &Someone, node: NodeId, what: &str) {
+    let said = life(world, who, node).await;
+    let next = said.next.unwrap_or_else(|| panic!("{what}: nothing is said to follow"));
+    world.run_until_time(next.at - Duration::from_secs(1)).await;
+    assert_eq!(life(world, who, node).await.state, said.state, "{what}: not before");
+    world.run_until_time(next.at + Duration::from_secs(1)).await;
+    let after = life(world, who, node).await;
+    assert!(states(&after).contains(&next.state.as_str()), "{what}: {} by {:?}", next.state, states(&after));
+    assert!(after.transitions.iter().all(|transition| !transition.cause.is_empty()), "{what}");
+}
+
+#[test]
+fn what_is_said_to_follow_follows_when_it_is_said_to() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let node = created.node.id;
+        delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap();
+        world.until("it is warm", async || world.node(&who, node).await.warm_since_at.is_some()).await;
+        let warm = life(&world, &who, node).await;
+        let alive = warm.alive.as_ref().unwrap();
+        assert!(alive.because.contains("kept for your next workspace"), "{}", alive.because);
+        assert_eq!(alive.until_at, warm.next.as_ref().map(|next| next.at));
+        comes_true(&world, &who, node, "a warm node").await;
+    });
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let node = world.create_isolated(&who, Isolation::Ephemeral).await.unwrap().node.id;
+        world.run_until_time(world.p.now() + Duration::from_secs(60)).await;
+        comes_true(&world, &who, node, "a node with a workspace, at its longest life").await;
+    });
+    run(async {
+        let world = World::new();
+        world.machines_boot.set(false);
+        let who = world.someone();
+        let node = world.create(&who).await.unwrap().node.id;
+        world.alarm().await;
+        comes_true(&world, &who, node, "a machine that never boots").await;
+    });
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        key_conflict(&world.p, &world.settings, created.node.id).await.unwrap();
+        comes_true(&world, &who, created.node.id, "a quarantined node").await;
+    });
+}
+
+#[test]
+fn a_running_workspace_says_why_until_when_and_what_it_costs() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        let asked = life_of(&world, &who, created.id).await;
+        assert_eq!((asked.state.as_str(), asked.cost_so_far.amount.as_str()), ("requested", "0.00"));
+        world.until_running(&who, created.id).await;
+        let before = life_of(&world, &who, created.id).await;
+        assert!(before.alive.as_ref().unwrap().because.starts_with("because "), "{before:?}");
+        assert_eq!(states(&before).last(), Some(&"running"));
+        assert_eq!(before.price_per_hour.amount, "0.0066");
+        assert_eq!((before.workspaces_on_node, before.readable_until_at), (1, None));
+        assert_eq!(before.hard_limit_at, Some(world.node(&who, created.node.id).await.hard_deadline_at));
+        assert!(before.next.as_ref().unwrap().at <= before.hard_limit_at.unwrap());
+        world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        let after = life_of(&world, &who, created.id).await;
+        let hour = euros(&after) - euros(&before);
+        assert!((0.0065..=0.0067).contains(&hour), "{hour}");
+    });
+}
+
+#[test]
+fn what_is_gone_can_be_read_with_its_reason_for_thirty_days() {
+    run(async {
+        let world = World::new();
+        let (who, stranger) = (world.someone(), world.someone());
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let (node, workspace) = (created.node.id, created.id);
+        delete_node(&world.p, &world.settings, &who.actor, node, vec![]).await.unwrap();
+        world.until_node_gone(&who, node).await;
+        world.until("it is gone", async || world.workspace(&who, workspace).await.state == WorkspaceState::Gone).await;
+        let end = world.p.now();
+        world.p.now.set(end + Duration::from_secs(29 * 24 * 3600));
+        all(&world.p, &config(&[]).map_err(|error| error.0).unwrap(), &Open(&world.cloud), Mode::Act).await;
+
+        let gone = life(&world, &who, node).await;
+        assert_eq!((gone.state.as_str(), gone.alive, gone.next, gone.hard_limit_at), ("gone", None, None, None));
+        assert!(gone.reason.contains("owner deleted it"), "{}", gone.reason);
+        assert_eq!(gone.price_per_hour.amount, "0.00");
+        assert!(gone.readable_until_at.unwrap() > world.p.now());
+        let history: Vec<&str> = gone.transitions.iter().map(|transition| transition.state.as_str()).collect();
+        assert_eq!(history, ["requested", "provisioning", "booting", "ready", "destroying", "gone"]);
+        let cost = gone.cost_so_far;
+        let ended = life_of(&world, &who, workspace).await;
+        assert_eq!((ended.state.as_str(), ended.alive.is_none()), ("gone", true));
+        assert_eq!(states(&ended).last(), Some(&"gone"));
+        world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        assert_eq!(life(&world, &who, node).await.cost_so_far, cost, "what is gone costs nothing more");
+
+        for refused in [
+            of_node(&world.p, &stranger.actor, node).await.unwrap_err(),
+            of_workspace(&world.p, &stranger.actor, workspace).await.unwrap_err(),
+        ] {
+            assert_eq!(refused.code, ErrorCode::NotFound);
+        }
+    });
+}

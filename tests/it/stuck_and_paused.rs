@@ -1,0 +1,179 @@
+//! The ways out of what does not get on: forgetting a node, and pausing the making of machines, which never stops their end (I4).
+
+use ringfence::app::forget_node::forget_node;
+use ringfence::app::sweep::{Mode, all};
+use ringfence::provider::ErrorClass;
+use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::params::ForgetNodeParams;
+use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::state::{Isolation, NodeState, WorkspaceState};
+use ringfence_protocol::views::NodeView;
+
+use crate::node_faults::{assert_nothing_left, delete_all, node_in};
+use crate::support::cloud::Fault;
+use crate::support::world::{Someone, World, run};
+
+#[test]
+fn only_a_node_that_is_stuck_can_be_forgotten_and_only_by_its_name() {
+    for state in NodeState::ALL {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            node_in(*state, &world, &who).await;
+            let node = world.node_ids()[0];
+            let before = world.node(&who, node).await;
+            let forgotten = forget(&world, &who, node, &node.to_string()).await;
+            match *state == NodeState::Gone {
+                true => assert_eq!(forgotten.unwrap(), before, "there is nothing to forget"),
+                false => assert_eq!(forgotten.unwrap_err().code, ErrorCode::Conflict, "{state}"),
+            }
+            assert_eq!(world.node(&who, node).await, before, "{state}");
+        });
+    }
+}
+
+#[test]
+fn a_node_whose_key_is_refused_can_be_forgotten_and_its_machine_is_deleted_when_the_key_works_again() {
+    run(async {
+        let world = World::new();
+        let (who, stranger) = (world.someone(), world.someone());
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        world.cloud.fail_next([Fault::Refused(ErrorClass::Auth); 400]);
+        delete_all(&world, &who).await;
+        world.alarm().await;
+        let node = created.node.id;
+        let stuck = world.node(&who, node).await;
+        assert!(stuck.stuck && stuck.reason.contains("replace the key"), "{}", stuck.reason);
+
+        let id = node.to_string();
+        for (someone, typed, code) in [
+            (&who, "yes", ErrorCode::InvalidBody),
+            (&who, created.id.to_string().as_str(), ErrorCode::InvalidBody),
+            (&stranger, id.as_str(), ErrorCode::NotFound),
+        ] {
+            assert_eq!(forget(&world, someone, node, typed).await.unwrap_err().code, code);
+        }
+        assert_eq!(world.node(&who, node).await.state, NodeState::Destroying);
+        for _ in 0..2 {
+            let gone = forget(&world, &who, node, &id).await.unwrap();
+            assert_eq!((gone.state, gone.failure.as_deref(), gone.stuck), (NodeState::Gone, Some("forgotten"), false));
+        }
+        world.until_quiet().await;
+        assert!(world.cloud.has_machine_of(node), "nothing could be done about it");
+        world.assert_history();
+
+        // The sweep goes on looking.
+        let config = crate::support::keys::config(&[]).map_err(|error| error.0).unwrap();
+        let sweep = async || all(&world.p, &config, &crate::support::accounts::Open(&world.cloud), Mode::Act).await;
+        sweep().await;
+        assert!(world.cloud.has_machine_of(node), "the key is still refused");
+        world.cloud.faults.borrow_mut().clear();
+        sweep().await;
+        assert!(world.cloud.is_empty());
+    });
+}
+
+#[test]
+fn a_key_that_works_again_is_seen_by_the_next_answer() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        world.cloud.fail_next([Fault::Refused(ErrorClass::Auth), Fault::LostAfter]);
+        delete_all(&world, &who).await;
+        world.alarm().await;
+        assert!(world.node(&who, created.node.id).await.stuck);
+        world.alarm().await;
+        assert!(!world.node(&who, created.node.id).await.stuck, "what is lost was not refused");
+        assert_nothing_left(&world, "the key works again").await;
+    });
+}
+
+async fn forget(world: &World, who: &Someone, node: NodeId, typed: &str) -> Result<NodeView, ringfence::error::Error> {
+    let params = ForgetNodeParams { confirm: typed.into() };
+    forget_node(&world.p, &world.settings, &who.actor, node, &params, vec![]).await
+}
+
+const PAUSE: &str = "INSERT INTO switches VALUES ('provisioning', 0, 'admin', 'the bill')";
+const RESUME: &str = "DELETE FROM switches";
+
+#[test]
+fn while_paused_no_machine_is_made_and_everything_else_goes_on() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let running = world.create(&who).await.unwrap();
+        world.until_running(&who, running.id).await;
+        // One was accepted and not asked for yet.
+        let waiting = world.create_isolated(&who, Isolation::Ephemeral).await.unwrap();
+        world.p.db.execute(PAUSE).unwrap();
+        let refused = world.create_isolated(&who, Isolation::Ephemeral).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::ProvisioningPaused);
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes"), 2, "nothing was created");
+        world.until("it fails", async || world.workspace(&who, waiting.id).await.state == WorkspaceState::Failed).await;
+        let failed = world.workspace(&who, waiting.id).await;
+        assert_eq!(failed.failure.as_deref(), Some("provisioning_paused"));
+        assert_eq!(world.node(&who, waiting.node.id).await.state, NodeState::Gone, "it was never asked for");
+        assert_eq!(world.cloud.creates.get(), 1);
+
+        // A place on a node that is there is no new machine.
+        let second = world.create(&who).await.unwrap();
+        assert_eq!(second.node.id, running.node.id);
+        world.until_running(&who, second.id).await;
+        delete_all(&world, &who).await;
+        assert_nothing_left(&world, "destroying never asks").await;
+        world.p.db.execute(RESUME).unwrap();
+        let again = world.create(&who).await.unwrap();
+        world.until_running(&who, again.id).await;
+    });
+}
+
+#[test]
+fn the_operators_variable_pauses_as_well() {
+    run(async {
+        let mut world = World::new();
+        world.settings.provisioning_paused = true;
+        let who = world.someone();
+        assert_eq!(world.create(&who).await.unwrap_err().code, ErrorCode::ProvisioningPaused);
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes"), 0);
+    });
+}
+
+#[test]
+fn a_machine_that_may_exist_is_looked_for_while_paused_and_never_asked_for_again() {
+    for (fault, made) in [(Fault::LostAfter, true), (Fault::LostBefore, false)] {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            let created = world.create(&who).await.unwrap();
+            world.cloud.fail_next([fault]);
+            world.alarm().await;
+            world.p.db.execute(PAUSE).unwrap();
+            let ended = if made { WorkspaceState::Running } else { WorkspaceState::Failed };
+            world.until("it is decided", async || world.workspace(&who, created.id).await.state == ended).await;
+            assert_eq!(world.cloud.machines.borrow().len(), usize::from(made));
+            assert_eq!(world.cloud.creates.get(), u32::from(made), "never asked for again");
+            delete_all(&world, &who).await;
+            assert_nothing_left(&world, &format!("{fault:?}")).await;
+        });
+    }
+}
+
+#[test]
+fn a_pause_at_the_last_instant_stops_the_create_call() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        world.create(&who).await.unwrap();
+        // Between the look at the switch and the write that precedes the call.
+        let paused = format!(
+            "CREATE TRIGGER late BEFORE INSERT ON bootstrap_tokens BEGIN {} ON CONFLICT DO NOTHING; END",
+            PAUSE
+        );
+        world.p.db.execute(&paused).unwrap();
+        world.alarm().await;
+        assert_eq!(world.cloud.calls.get(), 0, "the batch failed, and with it the call");
+    });
+}

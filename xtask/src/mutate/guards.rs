@@ -78,7 +78,7 @@ guards! {
 
     // I9: every change is one compare-and-set.
     "row-version-node" in "src/store/nodes.rs":
-        "MIN(hard_deadline_at_ms, ?22)\n         WHERE id = ?1 AND row_version = ?2" => "MIN(hard_deadline_at_ms, ?22)\n         WHERE id = ?1 AND ?2 = ?2";
+        "dearest_micros_per_hour = ?31\n         WHERE id = ?1 AND row_version = ?2" => "dearest_micros_per_hour = ?31\n         WHERE id = ?1 AND ?2 = ?2";
     "row-version-required-node" in "src/store/nodes.rs":
         "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND row_version = ?2)" => "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND ?2 = ?2)";
     "row-version-workspace" in "src/store/workspaces.rs":

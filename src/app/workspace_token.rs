@@ -70,9 +70,17 @@ pub async fn admit(
     if still_stands(p, &verified.claims).await?.is_some() { Ok(verified) } else { Err(refused()) }
 }
 
-/// Whether what a token was made from still stands: its session or API token, and its workspace on that node. Gives the
-/// instant at which the session ends, which is when sockets opened with the token must close.
-pub async fn still_stands(p: &impl Platform, claims: &WorkspaceClaims) -> Result<Option<UnixMillis>> {
+/// What a token stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// When the session ends, which is when sockets opened with the token must close.
+    pub ends_at: UnixMillis,
+    /// Whether the workspace is being deleted: its end can still be watched, but no terminal opens in it any more.
+    pub is_ending: bool,
+}
+
+/// Whether what a token was made from still stands: its session or API token, and its workspace on that node.
+pub async fn still_stands(p: &impl Platform, claims: &WorkspaceClaims) -> Result<Option<Standing>> {
     let outcomes =
         p.batch(vec![identity::grant_by_id(claims.sid), admission::placed(claims.workspace, claims.user)]).await?;
     let mut outcomes = outcomes.into_iter();
@@ -80,5 +88,8 @@ pub async fn still_stands(p: &impl Platform, claims: &WorkspaceClaims) -> Result
     let placed: Option<PlacedRow> = first(outcomes.next())?;
     let (Some(grant), Some(placed)) = (grant, placed) else { return Ok(None) };
     let holds = grant.holds(p.now()) && grant.user.id == claims.user && placed.node_id == claims.node;
-    Ok((holds && placed.state != WorkspaceState::Gone).then(|| UnixMillis::new(grant.expires_at_ms)))
+    Ok((holds && placed.state != WorkspaceState::Gone).then(|| Standing {
+        ends_at: UnixMillis::new(grant.expires_at_ms),
+        is_ending: placed.state == WorkspaceState::Deleting,
+    }))
 }

@@ -23,6 +23,7 @@ use super::panics::Resettable;
 use super::progress::ProgressRecord;
 use super::sockets::{self, Attached, Sockets};
 use super::{log, relay};
+use crate::app::workspace_token::Standing;
 use crate::app::{agent_report, workspace_token};
 use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Viewer};
 use crate::config::Config;
@@ -238,10 +239,14 @@ impl NodeObject {
             }
             Ticket::Terminal { viewer, token, attach } => {
                 Sockets::accept_viewer(&self.state, &server, viewer.clone())?;
-                let Some(ends_at) = self.still_stands(node, &viewer).await else {
+                let Some(Standing { ends_at, is_ending }) = self.still_stands(node, &viewer).await else {
                     relay::close(&server, close_code::REVOKED, "revoked");
                     return upgraded(client);
                 };
+                if is_ending {
+                    relay::close(&server, close_code::ENDED, "workspace ended");
+                    return upgraded(client);
+                }
                 let candidate = || u32::from_be_bytes(self.host().bytes());
                 let workspace_id = viewer.workspace;
                 let channel = self.sockets.open_terminal(&self.state, &server, viewer, ends_at, candidate)?;
@@ -263,7 +268,7 @@ impl NodeObject {
             }
             Ticket::Events { viewer } => {
                 Sockets::accept_viewer(&self.state, &server, viewer.clone())?;
-                let Some(ends_at) = self.still_stands(node, &viewer).await else {
+                let Some(Standing { ends_at, .. }) = self.still_stands(node, &viewer).await else {
                     relay::close(&server, close_code::REVOKED, "revoked");
                     return upgraded(client);
                 };
@@ -291,7 +296,7 @@ impl NodeObject {
     }
 
     /// Reads, now that the socket can be found by a revocation, whether its session and workspace still stand.
-    async fn still_stands(&self, node: NodeId, viewer: &Viewer) -> Option<UnixMillis> {
+    async fn still_stands(&self, node: NodeId, viewer: &Viewer) -> Option<Standing> {
         let host = self.host();
         let claims = WorkspaceClaims {
             jti: host.id(),

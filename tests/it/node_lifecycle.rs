@@ -6,9 +6,12 @@ use ringfence::app::delete_node::delete_node;
 use ringfence::app::delete_workspace::delete_workspace;
 use ringfence::app::read;
 use ringfence::app::set_running::{start_workspace, stop_workspace};
+use ringfence::app::workspace_token::{Standing, still_stands};
+use ringfence::ports::{Clock, Entropy};
+use ringfence_protocol::claims::WorkspaceClaims;
 use ringfence_protocol::params::{EventsParams, ListParams};
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::state::{Isolation, NodeState, WorkspaceState};
+use ringfence_protocol::state::{Isolation, NodeState, Permission, WorkspaceState};
 
 use crate::support::world::{World, run};
 
@@ -199,6 +202,30 @@ fn an_agent_that_never_answers_cannot_hold_a_workspace_that_is_to_go() {
                 world.workspace(&who, created.id).await.state == WorkspaceState::Gone
             })
             .await;
+    });
+}
+
+#[test]
+fn no_terminal_opens_in_a_workspace_that_is_being_deleted() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        world.agents.borrow_mut().get_mut(&created.node.id).unwrap().mute = true;
+        let (user, sid, ends_at) = (who.actor.user_id, who.actor.grant, world.p.now() + Duration::from_secs(3600));
+        world
+            .p
+            .db
+            .execute(&format!("INSERT INTO sessions VALUES ('{sid}', '{user}', 0, {}, '', '', NULL)", ends_at.get()))
+            .unwrap();
+        let jti = world.p.id();
+        let (workspace, node) = (created.id, created.node.id);
+        let claims = WorkspaceClaims { jti, user, workspace, node, permissions: vec![Permission::TerminalRead], sid };
+        let standing = async || still_stands(&world.p, &claims).await.unwrap();
+        assert_eq!(standing().await, Some(Standing { ends_at, is_ending: false }));
+        delete_node(&world.p, &world.settings, &who.actor, node, vec![]).await.unwrap();
+        assert_eq!(standing().await, Some(Standing { ends_at, is_ending: true }));
     });
 }
 

@@ -46,7 +46,7 @@ pub const ROWS: i64 = 200;
 /// Nodes that one run takes with all that hangs on them.
 pub const NODES: i64 = 10;
 
-/// Counts what [`all`] would delete.
+/// Counts what would be deleted.
 pub fn count(cuts: &Cuts) -> Statement {
     Statement::new(
         "SELECT

@@ -34,6 +34,7 @@ export function actionWord(action: SweepActionKind, done: boolean): string {
     delete_machine: ['Deleted the machine', 'Would delete the machine'],
     leave_machine: ['Left the machine', 'Left the machine'],
     list_machines: ['Listed', 'Could not list'],
+    end_node: ['Ended', 'Would end'],
     prune: ['Deleted old', 'Would delete old'],
   };
   return words[action][done ? 0 : 1];

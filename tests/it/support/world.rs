@@ -403,7 +403,8 @@ fn follows(from: &str, to: &str) -> bool {
         "placing" => &["creating", "failed", "gone"],
         "creating" => &["running", "stopped", "failed", "deleting"],
         "running" => &["stopped", "failed", "deleting"],
-        "stopped" => &["running", "failed", "deleting"],
+        // A start that fails leaves it stopped, and says so.
+        "stopped" => &["running", "stopped", "failed", "deleting"],
         "deleting" => &["gone"],
         "failed" => &["destroying", "deleting", "gone"],
         _ => &[],

@@ -257,7 +257,8 @@ impl Sim {
     fn calm_down(&self) {
         self.note(|| "nothing goes wrong any more".into());
         self.fault_rate.set(None);
-        self.db_away_until.set(UnixMillis::new(0));
+        // What was due while the database was away is late, and not lost.
+        self.db_away_until.set(self.db_away_until.get().min(self.now()));
         self.sky.mood.set(None);
         let mut mute = Vec::new();
         for machine in self.machines.borrow_mut().values_mut() {

@@ -91,7 +91,8 @@ fn what_must_hold_does_in_every_simulated_world() {
     eprintln!("{ran} seeds in {seconds:.1} s, {:.0} a second: {figures:?}", ran as f64 / seconds);
     assert!(failed.is_empty(), "seeds that failed: {:?}", failed.iter().map(|(seed, _)| seed).collect::<Vec<_>>());
     // Worlds in which nothing happens prove nothing. A few may be quiet.
-    let told_enough = ran < 1000 || (figures.ready * 4 > figures.nodes && figures.crashes > ran / 2 && figures.faults > ran);
+    let told_enough =
+        ran < 1000 || (figures.ready * 4 > figures.nodes && figures.crashes > ran / 2 && figures.faults > ran);
     assert!(told_enough, "{figures:?}");
 }
 

@@ -4,9 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::claims::Jwks;
 use crate::ids::NodeId;
+use crate::time::UnixMillis;
 
 /// Where user-data places the agent's configuration.
 pub const AGENT_CONFIG_PATH: &str = "/etc/ringfence/agent.json";
+
+/// The code with which an agent asks whoever started it to switch its machine off: the dead-man switch.
+pub const SWITCH_OFF_EXIT_CODE: u8 = 86;
 
 /// Where machines of a local cloud reach their control plane, over plain http. The address is of a range that is set aside for
 /// documentation (RFC 5737), so that it is nobody's on the internet.
@@ -28,6 +32,12 @@ pub struct AgentConfig {
     pub bootstrap_token: Option<String>,
     /// What runs the workspaces.
     pub engine: EngineConfig,
+    /// Without reaching its control plane for so long, the agent ends everything and switches its machine off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_man_after_secs: Option<u64>,
+    /// When the machine is to be destroyed whatever happens, by the control plane's clock: past it the agent does the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hard_deadline_at: Option<UnixMillis>,
 }
 
 /// What runs the workspaces, chosen in words so that nobody gets an unconfined node by leaving something out.

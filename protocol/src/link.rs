@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::{ContainerSpec, WorkspaceSecrets};
 use crate::ids::{GrantId, NodeId, ViewerId, WorkspaceId};
 use crate::posture::Posture;
-use crate::state::{ActivityCause, BootFailure, EngineKind, WorkspaceFailure};
+use crate::state::{ActivityCause, BootFailure, EngineKind, SaveOutcome, WorkspaceFailure};
 use crate::time::UnixMillis;
 
 /// What the agent sends to show that it is there; answered automatically.
@@ -80,6 +80,19 @@ pub enum AgentMessage {
         /// The newest sign of use.
         activity: Activity,
     },
+    /// The workspace's own hook has saved what it wants to keep, or could not.
+    Saved {
+        /// Of which.
+        workspace_id: WorkspaceId,
+        /// What came of it.
+        outcome: SaveOutcome,
+        /// How long it took, in milliseconds.
+        duration_ms: u64,
+        /// The end of what it printed.
+        detail: String,
+    },
+    /// Answers [`ControlMessage::SaveAll`]: every hook has ended.
+    SavedAll,
     /// How far a step of making a workspace is: shown to whoever looks on, never recorded. At most twice a second for each.
     Progress(Progress),
     /// Something a person should know, without a change of phase: a process that ran out of memory, a firewall rule restored.
@@ -267,6 +280,8 @@ pub enum ControlMessage {
         /// As above.
         spec_generation: i64,
     },
+    /// The machine is about to be destroyed: let every workspace that runs save, by its own hook, and say when that is done.
+    SaveAll,
     /// A viewer wants to look at a terminal.
     OpenChannel(OpenChannel),
     /// A viewer has gone, or must go.
@@ -294,6 +309,9 @@ pub struct WorkspaceSpec {
     /// How long it may be idle: how often signs of use are worth telling depends on it. Absent: half an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_timeout_secs: Option<u64>,
+    /// How long its save hook may take. Absent: a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save_within_secs: Option<u64>,
 }
 
 /// A viewer's wish to look at a terminal.

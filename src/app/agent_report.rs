@@ -61,6 +61,13 @@ pub async fn agent_report(
         AgentMessage::Activity { workspace_id, activity } => {
             decide(p, settings, id, agent_epoch, Vec::new(), |turn| used(turn, workspace_id, activity)).await
         }
+        AgentMessage::Saved { workspace_id, outcome, duration_ms, detail } => {
+            let event = EventKind::Saved { outcome, duration_ms, detail: cut(&detail) };
+            record_told(p, events::record_told(id, agent_epoch, Some(workspace_id), &event, p.now())).await
+        }
+        AgentMessage::SavedAll => {
+            decide(p, settings, id, agent_epoch, Vec::new(), |turn| turn.node_event(node::Event::WorkspacesSaved)).await
+        }
         // What it says is shown by the node's object and kept nowhere; that it came gives the workspace more time.
         AgentMessage::Progress(progress) => {
             decide(p, settings, id, agent_epoch, Vec::new(), |turn| progressed(turn, progress.workspace_id)).await

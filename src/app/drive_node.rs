@@ -13,7 +13,7 @@ use super::outcome::{Bootstrap, Cloud, Driven, Provisioner};
 use super::turn::{Commit, Turn};
 use super::{provisioning, read};
 use crate::config::Settings;
-use crate::domain::node::{Call, CallError, Event, State};
+use crate::domain::node::{Call, CallError, Destroy, Event, State};
 use crate::domain::ticket::DestroyTicket;
 use crate::error::{Error, Result};
 use crate::ports::Platform;
@@ -193,6 +193,8 @@ fn merge(driven: &mut Driven, told: Driven) {
 const fn must_be_closed(state: State) -> bool {
     match state {
         State::Requested | State::Provisioning { .. } | State::Booting | State::Ready { .. } => false,
+        // Its workspaces save, and whoever looks may see it.
+        State::Destroying { next: Destroy::Save, .. } => false,
         State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => true,
     }
 }

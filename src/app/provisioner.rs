@@ -73,6 +73,8 @@ impl<P: Platform, O: Object> Provisioner for NodeProvisioner<'_, P, O> {
             keys: self.config.keyring.jwks(),
             bootstrap_token: Some(token),
             engine,
+            dead_man_after_secs: Some(self.config.settings.timing.dead_man_after.as_secs()),
+            hard_deadline_at: Some(node.node().hard_deadline),
         };
         let agent_sha256 = match node.engine_choice() {
             EngineChoice::Containers => self.config.published_agent()?,

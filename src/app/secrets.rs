@@ -47,6 +47,7 @@ pub async fn complete(p: &impl Platform, keyring: &Keyring, outgoing: &Outgoing)
         | ControlMessage::RemoveWorkspace { .. }
         | ControlMessage::OpenChannel(_)
         | ControlMessage::CloseChannel { .. }
+        | ControlMessage::SaveAll
         | ControlMessage::Revoke { .. }) => Some(message),
     })
 }

@@ -160,7 +160,7 @@ impl<'a> Turn<'a> {
         let Some(tenancy) = self.tenancies.get(place) else { return };
         let id = tenancy.row.id;
         match effect {
-            workspace::Effect::Ensure => self.told.to_agent.push(ensure(tenancy)),
+            workspace::Effect::Ensure => self.told.to_agent.push(ensure(tenancy, self.moment.timing)),
             workspace::Effect::Remove => self.told.to_agent.push(remove(tenancy).into()),
             workspace::Effect::CloseViewers => self.told.close_viewers.push(id),
             workspace::Effect::Record(event) => self.records.push((Some(id), event)),
@@ -180,7 +180,11 @@ impl<'a> Turn<'a> {
     /// In place of what the events of this turn send: everything the agent is owed, from this turn or an earlier one.
     pub(super) fn tell_all_that_is_owed(&mut self) {
         self.told.to_agent = match self.node.state {
-            node::State::Ready { .. } => self.tenancies.iter().filter_map(owed).collect(),
+            node::State::Ready { .. } => {
+                let timing = self.moment.timing;
+                self.tenancies.iter().filter_map(|tenancy| owed(tenancy, timing)).collect()
+            }
+            node::State::Destroying { next: node::Destroy::Save, .. } => vec![ControlMessage::SaveAll.into()],
             node::State::Requested
             | node::State::Provisioning { .. }
             | node::State::Booting
@@ -269,15 +273,15 @@ pub(super) fn event_views(outcomes: Vec<Outcome>) -> Vec<ringfence_protocol::vie
     outcomes.into_iter().flat_map(|outcome| all::<EventRow>(Some(outcome))).filter_map(|row| row.view()).collect()
 }
 
-fn owed(tenancy: &Tenancy) -> Option<Outgoing> {
+fn owed(tenancy: &Tenancy, timing: &Timing) -> Option<Outgoing> {
     match tenancy.workspace.owed()? {
-        workspace::Effect::Ensure => Some(ensure(tenancy)),
+        workspace::Effect::Ensure => Some(ensure(tenancy, timing)),
         workspace::Effect::Remove => Some(remove(tenancy).into()),
         workspace::Effect::CloseViewers | workspace::Effect::Record(_) => None,
     }
 }
 
-fn ensure(tenancy: &Tenancy) -> Outgoing {
+fn ensure(tenancy: &Tenancy, timing: &Timing) -> Outgoing {
     let row = &tenancy.row;
     let message = ControlMessage::EnsureWorkspace {
         workspace_id: row.id,
@@ -287,6 +291,7 @@ fn ensure(tenancy: &Tenancy) -> Outgoing {
             running: tenancy.workspace.running,
             container: row.container().map(|container| container.spec),
             idle_timeout_secs: Some(tenancy.workspace.patience.idle_timeout.as_secs()),
+            save_within_secs: Some(timing.save.as_secs()),
         },
         // Put in when the message is sent.
         secrets: WorkspaceSecrets::default(),

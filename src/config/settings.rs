@@ -27,6 +27,11 @@ pub const EPHEMERAL_LIFETIME_MAX_SECS: u64 = 24 * 3600;
 /// What the agent's binary runs on.
 pub const ARCHITECTURE: &str = "x86_64";
 
+/// The longest that save hooks may be given.
+const SAVE_MAX: Duration = Duration::from_secs(90);
+/// The shortest silence that an agent may take for the end of its control plane.
+const DEAD_MAN_MIN: Duration = Duration::from_secs(10);
+
 /// Deadlines and limits of an installation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -102,6 +107,8 @@ impl Settings {
             ("RINGFENCE_SETTLE_SECS", &mut timing.settle),
             ("RINGFENCE_STRAY_SECS", &mut timing.stray),
             ("RINGFENCE_IDLE_TIMEOUT_SECS", &mut timing.idle_timeout),
+            ("RINGFENCE_SAVE_SECS", &mut timing.save),
+            ("RINGFENCE_DEAD_MAN_AFTER_SECS", &mut timing.dead_man_after),
             ("RINGFENCE_EPHEMERAL_LIFETIME_SECS", &mut timing.ephemeral_lifetime),
             ("RINGFENCE_EPHEMERAL_LIFETIME_MAX_SECS", &mut settings.ephemeral_lifetime_max),
             ("RINGFENCE_USER_LIFETIME_SECS", &mut timing.user_lifetime),
@@ -111,6 +118,16 @@ impl Settings {
             if let Some(secs) = number(name)? {
                 *place = Duration::from_secs(secs);
             }
+        }
+        // A stop is commanded again after its own time: the hook must be over by then.
+        if timing.save > SAVE_MAX {
+            return Err(InvalidConfig(format!("RINGFENCE_SAVE_SECS: at most {}", SAVE_MAX.as_secs())));
+        }
+        if timing.dead_man_after < DEAD_MAN_MIN {
+            return Err(InvalidConfig(format!(
+                "RINGFENCE_DEAD_MAN_AFTER_SECS: at least {}, or a link that is lost for a moment ends everything",
+                DEAD_MAN_MIN.as_secs()
+            )));
         }
         for (name, place) in [
             ("RINGFENCE_MAX_CPU_PERCENT", &mut settings.max_cpu_percent),

@@ -47,6 +47,10 @@ pub const STOPPING_SECS: u64 = 600;
 pub const LEASE_MAX_SECS: u64 = 600;
 /// How long machines with workspaces go on once a budget is spent: time for a warning and the save step.
 pub const BUDGET_GRACE_SECS: u64 = 600;
+/// How long a workspace's save hook may take before an end.
+pub const SAVE_SECS: u64 = 60;
+/// An agent that has not reached its control plane for so long ends everything and switches its machine off.
+pub const DEAD_MAN_AFTER_SECS: u64 = 3600;
 /// First pause after a failed attempt.
 pub const BACKOFF_FIRST_SECS: u64 = 1;
 /// Longest pause between attempts while the state's first deadline is ahead.
@@ -95,6 +99,10 @@ pub struct Timing {
     pub lease_max: Duration,
     /// [`BUDGET_GRACE_SECS`]
     pub budget_grace: Duration,
+    /// [`SAVE_SECS`]
+    pub save: Duration,
+    /// [`DEAD_MAN_AFTER_SECS`]
+    pub dead_man_after: Duration,
     /// [`BACKOFF_FIRST_SECS`]
     pub backoff_first: Duration,
     /// [`BACKOFF_MAX_SECS`]
@@ -125,6 +133,8 @@ impl Default for Timing {
             stopping: secs(STOPPING_SECS),
             lease_max: secs(LEASE_MAX_SECS),
             budget_grace: secs(BUDGET_GRACE_SECS),
+            save: secs(SAVE_SECS),
+            dead_man_after: secs(DEAD_MAN_AFTER_SECS),
             backoff_first: secs(BACKOFF_FIRST_SECS),
             backoff_max: secs(BACKOFF_MAX_SECS),
         }

@@ -10,6 +10,7 @@
 //!      │ at once                      │ deadline                                     │
 //!      ▼                              ▼                                              │
 //!  Destroying ◀──────────────────── DELETE, from every state ────────────────────────┘
+//!      │ first, where workspaces run and their agent is there: they save, for a bounded time
 //!      │ provider says 404, or never asked, or lists stayed empty for the settling time, or given up by its owner when stuck
 //!      ▼
 //!     Gone
@@ -25,6 +26,9 @@ use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
 use super::lifecycle::{Denied, FailureCode, Moment};
+
+/// How long a save step may take beyond its hooks: for the way there and back.
+const SAVE_GRACE: std::time::Duration = std::time::Duration::from_secs(15);
 
 mod answers;
 mod events;
@@ -92,6 +96,8 @@ pub enum Provision {
 /// What a node that is being destroyed asks next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Destroy {
+    /// Nothing yet: its workspaces save. Until then its agent and viewers stay connected.
+    Save,
     /// Look for the machine by its label: we never learnt its id.
     Find,
     /// Delete it.
@@ -212,6 +218,7 @@ impl Node {
             Event::BootFailed { code, detail } => self.boot_failed(code, detail, at),
             Event::TrustLost { detail } => self.trust_lost(detail, at),
             Event::KeyConflict => self.key_conflict(at),
+            Event::WorkspacesSaved => self.workspaces_saved(at),
             Event::PolicyRequested(policy) => self.policy_requested(policy),
             Event::DeleteRequested => Ok(self.delete_requested(at)),
             Event::ForgetRequested => self.forget_requested(at),
@@ -278,6 +285,9 @@ impl Node {
                 "The provider refuses the credential, so the machine cannot be deleted: replace the key. {}",
                 self.why(code)
             ),
+            State::Destroying { code, next: Destroy::Save, .. } => {
+                format!("About to be deleted: its workspaces save. {}", self.why(code))
+            }
             State::Destroying { code, overdue: 0, .. } => format!("Being deleted at the provider. {}", self.why(code)),
             State::Destroying { code, .. } => {
                 format!("The provider has not confirmed the deletion in time; still trying. {}", self.why(code))
@@ -346,12 +356,25 @@ impl Node {
     }
 
     fn destroy(&mut self, code: FailureCode, at: &Moment<'_>) -> Vec<Effect> {
+        let saves = matches!(self.state, State::Ready { .. }) && self.link == Link::Up && self.places_taken > 0;
+        let state = State::Destroying { code, next: Destroy::Save, overdue: 0 };
+        let mut effects = self.enter(state, Some(at.timing.destroying), at);
+        if saves {
+            // Whatever its agent answers, or does not.
+            self.next_attempt_at = Some(at.now + at.timing.save + SAVE_GRACE);
+        } else {
+            effects.extend(self.begin_deletion(code, 0, at));
+        }
+        effects
+    }
+
+    /// From here on its agent and viewers have lost it, and the provider is asked.
+    fn begin_deletion(&mut self, code: FailureCode, overdue: u32, at: &Moment<'_>) -> Vec<Effect> {
         self.agent_epoch = self.agent_epoch.saturating_add(1);
         let next = if self.instance.is_some() { Destroy::Delete } else { Destroy::Find };
-        let state = State::Destroying { code, next, overdue: 0 };
-        let mut effects = self.enter(state, Some(at.timing.destroying), at);
-        effects.push(Effect::CloseSockets);
-        effects
+        self.state = State::Destroying { code, next, overdue };
+        self.next_attempt_at = Some(at.now);
+        vec![Effect::CloseSockets]
     }
 
     fn enter(&mut self, state: State, lasts: Option<std::time::Duration>, at: &Moment<'_>) -> Vec<Effect> {

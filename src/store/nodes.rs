@@ -143,6 +143,7 @@ fn stored_state(state: State) -> (Option<&'static str>, u32, Option<UnixMillis>)
         State::Provisioning { next: Provision::Create } => (Some("create"), 0, None),
         State::Provisioning { next: Provision::Find } => (Some("find"), 0, None),
         State::Ready { warm_since } => (None, 0, warm_since),
+        State::Destroying { next: Destroy::Save, overdue, .. } => (Some("save"), overdue, None),
         State::Destroying { next: Destroy::Find, overdue, .. } => (Some("find"), overdue, None),
         State::Destroying { next: Destroy::Delete, overdue, .. } => (Some("delete"), overdue, None),
         State::Destroying { next: Destroy::Confirm, overdue, .. } => (Some("confirm"), overdue, None),

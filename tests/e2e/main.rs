@@ -11,6 +11,7 @@ mod crashes;
 mod faults;
 mod headroom;
 mod http_contract;
+mod idleness;
 mod isolation;
 mod limits;
 mod races;

@@ -85,3 +85,11 @@ fn user_datas_scripts_are_still_scripts_without_their_comments() {
         assert!(!script.contains("<<"), "{} has a here-document", path.display());
     }
 }
+
+#[test]
+fn the_agents_unit_switches_the_machine_off_on_the_agents_code_and_on_no_other() {
+    let unit = include_str!("../../cloud-init/vm-agent.service");
+    let code = ringfence_protocol::agent_config::SWITCH_OFF_EXIT_CODE;
+    assert!(unit.contains(&format!("\nRestartPreventExitStatus={code}\n")), "{unit}");
+    assert!(unit.contains(&format!("[ \"$$EXIT_STATUS\" != {code} ] || systemctl --no-block poweroff")), "{unit}");
+}

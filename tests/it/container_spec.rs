@@ -408,7 +408,7 @@ proptest! {
                 let message = ControlMessage::EnsureWorkspace {
                     workspace_id: Id::from_entropy([7; 13]),
                     spec_generation: i64::MAX,
-                    spec: WorkspaceSpec { name: "x".repeat(63), running: true, container: Some(spec), idle_timeout_secs: None },
+                    spec: WorkspaceSpec { name: "x".repeat(63), running: true, container: Some(spec), idle_timeout_secs: None, save_within_secs: None },
                     secrets: accepted.secrets,
                 };
                 prop_assert!(serde_json::to_vec(&message).unwrap().len() < MAX_MESSAGE_BYTES);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ringfence::app::delete_node::delete_node;
 use ringfence::app::keep_alive::keep_alive;
 use ringfence::app::set_running::stop_workspace;
 use ringfence::domain::patience::PatienceLimits;
@@ -12,7 +13,7 @@ use ringfence_protocol::ids::{NodeId, WorkspaceId};
 use ringfence_protocol::link::{Activity, AgentMessage, Facts};
 use ringfence_protocol::params::{CreateWorkspaceParams, EventsParams, KeepAliveParams};
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::state::{ActivityCause, EndingCause, Isolation, NodeState, WorkspaceState};
+use ringfence_protocol::state::{ActivityCause, EndingCause, Isolation, NodeState, SaveOutcome, WorkspaceState};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{EventKind, WorkspaceView};
 
@@ -350,5 +351,53 @@ fn the_end_of_a_nodes_longest_life_is_warned_of_whatever_is_used_or_wished() {
         world.until_node_gone(&who, view.node.id).await;
         let expected = [10 * MINUTE, 2 * MINUTE].map(|lead| (ends_at - lead, EndingCause::LifetimeOver, ends_at));
         assert_eq!(warnings(&world, &who).await, expected);
+    });
+}
+
+#[test]
+fn before_a_machine_with_running_workspaces_is_deleted_they_save_and_nobody_waits_for_longer_than_that_takes() {
+    for mute in [false, true] {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            let view = in_use(&world, &who, CreateWorkspaceParams::default()).await;
+            let node = view.node.id;
+            world.agents.borrow_mut().get_mut(&node).unwrap().mute = mute;
+            let asked_at = world.p.now.get();
+            delete_node(&world.p, &world.settings, &who.actor, node, vec![]).await.unwrap();
+            let deleting = world.node(&who, node).await;
+            assert_eq!(deleting.state, NodeState::Destroying);
+            assert!(deleting.reason.contains("workspaces save"), "{}", deleting.reason);
+            // The link is still up, and what comes of the hooks is recorded.
+            let saved = AgentMessage::Saved {
+                workspace_id: view.id,
+                outcome: SaveOutcome::Failed,
+                duration_ms: 7,
+                detail: format!("no remote\u{1b}{}", "x".repeat(9_999)),
+            };
+            world.say(node, saved).await;
+            let told = world.p.db.texts("SELECT event_json FROM events WHERE kind = 'saved'");
+            assert!(told[0].contains("no remote") && told[0].len() < 1_000, "{told:?}");
+            world.until_node_gone(&who, node).await;
+            assert!(world.cloud.is_empty());
+            let took = world.p.now.get().since(asked_at);
+            let patience = Duration::from_secs(75);
+            assert!(if mute { took >= patience } else { took < Duration::from_secs(30) }, "{took:?}");
+            world.assert_history();
+        });
+    }
+}
+
+#[test]
+fn where_nobody_can_save_a_machine_is_deleted_at_once() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let view = in_use(&world, &who, CreateWorkspaceParams::default()).await;
+        ringfence::app::agent_report::link_closed(&world.p, view.node.id, world.p.now.get() + MINUTE).await.unwrap();
+        let asked_at = world.p.now.get();
+        delete_node(&world.p, &world.settings, &who.actor, view.node.id, vec![]).await.unwrap();
+        world.until_node_gone(&who, view.node.id).await;
+        assert!(world.p.now.get() < asked_at + Duration::from_secs(30));
     });
 }

@@ -8,6 +8,7 @@ use ringfence::domain::user_data::{Boot, MAX_USER_DATA_BYTES, UserDataError, clo
 use ringfence_protocol::agent_config::{AGENT_CONFIG_PATH, AgentConfig, EngineConfig};
 use ringfence_protocol::claims::{Jwk, Jwks};
 use ringfence_protocol::ids::Id;
+use ringfence_protocol::time::UnixMillis;
 use serde_json::Value;
 
 const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -21,6 +22,8 @@ fn agent(engine: EngineConfig, origin: &str, keys: usize) -> AgentConfig {
         keys: Jwks { keys: (0..keys).map(|n| Jwk::ed25519("A".repeat(43), Some(n.to_string()))).collect() },
         bootstrap_token: Some("t".repeat(TOKEN_BYTES)),
         engine,
+        dead_man_after_secs: Some(3_600),
+        hard_deadline_at: Some(UnixMillis::from_secs(1_800_000_000)),
     }
 }
 

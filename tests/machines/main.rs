@@ -7,6 +7,7 @@ mod boot_failures;
 #[path = "../e2e/cloud.rs"]
 #[allow(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod cloud;
+mod ends;
 mod engine_errors;
 mod escapes;
 mod firewall;

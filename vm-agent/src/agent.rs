@@ -14,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::bootstrap::BootstrapError;
 use crate::config::ConfigError;
 use crate::control_plane::{CallError, ControlPlane};
+use crate::dead_man::DeadMan;
 use crate::disk::{self, DiskError};
 use crate::facts::{self, Reporter, Sampler};
 use crate::grant::Grant;
@@ -61,15 +62,30 @@ pub enum AgentError {
     Binary(std::io::Error),
 }
 
-/// Runs until `shutdown` completes or going on is impossible.
-pub async fn run(options: &Options, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
+/// Why the agent has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// The dead-man switch: the machine is to be switched off.
+    SwitchedOff,
+}
+
+/// Runs until `shutdown` completes, the dead-man switch falls or going on is impossible.
+pub async fn run(options: &Options, shutdown: impl Future<Output = ()>) -> Result<Ended, AgentError> {
     let mut shutdown = std::pin::pin!(shutdown);
     disk::make_private_dir(&options.state_dir)?;
     let _lock = disk::lock_dir(&options.state_dir)?;
+    let mut dead_man = start::dead_man(options)?;
     let started = tokio::select! {
         started = start::start(options) => started?,
-        () = &mut shutdown => return Ok(()),
+        () = &mut shutdown => return Ok(Ended::Told),
+        reason = dead_man.until_due() => {
+            tracing::error!(%reason, "switching off before there was a link");
+            return Ok(Ended::SwitchedOff);
+        }
     };
+    dead_man.reached();
     let Started { occupant: mut node, host, control_plane, grants } = started;
     let renewal = tokio::spawn(renewal::keep_fresh(
         Arc::clone(&control_plane),
@@ -78,12 +94,20 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>) -> Resul
     ));
     node.resume().await;
     let sampler = Sampler::new(&options.state_dir);
-    let mut task =
-        LinkTask { node, host, control_plane, grants, sampler, reporter: Reporter::default(), has_dialed: false };
-    task.run(shutdown).await;
+    let mut task = LinkTask {
+        node,
+        host,
+        control_plane,
+        grants,
+        sampler,
+        dead_man,
+        reporter: Reporter::default(),
+        has_dialed: false,
+    };
+    let ended = task.run(shutdown).await;
     renewal.abort();
-    tracing::info!("ended");
-    Ok(())
+    tracing::info!(?ended, "ended");
+    Ok(ended)
 }
 
 struct LinkTask {
@@ -92,6 +116,7 @@ struct LinkTask {
     control_plane: Arc<ControlPlane>,
     grants: Arc<watch::Sender<Grant>>,
     sampler: Sampler,
+    dead_man: DeadMan,
     reporter: Reporter,
     has_dialed: bool,
 }
@@ -100,6 +125,8 @@ struct LinkTask {
 enum LinkEnd {
     /// The agent is told to end.
     Shutdown,
+    /// The dead-man switch.
+    SwitchedOff,
     /// The link is gone; whether it was of use.
     Lost { was_of_use: bool },
 }
@@ -113,19 +140,29 @@ enum Event {
     PongOverdue,
     Measure,
     SendingEnded(String),
+    DeadMan,
     Shutdown,
 }
 
+/// What ended while something was going on beside the link.
+enum Meanwhile<T> {
+    Done(T),
+    Shutdown,
+    SwitchedOff,
+}
+
 impl LinkTask {
-    async fn run<S: Future<Output = ()>>(&mut self, mut shutdown: Pin<&mut S>) {
+    async fn run<S: Future<Output = ()>>(&mut self, mut shutdown: Pin<&mut S>) -> Ended {
         let mut backoff = Backoff::new(REDIAL_FLOOR, REDIAL_CEILING);
         loop {
             let started = Instant::now();
             let token = self.grants.borrow().token.clone();
             let control_plane = Arc::clone(&self.control_plane);
             let dial = link::dial(&control_plane, &token);
-            let Some(dialed) = self.meanwhile(dial, &mut shutdown).await else {
-                break;
+            let dialed = match self.meanwhile(dial, &mut shutdown).await {
+                Meanwhile::Done(dialed) => dialed,
+                Meanwhile::Shutdown => break,
+                Meanwhile::SwitchedOff => return self.switch_off().await,
             };
             let dialed = match self.has_dialed {
                 false => self.node.boot().ended("dial the link", started, dialed),
@@ -134,8 +171,10 @@ impl LinkTask {
             match dialed {
                 Ok(link) => {
                     self.has_dialed = true;
+                    self.dead_man.reached();
                     match self.serve(link, &mut shutdown).await {
-                        LinkEnd::Shutdown => return,
+                        LinkEnd::Shutdown => return Ended::Told,
+                        LinkEnd::SwitchedOff => return self.switch_off().await,
                         LinkEnd::Lost { was_of_use: true } => backoff.reset(),
                         LinkEnd::Lost { was_of_use: false } => {}
                     }
@@ -143,26 +182,45 @@ impl LinkTask {
                 }
                 Err(error) => tracing::warn!(%error, "the link cannot be opened"),
             }
-            if self.meanwhile(backoff.pause(), &mut shutdown).await.is_none() {
-                break;
+            match self.meanwhile(backoff.pause(), &mut shutdown).await {
+                Meanwhile::Done(()) => {}
+                Meanwhile::Shutdown => break,
+                Meanwhile::SwitchedOff => return self.switch_off().await,
             }
         }
         self.node.shut_down().await;
+        Ended::Told
     }
 
-    /// Does something while the node goes on; `None` when the agent is told to end.
+    /// Everything saves and ends; the machine is switched off by whoever started the agent.
+    async fn switch_off(&mut self) -> Ended {
+        self.node.save_and_end().await;
+        Ended::SwitchedOff
+    }
+
+    /// Whether the dead-man switch has fallen.
+    fn is_over(&self) -> bool {
+        let reason = self.dead_man.is_due(Some(&self.grants.borrow().clock));
+        if let Some(reason) = reason {
+            tracing::error!(%reason, "switching off");
+        }
+        reason.is_some()
+    }
+
+    /// Does something while the node goes on.
     async fn meanwhile<T, S: Future<Output = ()>>(
         &mut self,
         something: impl Future<Output = T>,
         shutdown: &mut Pin<&mut S>,
-    ) -> Option<T> {
+    ) -> Meanwhile<T> {
         let mut something = std::pin::pin!(something);
         loop {
             tokio::select! {
-                result = &mut something => return Some(result),
+                result = &mut something => return Meanwhile::Done(result),
                 event = self.node.event() => self.node.handle_event(event).await,
                 event = self.host.event() => self.host.handle(event, None).await,
-                () = shutdown.as_mut() => return None,
+                () = self.dead_man.pause() => if self.is_over() { return Meanwhile::SwitchedOff },
+                () = shutdown.as_mut() => return Meanwhile::Shutdown,
             }
         }
     }
@@ -191,6 +249,7 @@ impl LinkTask {
                 _ = ping.tick() => Event::Ping,
                 () = sleep_until(pong_by), if pong_by.is_some() => Event::PongOverdue,
                 _ = measure.tick() => Event::Measure,
+                () = self.dead_man.pause() => Event::DeadMan,
                 ended = &mut sending => Event::SendingEnded(ended.unwrap_or_else(|error| error.to_string())),
                 () = shutdown.as_mut() => Event::Shutdown,
             };
@@ -200,6 +259,7 @@ impl LinkTask {
                 }
                 Event::Incoming(Some(Ok(Message::Text(text)))) if text.as_str() == PONG => {
                     pong_by = None;
+                    self.dead_man.reached();
                 }
                 Event::Incoming(Some(Ok(Message::Text(text)))) => {
                     was_welcome |= self.handle_text(&text).await;
@@ -221,6 +281,11 @@ impl LinkTask {
                 Event::PongOverdue => break closed.unwrap_or_else(|| "no answer to a ping".into()),
                 Event::Measure => self.measure(&outbox).await,
                 Event::SendingEnded(reason) => break closed.unwrap_or(reason),
+                Event::DeadMan if self.is_over() => {
+                    sending.abort();
+                    return LinkEnd::SwitchedOff;
+                }
+                Event::DeadMan => {}
                 Event::Shutdown => {
                     self.node.shut_down().await;
                     self.node.close_link().await;

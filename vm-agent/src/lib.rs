@@ -12,6 +12,7 @@
 //!                                         host: firewall, posture
 //! ```
 
+pub mod activity;
 pub mod agent;
 pub mod backoff;
 pub mod boot;
@@ -19,6 +20,7 @@ pub mod bootstrap;
 pub mod clock;
 pub mod config;
 pub mod control_plane;
+pub mod dead_man;
 pub mod disk;
 pub mod facts;
 pub mod grant;

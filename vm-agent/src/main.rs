@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use ringfence_protocol::agent_config::SWITCH_OFF_EXIT_CODE;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use vm_agent::agent;
+use vm_agent::agent::{self, Ended};
 use vm_agent::options::{LogFormat, Options};
 
 fn main() -> ExitCode {
@@ -19,7 +20,8 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Told) => ExitCode::SUCCESS,
+        Ok(Ended::SwitchedOff) => ExitCode::from(SWITCH_OFF_EXIT_CODE),
         Err(error) => {
             tracing::error!(%error, "cannot go on");
             ExitCode::FAILURE
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(options: &Options) -> Result<Ended, Box<dyn std::error::Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let told_to_stop = async move {

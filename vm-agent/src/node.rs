@@ -3,9 +3,11 @@
 mod channels;
 mod keys;
 mod operations;
+mod usage;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ringfence_protocol::PROTOCOL_VERSION;
 use ringfence_protocol::container::WorkspaceSecrets;
@@ -13,6 +15,7 @@ use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::link::{AgentMessage, ChannelId, CloseReason, ControlMessage, Hello};
 use tokio::sync::{mpsc, watch};
 
+use crate::activity::Ledger;
 use crate::boot::BootLog;
 use crate::control_plane::ControlPlane;
 use crate::grant::Grant;
@@ -20,10 +23,11 @@ use crate::link::{Outbox, Outgoing};
 use crate::terminal::{self, Ended};
 use crate::workspaces::assistant_lock::AssistantLocks;
 use crate::workspaces::table::Table;
-use crate::workspaces::{Engine, Said};
+use crate::workspaces::{Engine, Said, save};
 use channels::Channel;
 use keys::{Fetched, KeyFetches};
 use operations::Done;
+use usage::{Looked, until};
 
 /// Ended grants that are remembered. A token made from an older one has expired long since.
 const MAX_REVOKED: usize = 4096;
@@ -62,6 +66,13 @@ pub struct Node {
     busy: HashMap<WorkspaceId, i64>,
     /// What of a workspace is secret, as long as it is to run. In memory only.
     secrets: HashMap<WorkspaceId, Arc<WorkspaceSecrets>>,
+    /// Whether and how workspaces are used.
+    pub activity: Ledger,
+    next_look: Option<Instant>,
+    /// How long save hooks may take.
+    save_within: HashMap<WorkspaceId, Duration>,
+    /// Whether every workspace was told to save; and whether that is over.
+    saving: Option<bool>,
     /// Who runs the workspaces' assistants; a stop frees them.
     pub assistants: AssistantLocks,
     outbox: Option<Outbox>,
@@ -73,6 +84,8 @@ pub struct Node {
     fetched: mpsc::UnboundedReceiver<Fetched>,
     said_sender: mpsc::UnboundedSender<Said>,
     said: mpsc::UnboundedReceiver<Said>,
+    looked_sender: mpsc::UnboundedSender<Looked>,
+    looked: mpsc::UnboundedReceiver<Looked>,
 }
 
 /// Something happened on the node itself. As many wait as there are terminals, viewers and operations.
@@ -85,6 +98,10 @@ pub enum NodeEvent {
     Fetched(Fetched),
     /// The engine says something of a workspace.
     Said(Said),
+    /// It is time to look for signs of use.
+    Look,
+    /// What workspaces' processes have used.
+    Looked(Looked),
 }
 
 impl Node {
@@ -101,6 +118,7 @@ impl Node {
         let (done_sender, done) = mpsc::unbounded_channel();
         let (fetched_sender, fetched) = mpsc::unbounded_channel();
         let (said_sender, said) = mpsc::unbounded_channel();
+        let (looked_sender, looked) = mpsc::unbounded_channel();
         Self {
             constants,
             engine: Arc::new(engine),
@@ -114,6 +132,10 @@ impl Node {
             key_fetches: KeyFetches::default(),
             busy: HashMap::new(),
             secrets: HashMap::new(),
+            activity: Ledger::default(),
+            next_look: None,
+            save_within: HashMap::new(),
+            saving: None,
             assistants: AssistantLocks::default(),
             outbox: None,
             ended_sender,
@@ -124,6 +146,8 @@ impl Node {
             fetched,
             said_sender,
             said,
+            looked_sender,
+            looked,
         }
     }
 
@@ -135,6 +159,8 @@ impl Node {
             Some(done) = self.done.recv() => NodeEvent::Done(done),
             Some(fetched) = self.fetched.recv() => NodeEvent::Fetched(fetched),
             Some(said) = self.said.recv() => NodeEvent::Said(said),
+            Some(looked) = self.looked.recv() => NodeEvent::Looked(looked),
+            () = until(self.next_look) => NodeEvent::Look,
             else => std::future::pending().await,
         }
     }
@@ -154,21 +180,23 @@ impl Node {
             NodeEvent::Done(done) => self.operation_done(done).await,
             NodeEvent::Fetched(fetched) => self.keys_fetched(fetched).await,
             NodeEvent::Said(said) => self.engine_said(said).await,
+            NodeEvent::Look => self.look(),
+            NodeEvent::Looked(looked) => self.looked(looked).await,
         }
     }
 
     /// There is a link: says who speaks and what there is.
     pub async fn link_up(&mut self, outbox: Outbox) {
         self.outbox = Some(outbox);
-        let reports = self.table.ids();
-        let reports = reports.into_iter().filter_map(|id| self.table.report(id));
+        let ids = self.table.ids();
+        let reports: Vec<_> = ids.into_iter().filter_map(|id| self.report_of(id)).collect();
         self.say(AgentMessage::Hello(Hello {
             protocol_version: PROTOCOL_VERSION,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             agent_sha256: self.constants.agent_sha256.clone(),
             terminal_epoch: self.constants.terminal_epoch,
             engine: self.engine.kind(),
-            workspaces: reports.collect(),
+            workspaces: reports,
         }))
         .await;
         let clock = self.grants.borrow().clock;
@@ -197,6 +225,8 @@ impl Node {
                 tracing::error!(%node_id, "the control plane takes this node for another");
             }
             ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec, secrets } => {
+                let within = spec.save_within_secs.map_or(save::WITHIN, Duration::from_secs);
+                self.save_within.insert(workspace_id, within);
                 let answer = self.table.ensure(workspace_id, spec_generation, spec, !secrets.files.is_empty());
                 self.keep_secrets(workspace_id, answer, secrets);
                 self.commanded(workspace_id, spec_generation, answer).await;
@@ -205,6 +235,7 @@ impl Node {
                 let answer = self.table.remove(workspace_id, spec_generation);
                 self.commanded(workspace_id, spec_generation, answer).await;
             }
+            ControlMessage::SaveAll => self.save_all().await,
             ControlMessage::OpenChannel(open) => self.open_channel(open).await,
             ControlMessage::CloseChannel { channel } => self.close_channel(channel).await,
             ControlMessage::Revoke { sid } => self.revoke(sid).await,
@@ -225,6 +256,13 @@ impl Node {
                 tracing::warn!(workspace.id = %id, %error, "not stopped");
             }
         }
+    }
+
+    /// Lets everything save, and ends all of it: nobody is there any more to say when.
+    pub async fn save_and_end(&mut self) {
+        self.save_everything().await;
+        self.shut_down().await;
+        self.stop_all().await;
     }
 
     async fn say(&self, message: AgentMessage) {

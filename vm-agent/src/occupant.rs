@@ -59,7 +59,9 @@ impl Refusal {
             ControlMessage::EnsureWorkspace { workspace_id, .. } => {
                 tracing::warn!(workspace.id = %workspace_id, "this machine takes no workspaces");
             }
-            ControlMessage::RemoveWorkspace { .. }
+            // Nothing runs here that could save.
+            ControlMessage::SaveAll
+            | ControlMessage::RemoveWorkspace { .. }
             | ControlMessage::OpenChannel(_)
             | ControlMessage::CloseChannel { .. }
             | ControlMessage::Revoke { .. } => {}
@@ -140,6 +142,14 @@ impl Occupant {
     pub async fn handle_frame(&mut self, frame: Bytes) {
         match self {
             Self::Serving(node) => node.handle_frame(frame).await,
+            Self::Refusing(_) => {}
+        }
+    }
+
+    /// Lets everything save, and ends all of it.
+    pub async fn save_and_end(&mut self) {
+        match self {
+            Self::Serving(node) => node.save_and_end().await,
             Self::Refusing(_) => {}
         }
     }

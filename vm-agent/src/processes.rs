@@ -13,6 +13,8 @@ use std::time::Duration;
 use ringfence_protocol::ids::WorkspaceId;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::activity::ProcessTime;
+
 /// Names the workspace in the environment of everything that runs in it.
 pub const WORKSPACE_VARIABLE: &str = "RINGFENCE_WORKSPACE";
 
@@ -34,6 +36,7 @@ struct Process {
     parent: i32,
     session: i32,
     is_marked: bool,
+    time: ProcessTime,
 }
 
 /// Ends every process of the workspace: a hang-up, a moment to leave, a kill. Returns whether all are gone.
@@ -129,6 +132,21 @@ pub fn of_workspace(workspace_id: WorkspaceId, leaders: &[i32]) -> Vec<i32> {
     found.into_iter().collect()
 }
 
+/// What the processes of a workspace without a container have used.
+pub fn times_of_workspace(workspace_id: WorkspaceId, leaders: &[i32]) -> Vec<ProcessTime> {
+    let marker = format!("{WORKSPACE_VARIABLE}={workspace_id}");
+    let all = all_processes(|variable| variable == marker.as_bytes());
+    let found = all.iter().filter(|process| process.is_marked || leaders.contains(&process.session));
+    let found = with_children(found, &all);
+    all.iter().filter(|process| found.contains(&process.pid)).map(|process| process.time).collect()
+}
+
+/// What the processes of the container that `inside` is a process of have used.
+pub fn times_in_container(inside: i32) -> Vec<ProcessTime> {
+    let all = all_processes(|_| false);
+    in_container(inside, &all).map(|process| process.time).collect()
+}
+
 fn marked(inside: i32, mark: &[u8]) -> Vec<i32> {
     let all = all_processes(|variable| variable == mark);
     let theirs: Vec<&Process> = in_container(inside, &all).collect();
@@ -181,11 +199,21 @@ fn read_process(dir: &Path, is_mark: &impl Fn(&[u8]) -> bool) -> Option<Process>
     // The name in parentheses may hold anything, parentheses too: fields follow the last one.
     let (front, fields) = stat.rsplit_once(')')?;
     let name = front.split_once('(')?.1.to_owned();
-    let mut fields = fields.split_whitespace();
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
-    let session = fields.nth(1)?.parse().ok()?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let number = |place: usize| fields.get(place)?.parse::<i64>().ok();
+    let state = *fields.first()?;
+    let parent = fields.get(1)?.parse().ok()?;
+    let session = fields.get(3)?.parse().ok()?;
+    // Its group, its terminal and the group in the foreground of that; processor time, and that of children that have ended.
+    let (group, terminal, foreground) = (number(2)?, number(4)?, number(5)?);
+    let ticks: i64 = (11..=14).filter_map(number).sum();
+    let time = ProcessTime {
+        pid,
+        born: u64::try_from(number(19)?).ok()?,
+        ticks: u64::try_from(ticks).unwrap_or(0),
+        is_foreground: terminal != 0 && group == foreground,
+    };
     let environment = fs::read(dir.join("environ")).unwrap_or_default();
     let is_marked = environment.split(|byte| *byte == 0).any(is_mark);
-    (state != "Z" && state != "X").then_some(Process { pid, name, parent, session, is_marked })
+    (state != "Z" && state != "X").then_some(Process { pid, name, parent, session, is_marked, time })
 }

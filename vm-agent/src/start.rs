@@ -18,6 +18,7 @@ use crate::boot::BootLog;
 use crate::bootstrap;
 use crate::config;
 use crate::control_plane::ControlPlane;
+use crate::dead_man::DeadMan;
 use crate::grant::Grant;
 use crate::host::report::HostReport;
 use crate::host::watch::{HostEvent, look_after, tend_firewall};
@@ -46,6 +47,12 @@ pub struct Started {
     pub control_plane: Arc<ControlPlane>,
     /// The callback token, which is renewed.
     pub grants: Arc<watch::Sender<Grant>>,
+}
+
+/// The switch of the machine whose configuration this is; one that cannot be read has none.
+pub fn dead_man(options: &Options) -> Result<DeadMan, AgentError> {
+    let (config, _) = config::load(&options.config)?;
+    Ok(DeadMan::new(&config, &options.state_dir))
 }
 
 /// Starts, for as long as it takes.

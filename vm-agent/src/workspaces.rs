@@ -4,10 +4,12 @@ pub mod assistant_lock;
 pub mod container;
 pub mod engine;
 mod error;
+pub mod save;
 pub mod table;
 mod unconfined;
 pub mod voice;
 
 pub use engine::{Engine, Opening, Order};
 pub use error::{EngineError, NoEngine};
+pub use save::Saved;
 pub use voice::{Said, Voice};

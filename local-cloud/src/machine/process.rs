@@ -9,6 +9,7 @@ use super::{Exit, console};
 use crate::state::ServerId;
 use crate::user_data;
 use anyhow::{Context as _, Result, anyhow};
+use ringfence_protocol::agent_config::SWITCH_OFF_EXIT_CODE;
 use rustix::process::Signal;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -156,6 +157,8 @@ impl ProcessMachine {
         let Some((child, _)) = &mut self.agent else { return std::future::pending().await };
         match child.wait().await {
             Ok(status) if status.success() => Exit::PoweredOff,
+            // What the agent's unit does on a machine of its own.
+            Ok(status) if status.code() == Some(i32::from(SWITCH_OFF_EXIT_CODE)) => Exit::PoweredOff,
             Ok(status) => Exit::Failed(match status.signal() {
                 Some(signal) => format!("agent ended by signal {signal}"),
                 None => format!("agent ended with exit code {}", status.code().unwrap_or(-1)),

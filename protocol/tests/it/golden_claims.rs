@@ -10,7 +10,7 @@ use ringfence_protocol::claims::{
 use ringfence_protocol::ids::GrantId;
 use ringfence_protocol::state::Permission;
 
-use crate::examples::{Pinned, id};
+use crate::examples::{Pinned, at, id};
 
 /// The public key of RFC 8037 appendix A.2.
 const RFC_KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
@@ -116,6 +116,8 @@ fn the_agents_configuration_keeps_its_form() {
         keys: jwks(),
         bootstrap_token: Some("eyJ".into()),
         engine: EngineConfig::Unconfined,
+        dead_man_after_secs: Some(3_600),
+        hard_deadline_at: Some(at(604_800)),
     };
     pinned.line("path", AGENT_CONFIG_PATH);
     pinned.json("AgentConfig", &config);

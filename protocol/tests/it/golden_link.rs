@@ -8,7 +8,7 @@ use ringfence_protocol::link::{
     ControlMessage, Hello, OpenChannel, Progress, WorkspacePhase, WorkspaceReport, WorkspaceSpec, close_code, unwrap,
     wrap,
 };
-use ringfence_protocol::state::{ActivityCause, BootFailure, EngineKind, WorkspaceFailure};
+use ringfence_protocol::state::{ActivityCause, BootFailure, EngineKind, SaveOutcome, WorkspaceFailure};
 
 use crate::examples::{Pinned, at, container, facts, id, posture, secrets};
 
@@ -37,6 +37,8 @@ fn agent_message_name(message: &AgentMessage) -> &'static str {
         AgentMessage::BootFailed(_) => "boot_failed",
         AgentMessage::WorkspaceStep { .. } => "workspace_step",
         AgentMessage::Activity { .. } => "activity",
+        AgentMessage::Saved { .. } => "saved",
+        AgentMessage::SavedAll => "saved_all",
         AgentMessage::Progress(_) => "progress",
         AgentMessage::Notice { .. } => "notice",
         AgentMessage::NodePosture(_) => "node_posture",
@@ -52,6 +54,7 @@ fn control_message_name(message: &ControlMessage) -> &'static str {
         ControlMessage::Welcome { .. } => "welcome",
         ControlMessage::EnsureWorkspace { .. } => "ensure_workspace",
         ControlMessage::RemoveWorkspace { .. } => "remove_workspace",
+        ControlMessage::SaveAll => "save_all",
         ControlMessage::OpenChannel(_) => "open_channel",
         ControlMessage::CloseChannel { .. } => "close_channel",
         ControlMessage::Revoke { .. } => "revoke",
@@ -91,6 +94,13 @@ pub(crate) fn agent_messages() -> Vec<AgentMessage> {
             workspace_id: id(4),
             activity: Activity { at: at(41), cause: ActivityCause::Assistant, lease_ends_at: Some(at(600)) },
         },
+        AgentMessage::Saved {
+            workspace_id: id(4),
+            outcome: SaveOutcome::Saved,
+            duration_ms: 1_204,
+            detail: "pushed to origin/wip".into(),
+        },
+        AgentMessage::SavedAll,
         AgentMessage::Progress(Progress {
             workspace_id: id(4),
             step: "pull the image".into(),
@@ -114,7 +124,13 @@ pub(crate) fn control_messages() -> Vec<ControlMessage> {
         ControlMessage::EnsureWorkspace {
             workspace_id: id(4),
             spec_generation: 3,
-            spec: WorkspaceSpec { name: "quiet-otter".into(), running: true, container: None, idle_timeout_secs: None },
+            spec: WorkspaceSpec {
+                name: "quiet-otter".into(),
+                running: true,
+                container: None,
+                idle_timeout_secs: None,
+                save_within_secs: None,
+            },
             secrets: WorkspaceSecrets::default(),
         },
         ControlMessage::EnsureWorkspace {
@@ -125,10 +141,12 @@ pub(crate) fn control_messages() -> Vec<ControlMessage> {
                 running: true,
                 container: Some(container()),
                 idle_timeout_secs: Some(1_800),
+                save_within_secs: Some(60),
             },
             secrets: secrets(),
         },
         ControlMessage::RemoveWorkspace { workspace_id: id(4), spec_generation: 4 },
+        ControlMessage::SaveAll,
         ControlMessage::OpenChannel(OpenChannel {
             channel: ChannelId(9),
             workspace_id: id(4),

@@ -114,7 +114,7 @@ impl Node {
             | State::Ready { .. }
             | State::Failed { .. }
             | State::Quarantined { .. }
-            | State::Destroying { next: Destroy::Delete | Destroy::Confirm, .. }
+            | State::Destroying { next: Destroy::Save | Destroy::Delete | Destroy::Confirm, .. }
             | State::Gone { .. } => {}
         }
         Ok(effects)
@@ -148,7 +148,7 @@ impl Node {
             | State::Ready { .. }
             | State::Failed { .. }
             | State::Quarantined { .. }
-            | State::Destroying { next: Destroy::Delete | Destroy::Confirm, .. }
+            | State::Destroying { next: Destroy::Save | Destroy::Delete | Destroy::Confirm, .. }
             | State::Gone { .. } => Err(Denied::Stale),
         }
     }
@@ -158,7 +158,7 @@ impl Node {
     fn not_found(&mut self, code: FailureCode, next: Destroy, overdue: u32, at: &Moment<'_>) -> Vec<Effect> {
         let settled = at.now >= self.settled_at(at);
         match next {
-            Destroy::Find | Destroy::Delete | Destroy::Confirm if settled => self.enter_gone(code, at),
+            Destroy::Save | Destroy::Find | Destroy::Delete | Destroy::Confirm if settled => self.enter_gone(code, at),
             Destroy::Confirm if self.create_attempts <= 1 => self.enter_gone(code, at),
             // An earlier create call may still be on its way, now that the name is free: its machine would have another id.
             Destroy::Confirm => {
@@ -167,7 +167,7 @@ impl Node {
                 self.look_again_until_settled(at);
                 Vec::new()
             }
-            Destroy::Find | Destroy::Delete => {
+            Destroy::Save | Destroy::Find | Destroy::Delete => {
                 self.look_again_until_settled(at);
                 Vec::new()
             }

@@ -118,6 +118,8 @@ pub enum Event {
     },
     /// A second key came with a valid bootstrap token.
     KeyConflict,
+    /// Its agent says that every workspace has saved.
+    WorkspacesSaved,
     /// Its owner wants it scheduled to, cordoned or drained.
     PolicyRequested(NodePolicy),
     /// Its owner wants it gone.

@@ -3,7 +3,7 @@
 use ringfence_protocol::state::{Isolation, NodePolicy};
 use ringfence_protocol::time::UnixMillis;
 
-use super::{Call, Destroy, Effect, Node, Provision, State, notice};
+use super::{Call, Destroy, Effect, Link, Node, Provision, State, notice};
 use crate::domain::lifecycle::{FailureCode, Moment};
 
 impl Node {
@@ -88,6 +88,10 @@ impl Node {
     }
 
     fn tick_destroying(&mut self, code: FailureCode, next: Destroy, overdue: u32, at: &Moment<'_>) -> Vec<Effect> {
+        if next == Destroy::Save {
+            let over = self.attempt_due(at) || self.link != Link::Up;
+            return if over { self.begin_deletion(code, overdue, at) } else { Vec::new() };
+        }
         if self.instance.is_none() && self.create_attempts == 0 {
             return self.enter_gone(code, at);
         }
@@ -105,7 +109,7 @@ impl Node {
             effects.push(Effect::Call(match (next, &self.instance) {
                 (Destroy::Delete, Some(instance)) => Call::Delete(instance.id.clone()),
                 (Destroy::Confirm, Some(instance)) => Call::Get(instance.id.clone()),
-                (Destroy::Find, _) | (Destroy::Delete | Destroy::Confirm, None) => Call::Find,
+                (Destroy::Save | Destroy::Find, _) | (Destroy::Delete | Destroy::Confirm, None) => Call::Find,
             }));
         }
         effects

@@ -2,7 +2,7 @@
 
 use ringfence_protocol::state::NodePolicy;
 
-use super::{Effect, Evidence, Node, Provision, State, notice};
+use super::{Destroy, Effect, Evidence, Node, Provision, State, notice};
 use crate::domain::lifecycle::{Denied, FailureCode, Moment};
 use crate::domain::posture::Verdict;
 
@@ -19,7 +19,7 @@ impl Node {
                 self.agent_ready = true;
                 Ok(if self.may_take() { self.enter_ready(at) } else { Vec::new() })
             }
-            State::Ready { .. } => Ok(Vec::new()),
+            State::Ready { .. } | State::Destroying { next: Destroy::Save, .. } => Ok(Vec::new()),
             State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
                 Err(Denied::Ending)
             }
@@ -57,9 +57,25 @@ impl Node {
                     (_, Evidence::NotNeeded | Evidence::Missing | Evidence::Holds | Evidence::Broken) => Vec::new(),
                 })
             }
+            State::Destroying { next: Destroy::Save, .. } => Ok(Vec::new()),
             State::Failed { .. } | State::Quarantined { .. } | State::Destroying { .. } | State::Gone { .. } => {
                 Err(Denied::Ending)
             }
+        }
+    }
+
+    /// Nothing holds its deletion up any more.
+    pub(super) fn workspaces_saved(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Destroying { next: Destroy::Save, .. } => {
+                self.next_attempt_at = Some(at.now);
+                Ok(Vec::new())
+            }
+            State::Requested | State::Provisioning { .. } | State::Booting | State::Ready { .. } => Err(Denied::Stale),
+            State::Destroying { next: Destroy::Find | Destroy::Delete | Destroy::Confirm, .. }
+            | State::Failed { .. }
+            | State::Quarantined { .. }
+            | State::Gone { .. } => Ok(Vec::new()),
         }
     }
 

@@ -29,7 +29,10 @@ impl Outlook {
     /// What such a node offers.
     pub fn of(node: &node::Node) -> Self {
         match node.state {
-            node::State::Requested | node::State::Provisioning { .. } | node::State::Booting => Self::Pending,
+            node::State::Requested
+            | node::State::Provisioning { .. }
+            | node::State::Booting
+            | node::State::Destroying { next: node::Destroy::Save, .. } => Self::Pending,
             node::State::Ready { .. } => {
                 Self::Ready { ends_at: node.hard_deadline, linked: node.link == node::Link::Up }
             }

@@ -163,6 +163,7 @@ impl NodeRow {
             NodeState::Destroying => State::Destroying {
                 code,
                 next: match step {
+                    Some("save") => Destroy::Save,
                     Some("delete") => Destroy::Delete,
                     Some("confirm") => Destroy::Confirm,
                     Some(_) | None => Destroy::Find,

@@ -66,6 +66,19 @@ impl EventsSocket {
         }
     }
 
+    /// Whether a message with this in it comes in time.
+    pub async fn hears(&mut self, part: &str, limit: Duration) -> Result<bool> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.next(deadline.saturating_duration_since(Instant::now())).await? {
+                Some(Message::Text(text)) if text.contains(part) => return Ok(true),
+                Some(Message::Close(frame)) => bail!("closed: {frame:?}"),
+                Some(_) => {}
+                None => return Ok(false),
+            }
+        }
+    }
+
     async fn next(&mut self, limit: Duration) -> Result<Option<Message>> {
         match timeout_at((Instant::now() + limit).into(), self.stream.next()).await {
             Err(_) => Ok(None),

@@ -60,6 +60,7 @@ impl FakeAgent {
             ControlMessage::RemoveWorkspace { workspace_id, spec_generation } => {
                 (*workspace_id, *spec_generation, WorkspacePhase::Absent)
             }
+            ControlMessage::SaveAll => return (!self.mute).then_some(AgentMessage::SavedAll),
             ControlMessage::Welcome { .. }
             | ControlMessage::OpenChannel(_)
             | ControlMessage::CloseChannel { .. }

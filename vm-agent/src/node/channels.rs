@@ -138,7 +138,8 @@ impl Node {
         };
         let name = terminal::Name { workspace_id: *workspace_id, name: name.clone(), epoch };
         let core = Core::new(epoch, is_unconfined, size);
-        Ok(RunningTerminal { epoch, handle: terminal::start(name, core, source, self.ended_sender.clone()) })
+        let signs = self.activity.signs(*workspace_id, Instant::now());
+        Ok(RunningTerminal { epoch, handle: terminal::start(name, core, source, signs, self.ended_sender.clone()) })
     }
 
     /// A frame from a viewer.

@@ -10,12 +10,14 @@ use ringfence_protocol::link::{AgentMessage, BootStep, CloseReason, WorkspacePha
 use super::{Node, RunningTerminal};
 use crate::terminal::Command;
 use crate::workspaces::table::{Answer, Wanted};
-use crate::workspaces::{Engine, EngineError, Order, Said, Voice};
+use crate::workspaces::{Engine, EngineError, Order, Said, Saved, Voice};
 
 /// An operation has ended.
 pub struct Done {
     workspace_id: WorkspaceId,
     spec_generation: i64,
+    /// What came of the save hook before it, where there was one.
+    saved: Option<Saved>,
     outcome: Result<WorkspacePhase, EngineError>,
 }
 
@@ -79,6 +81,11 @@ impl Node {
                 self.say(AgentMessage::WorkspaceStep { workspace_id, step }).await;
             }
             Said::Progress(progress) => self.say(AgentMessage::Progress(progress)).await,
+            Said::Saved { workspace_id, saved } => self.tell_saved(workspace_id, saved).await,
+            Said::AllSaved => {
+                self.saving = Some(true);
+                self.say(AgentMessage::SavedAll).await;
+            }
             Said::Notice { workspace_id, detail } => {
                 tracing::info!(workspace.id = %workspace_id, detail, "notice");
                 self.say(AgentMessage::Notice { workspace_id: Some(workspace_id), detail }).await;
@@ -105,6 +112,7 @@ impl Node {
         }
         tracing::warn!(workspace.id = %workspace_id, %error, "workspace broke");
         self.assistants.workspace_stopped(workspace_id);
+        self.activity.ended(workspace_id);
         self.table.set_failed(workspace_id, &error);
         self.save();
         self.report(workspace_id).await;
@@ -138,12 +146,16 @@ impl Node {
         let wanted = entry.wanted.clone();
         let has_secret_files = entry.has_secrets;
         let is_to_run = matches!(&wanted, Wanted::Spec(spec) if spec.running);
+        let runs = entry.phase == WorkspacePhase::Running;
+        let mut save = None;
         let mut terminals = Vec::new();
         if !is_to_run {
             terminals = self.take_terminals(workspace_id);
             // From now on nobody gets in, not even if something newer wants it to run before this is done.
             self.table.set_phase(workspace_id, WorkspacePhase::Stopped);
             self.secrets.remove(&workspace_id);
+            self.activity.ended(workspace_id);
+            save = runs.then(|| self.save_within(workspace_id));
             self.assistants.workspace_stopped(workspace_id);
         }
         let secrets = self.secrets.get(&workspace_id).cloned();
@@ -159,8 +171,13 @@ impl Node {
         let engine = Arc::clone(&self.engine);
         let done = self.done_sender.clone();
         tokio::spawn(async move {
+            // While all that runs is still there.
+            let saved = match save {
+                Some(within) => engine.save(workspace_id, within).await,
+                None => None,
+            };
             let outcome = perform(&engine, workspace_id, work, terminals).await;
-            let _ = done.send(Done { workspace_id, spec_generation, outcome });
+            let _ = done.send(Done { workspace_id, spec_generation, saved, outcome });
         });
     }
 
@@ -173,6 +190,9 @@ impl Node {
     pub(super) async fn operation_done(&mut self, done: Done) {
         let workspace_id = done.workspace_id;
         self.busy.remove(&workspace_id);
+        if let Some(saved) = done.saved {
+            self.tell_saved(workspace_id, saved).await;
+        }
         let wanted = self.table.get(workspace_id).map(|entry| entry.spec_generation);
         if wanted != Some(done.spec_generation) {
             // Something newer was asked meanwhile.
@@ -182,10 +202,12 @@ impl Node {
         match done.outcome {
             Ok(phase) => {
                 tracing::info!(workspace.id = %workspace_id, ?phase, "workspace");
+                self.follow_use(workspace_id, phase);
                 self.table.set_phase(workspace_id, phase);
             }
             Err(error) => {
                 tracing::warn!(workspace.id = %workspace_id, failure = %error.failure, %error, "workspace failed");
+                self.activity.ended(workspace_id);
                 self.table.set_failed(workspace_id, &error);
             }
         }
@@ -193,11 +215,11 @@ impl Node {
         self.report(workspace_id).await;
     }
 
-    async fn report(&self, workspace_id: WorkspaceId) {
+    async fn report(&mut self, workspace_id: WorkspaceId) {
         if self.busy.contains_key(&workspace_id) {
             return; // the operation's end reports
         }
-        if let Some(report) = self.table.report(workspace_id) {
+        if let Some(report) = self.report_of(workspace_id) {
             self.say(AgentMessage::Workspace(report)).await;
         }
     }

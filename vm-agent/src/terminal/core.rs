@@ -63,6 +63,8 @@ pub struct Core {
     exited: Option<(Exit, Instant)>,
     /// The channel that was served last: the others come first.
     served: ChannelId,
+    /// Frames with input that was new.
+    inputs: u64,
 }
 
 impl Core {
@@ -78,6 +80,7 @@ impl Core {
             size,
             exited: None,
             served: ChannelId(0),
+            inputs: 0,
         }
     }
 
@@ -89,6 +92,16 @@ impl Core {
     /// How many viewers there are.
     pub fn viewers(&self) -> usize {
         self.viewers.len()
+    }
+
+    /// How often something new was typed.
+    pub fn inputs(&self) -> u64 {
+        self.inputs
+    }
+
+    /// Whether somebody looks, and takes what there is to see.
+    pub fn is_watched(&self, now: Instant) -> bool {
+        self.viewers.values().any(|viewer| viewer.is_open() && viewer.counts(now))
     }
 
     /// Time has passed.
@@ -177,6 +190,7 @@ impl Core {
                 if is_new && self.exited.is_some() {
                     self.input.discard();
                 } else if is_new {
+                    self.inputs += 1;
                     self.pace.input(now);
                     self.resize(channel);
                 }

@@ -2,6 +2,7 @@
 //!
 //! It never waits for anything but all of its sources at once: not for a viewer, not for the link, not for its process to read.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringfence_protocol::ids::WorkspaceId;
@@ -13,6 +14,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 
 use super::core::{Attachment, Core, Transmit};
 use super::tty::{Process, Reader, Source, Tty, Writer};
+use crate::activity::Signs;
 use crate::link::{Outbox, Outgoing};
 use crate::workspaces::EngineError;
 
@@ -100,7 +102,7 @@ pub struct Name {
 }
 
 /// Starts the task.
-pub fn start(name: Name, core: Core, source: Source, ended: mpsc::UnboundedSender<Ended>) -> Handle {
+pub fn start(name: Name, core: Core, source: Source, signs: Arc<Signs>, ended: mpsc::UnboundedSender<Ended>) -> Handle {
     let (commands, queue) = mpsc::channel(QUEUE_COMMANDS);
     let terminal = Terminal {
         name,
@@ -111,6 +113,7 @@ pub fn start(name: Name, core: Core, source: Source, ended: mpsc::UnboundedSende
         writer: None,
         process: None,
         commands: queue,
+        signs,
         ended,
         outbox: None,
         phase: Phase::Starting,
@@ -143,6 +146,8 @@ struct Terminal {
     writer: Option<Writer>,
     process: Option<Process>,
     commands: mpsc::Receiver<Command>,
+    /// Where it is left that somebody uses it.
+    signs: Arc<Signs>,
     ended: mpsc::UnboundedSender<Ended>,
     /// The link the viewers came over.
     outbox: Option<Outbox>,
@@ -189,6 +194,9 @@ impl Terminal {
                 Event::Started(Err(error)) => self.not_started(&error, now),
                 Event::Read(Ok(count)) if count > 0 => {
                     self.core.output(&buffer[..count], now);
+                    if self.core.is_watched(now) {
+                        self.signs.shown(now);
+                    }
                     self.heard(now);
                 }
                 Event::Read(Ok(_) | Err(_)) => {
@@ -259,7 +267,13 @@ impl Terminal {
         match command {
             Command::Attach(attachment, outbox) => self.attach(attachment, outbox, now),
             Command::Detach(channel) => self.core.detach(channel),
-            Command::Frame(channel, frame) => self.core.frame(channel, &frame, now),
+            Command::Frame(channel, frame) => {
+                let before = self.core.inputs();
+                self.core.frame(channel, &frame, now);
+                if self.core.inputs() != before {
+                    self.signs.typed(now);
+                }
+            }
             Command::LinkLost => {
                 self.outbox = None;
                 self.core.detach_all();

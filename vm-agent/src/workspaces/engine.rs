@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringfence_protocol::agent_config::EngineConfig;
 use ringfence_protocol::container::WorkspaceSecrets;
@@ -11,7 +12,8 @@ use ringfence_protocol::state::EngineKind;
 
 use super::container::{Containers, Settings};
 use super::unconfined::Unconfined;
-use super::{EngineError, NoEngine, Voice};
+use super::{EngineError, NoEngine, Saved, Voice};
+use crate::activity::ProcessTime;
 use crate::terminal::Source;
 
 /// What runs workspaces on this node. One variant for each way.
@@ -90,6 +92,22 @@ impl Engine {
         match self {
             Self::Unconfined(engine) => engine.start(order.workspace_id, &order.spec).await,
             Self::Containers(engine) => engine.start(order).await,
+        }
+    }
+
+    /// Runs the save hook of a workspace that runs. `None`: it has none.
+    pub async fn save(&self, workspace_id: WorkspaceId, limit: Duration) -> Option<Saved> {
+        match self {
+            Self::Unconfined(engine) => engine.save(workspace_id, limit).await,
+            Self::Containers(engine) => engine.save(workspace_id, limit).await,
+        }
+    }
+
+    /// What the processes of a workspace have used. Reads much of /proc: not for a task that others wait for.
+    pub fn times(&self, workspace_id: WorkspaceId) -> Option<Vec<ProcessTime>> {
+        match self {
+            Self::Unconfined(engine) => Some(engine.times(workspace_id)),
+            Self::Containers(engine) => engine.times(workspace_id),
         }
     }
 

@@ -212,7 +212,13 @@ mod tests {
     }
 
     fn spec() -> WorkspaceSpec {
-        WorkspaceSpec { name: "demo".into(), running: true, container: None, idle_timeout_secs: None }
+        WorkspaceSpec {
+            name: "demo".into(),
+            running: true,
+            container: None,
+            idle_timeout_secs: None,
+            save_within_secs: None,
+        }
     }
 
     fn table(dir: &tempfile::TempDir) -> Table {

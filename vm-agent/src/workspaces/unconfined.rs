@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::env;
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pty_process::Size;
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::WorkspaceSpec;
 
-use super::EngineError;
+use super::{EngineError, Saved, save};
+use crate::activity::ProcessTime;
 use crate::disk;
 use crate::processes::{self, WORKSPACE_VARIABLE};
 use crate::terminal::Tty;
@@ -65,6 +68,24 @@ impl Unconfined {
         Ok(())
     }
 
+    /// Runs the save hook, in the environment of a shell.
+    pub(super) async fn save(&self, workspace_id: WorkspaceId, limit: Duration) -> Option<Saved> {
+        let home = self.home(workspace_id);
+        let hook = home.join(save::HOOK);
+        let is_program = hook.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
+        if !is_program {
+            return None;
+        }
+        let mut command = tokio::process::Command::new(&hook);
+        command.env_clear().envs(environment(&home, workspace_id)).current_dir(&home);
+        Some(save::run(&mut command, limit).await)
+    }
+
+    pub(super) fn times(&self, workspace_id: WorkspaceId) -> Vec<ProcessTime> {
+        let leaders = self.leaders().get(&workspace_id).cloned();
+        processes::times_of_workspace(workspace_id, &leaders.unwrap_or_default())
+    }
+
     pub(super) async fn remove(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
         self.stop(workspace_id).await?;
         match tokio::fs::remove_dir_all(self.home(workspace_id)).await {
@@ -84,25 +105,15 @@ impl Unconfined {
         let shell_name = shell.file_name().unwrap_or_default().to_owned();
         let mut login_name = OsString::from("-");
         login_name.push(&shell_name);
-        let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-        let user = env::var_os("USER").unwrap_or_else(|| "root".into());
-        let machine = env::var_os(MACHINE_VARIABLE).map(|machine| (MACHINE_VARIABLE, machine));
-        // A clean environment: nothing of the agent's own passes.
         let command = pty_process::Command::new(&shell)
             .arg0(login_name)
             .env_clear()
-            .env("HOME", &home)
-            .env("PATH", path)
+            .envs(environment(&home, workspace_id))
             .env("SHELL", &shell)
-            .env("USER", &user)
-            .env("LOGNAME", user)
             .env("TERM", "xterm-256color")
             .env("COLORTERM", "truecolor")
-            .env("LANG", "C.UTF-8")
             .env("PS1", format!("{}$ ", spec.name))
-            .env(WORKSPACE_VARIABLE, workspace_id.to_string())
             .env(NAME_VARIABLE, &spec.name)
-            .envs(machine)
             .current_dir(&home);
         // The lock is held from opening the PTY to the end of the fork: the library marks it close-on-exec only after opening it,
         // and no other workspace's shell may be forked in between.
@@ -118,6 +129,21 @@ impl Unconfined {
     fn leaders(&self) -> MutexGuard<'_, HashMap<WorkspaceId, Vec<i32>>> {
         self.leaders.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A clean environment: nothing of the agent's own passes.
+fn environment(home: &Path, workspace_id: WorkspaceId) -> impl Iterator<Item = (&'static str, OsString)> + use<> {
+    let user = env::var_os("USER").unwrap_or_else(|| "root".into());
+    let machine = env::var_os(MACHINE_VARIABLE).map(|machine| (MACHINE_VARIABLE, machine));
+    let variables = [
+        ("HOME", home.as_os_str().to_owned()),
+        ("PATH", env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into())),
+        ("USER", user.clone()),
+        ("LOGNAME", user),
+        ("LANG", "C.UTF-8".into()),
+        (WORKSPACE_VARIABLE, workspace_id.to_string().into()),
+    ];
+    variables.into_iter().chain(machine)
 }
 
 fn failed(error: impl std::fmt::Display) -> EngineError {

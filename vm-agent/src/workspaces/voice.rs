@@ -9,7 +9,7 @@ use ringfence_protocol::link::Progress;
 use ringfence_protocol::posture::Posture;
 use tokio::sync::{Notify, mpsc};
 
-use super::EngineError;
+use super::{EngineError, Saved};
 
 /// A step that has said nothing for so long says that it is at work. The control plane gives up on a workspace of which it hears
 /// nothing for 120 s (`CREATING_SECS`), and a clone or a build may be silent for longer.
@@ -33,6 +33,15 @@ pub enum Said {
     },
     /// How far a step is.
     Progress(Progress),
+    /// Its save hook has ended.
+    Saved {
+        /// Of which.
+        workspace_id: WorkspaceId,
+        /// What came of it.
+        saved: Saved,
+    },
+    /// Every hook that [`crate::node::Node`] was asked to run has ended.
+    AllSaved,
     /// Something its owner should know.
     Notice {
         /// About which.
@@ -107,6 +116,11 @@ impl Voice {
     /// Tells the owner something.
     pub fn notice(&self, detail: impl Into<String>) {
         self.say(Said::Notice { workspace_id: self.workspace_id, detail: detail.into() });
+    }
+
+    /// Says what came of the save hook.
+    pub fn saved(&self, saved: Saved) {
+        self.say(Said::Saved { workspace_id: self.workspace_id, saved });
     }
 
     /// Says what was measured.

@@ -6,4 +6,5 @@ mod link;
 mod restart;
 mod support;
 mod terminals;
+mod usage;
 mod workspaces;

@@ -1,5 +1,5 @@
 // Plain words for the API's words.
-import type { EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind, WorkspaceState } from './api/schema';
+import type { EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind, SaveOutcome, WorkspaceState } from './api/schema';
 
 export type Tone = 'good' | 'busy' | 'idle' | 'bad' | 'warn';
 type AnyState = NodeState | WorkspaceState;
@@ -47,6 +47,12 @@ export const HEALTH: Record<NodeHealth, string> = {
   unknown: 'Its agent has not reported yet',
   connected: 'Its agent is connected',
   disconnected: 'Its agent is not connected',
+};
+
+export const SAVED: Record<SaveOutcome, string> = {
+  saved: 'Its save hook has run',
+  failed: 'Its save hook has failed',
+  timed_out: 'Its save hook took too long and was ended',
 };
 
 export const ENGINE: Record<EngineKind, string> = { podman: 'Podman', docker: 'Docker', unconfined: 'None' };

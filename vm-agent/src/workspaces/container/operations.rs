@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, VolumeCreateRequest};
@@ -21,9 +22,10 @@ use super::secrets::Secrets;
 use super::user::{self, User};
 use super::volume::Volume;
 use super::watch::{self, Watch};
-use super::{Containers, Running, failure, inside, machine, network, proxy, relay};
+use super::{Containers, Running, exec, failure, inside, machine, network, proxy, relay};
+use crate::activity::ProcessTime;
 use crate::processes;
-use crate::workspaces::{EngineError, Order};
+use crate::workspaces::{EngineError, Order, Saved, save};
 
 impl Containers {
     /// Makes the workspace run. If that fails, nothing of it does; its files are kept.
@@ -267,6 +269,31 @@ impl Containers {
             Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
             Err(error) => Err(failure::of(&error)),
         }
+    }
+
+    /// Runs the save hook, as the container's user. It may be anything that the workspace has put there.
+    pub(in crate::workspaces) async fn save(&self, workspace_id: WorkspaceId, limit: Duration) -> Option<Saved> {
+        let live = self.running().get(&workspace_id).map(|running| Arc::clone(&running.live))?;
+        if !inside::has_program(&live.volume.workspace(), save::HOOK) {
+            return None;
+        }
+        let started = Instant::now();
+        let command = exec::Command {
+            container: &live.container,
+            container_pid: live.pid,
+            words: vec![format!("/workspace/{}", save::HOOK)],
+            env: Vec::new(),
+            limit,
+        };
+        Some(match exec::run(&self.api, command).await {
+            Ok(outcome) => Saved::ended(outcome.code, &outcome.tail, started.elapsed()),
+            Err(error) => Saved::not_run(error, started.elapsed()),
+        })
+    }
+
+    pub(in crate::workspaces) fn times(&self, workspace_id: WorkspaceId) -> Option<Vec<ProcessTime>> {
+        let pid = self.running().get(&workspace_id)?.live.pid;
+        Some(processes::times_in_container(pid))
     }
 
     /// Ends everything that runs in the workspace; its files stay.

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use ringfence_protocol::agent_config::{AgentConfig, EngineConfig};
 use tokio::sync::oneshot;
+use vm_agent::agent::Ended;
 use vm_agent::options::{LogFormat, Options};
 
 use super::control_plane::ControlPlane;
@@ -26,6 +27,8 @@ impl Machine {
             keys: control_plane.keys(),
             bootstrap_token: Some(control_plane.bootstrap_token.clone()),
             engine: EngineConfig::Unconfined,
+            dead_man_after_secs: None,
+            hard_deadline_at: None,
         };
         let options = Options {
             config: dir.path().join("agent.json"),
@@ -77,7 +80,7 @@ impl Machine {
 /// A running agent.
 pub(crate) struct Agent {
     stop: oneshot::Sender<()>,
-    pub(crate) task: tokio::task::JoinHandle<Result<(), String>>,
+    pub(crate) task: tokio::task::JoinHandle<Result<Ended, String>>,
 }
 
 impl Agent {

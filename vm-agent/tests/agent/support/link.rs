@@ -186,12 +186,21 @@ impl Link {
     }
 
     pub(crate) fn ensure(&self, workspace_id: WorkspaceId, spec_generation: i64, running: bool) {
-        self.say(&ControlMessage::EnsureWorkspace {
-            workspace_id,
-            spec_generation,
-            spec: WorkspaceSpec { name: "demo".into(), running, container: None, idle_timeout_secs: None },
-            secrets: WorkspaceSecrets::default(),
-        });
+        self.ensure_within(workspace_id, spec_generation, running, (None, None));
+    }
+
+    /// The same with an idle timeout, and a time for its save hook.
+    pub(crate) fn ensure_within(
+        &self,
+        workspace_id: WorkspaceId,
+        spec_generation: i64,
+        running: bool,
+        (idle_timeout_secs, save_within_secs): (Option<u64>, Option<u64>),
+    ) {
+        let name = "demo".into();
+        let spec = WorkspaceSpec { name, running, container: None, idle_timeout_secs, save_within_secs };
+        let secrets = WorkspaceSecrets::default();
+        self.say(&ControlMessage::EnsureWorkspace { workspace_id, spec_generation, spec, secrets });
     }
 
     /// Makes a workspace and waits until it runs.

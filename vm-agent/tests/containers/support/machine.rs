@@ -134,9 +134,13 @@ impl Machine {
     pub(crate) async fn hears_notice(&mut self, part: &str) -> String {
         let wanted = |said: &Said| match said {
             Said::Notice { detail, .. } if detail.contains(part) => Some(detail.clone()),
-            Said::Step { .. } | Said::Progress(_) | Said::Notice { .. } | Said::Posture { .. } | Said::Broke { .. } => {
-                None
-            }
+            Said::Step { .. }
+            | Said::Progress(_)
+            | Said::Notice { .. }
+            | Said::Posture { .. }
+            | Said::Broke { .. }
+            | Said::Saved { .. }
+            | Said::AllSaved => None,
         };
         self.hears(&format!("a notice with {part:?}"), wanted).await
     }
@@ -144,7 +148,12 @@ impl Machine {
     pub(crate) async fn hears_posture(&mut self) -> Posture {
         let wanted = |said: &Said| match said {
             Said::Posture { posture, .. } => Some(posture.clone()),
-            Said::Step { .. } | Said::Progress(_) | Said::Notice { .. } | Said::Broke { .. } => None,
+            Said::Step { .. }
+            | Said::Progress(_)
+            | Said::Notice { .. }
+            | Said::Broke { .. }
+            | Said::Saved { .. }
+            | Said::AllSaved => None,
         };
         self.hears("a posture", wanted).await
     }
@@ -288,5 +297,11 @@ pub(crate) fn container() -> ContainerSpec {
 }
 
 fn spec(container: &ContainerSpec) -> WorkspaceSpec {
-    WorkspaceSpec { name: "demo".into(), running: true, container: Some(container.clone()), idle_timeout_secs: None }
+    WorkspaceSpec {
+        name: "demo".into(),
+        running: true,
+        container: Some(container.clone()),
+        idle_timeout_secs: None,
+        save_within_secs: None,
+    }
 }

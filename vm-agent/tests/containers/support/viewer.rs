@@ -33,7 +33,8 @@ impl Viewer {
         let source = machine.engine.spawn(opening).unwrap();
         let (ended_sender, ended) = mpsc::unbounded_channel();
         let name = terminal::Name { workspace_id: workspace, name: "main".into(), epoch };
-        let handle = terminal::start(name, Core::new(epoch, false, size), source, ended_sender);
+        let signs = std::sync::Arc::new(vm_agent::activity::Signs::new(std::time::Instant::now()));
+        let handle = terminal::start(name, Core::new(epoch, false, size), source, signs, ended_sender);
         let (outbox, frames) = Outbox::new(16);
         let viewer = ViewerId::from_entropy(rand::random());
         let attachment = Attachment { channel: CHANNEL, viewer, read_only: false, cells: size, epoch: 0, offset: 0 };

@@ -48,6 +48,7 @@ export const createWorkspace = (body: CreateWorkspaceParams) => request('post', 
 export const deleteWorkspace = (id: string) => request('delete', '/api/workspaces/{id}', { path: { id } });
 export const stopWorkspace = (id: string) => request('post', '/api/workspaces/{id}/stop', { path: { id } });
 export const startWorkspace = (id: string) => request('post', '/api/workspaces/{id}/start', { path: { id } });
+export const keepAlive = (id: string, secs: number) => request('post', '/api/workspaces/{id}/keep-alive', { path: { id }, body: { secs } });
 export const workspaceToken = (id: string) => request('post', '/api/workspaces/{id}/token', { path: { id }, body: {} });
 export const workspaceReceipt = (id: string) => request('get', '/api/workspaces/{id}/receipt', { path: { id } });
 export const workspacePosture = (id: string) => request('get', '/api/workspaces/{id}/posture', { path: { id } });

@@ -1,0 +1,202 @@
+//! The dead-man switch: an agent that has not reached its control plane for too long, or whose machine is past its hard deadline,
+//! ends everything and has the machine switched off. Nothing works on, and costs, when nobody can see it any more.
+//!
+//! Time is the machine's since its boot, suspension included: its wall clock may be wrong, and set. When the control plane was last
+//! reached is kept on disk, so that an agent that is restarted over and over does not begin anew each time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ringfence_protocol::agent_config::AgentConfig;
+use ringfence_protocol::time::UnixMillis;
+use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::ControlClock;
+use crate::disk;
+
+/// The file, in the state directory.
+const FILE: &str = "contact.json";
+/// The file is written at most so often: what is lost with a crash is so much, in favour of switching off.
+const NOTE_EVERY: Duration = Duration::from_secs(60);
+/// It is looked at the clock so often: a timer stands still while the machine is suspended.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Why everything is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The control plane was not reached for so long.
+    Silence(Duration),
+    /// The machine should have been destroyed.
+    HardDeadline,
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Silence(after) => write!(f, "the control plane was not reached for {} s", after.as_secs()),
+            Self::HardDeadline => f.write_str("the machine is past its hard deadline"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Contact {
+    /// Of which boot: the clock begins anew with each.
+    boot_id: String,
+    /// When, in milliseconds since that boot.
+    uptime_ms: u64,
+}
+
+/// The switch.
+#[derive(Debug)]
+pub struct DeadMan {
+    after: Option<Duration>,
+    hard_deadline: Option<UnixMillis>,
+    file: PathBuf,
+    boot_id: String,
+    last: Duration,
+    noted: Option<Duration>,
+}
+
+impl DeadMan {
+    /// Goes on from the last contact that is known of this boot; else from now.
+    pub fn new(config: &AgentConfig, state_dir: &Path) -> Self {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+        let mut dead_man = Self {
+            after: config.dead_man_after_secs.map(Duration::from_secs),
+            hard_deadline: config.hard_deadline_at,
+            file: state_dir.join(FILE),
+            boot_id,
+            last: uptime(),
+            noted: None,
+        };
+        match dead_man.known() {
+            // Never one from the future.
+            Some(known) => dead_man.last = known.min(dead_man.last),
+            None => dead_man.note(),
+        }
+        dead_man
+    }
+
+    fn known(&self) -> Option<Duration> {
+        let text = disk::read_if_there(&self.file).ok().flatten()?;
+        let contact: Contact = serde_json::from_slice(&text).ok()?;
+        (contact.boot_id == self.boot_id).then(|| Duration::from_millis(contact.uptime_ms))
+    }
+
+    /// The control plane has answered.
+    pub fn reached(&mut self) {
+        self.last = uptime();
+        if self.noted.is_none_or(|noted| self.last.saturating_sub(noted) >= NOTE_EVERY) {
+            self.note();
+        }
+    }
+
+    fn note(&mut self) {
+        let uptime_ms = u64::try_from(self.last.as_millis()).unwrap_or(u64::MAX);
+        let contact = Contact { boot_id: self.boot_id.clone(), uptime_ms };
+        let text = serde_json::to_vec(&contact).unwrap_or_default();
+        match disk::write_private(&self.file, &text) {
+            Ok(()) => self.noted = Some(self.last),
+            Err(error) => tracing::warn!(%error, "the last contact is not on disk"),
+        }
+    }
+
+    /// Whether it is time, by that clock of the control plane where one is known.
+    pub fn is_due(&self, clock: Option<&ControlClock>) -> Option<Reason> {
+        if let (Some(deadline), Some(clock)) = (self.hard_deadline, clock)
+            && clock.at(Instant::now()) >= deadline + OVERTIME
+        {
+            return Some(Reason::HardDeadline);
+        }
+        let after = self.after?;
+        (uptime().saturating_sub(self.last) >= after).then_some(Reason::Silence(after))
+    }
+
+    /// Waits until it is worth asking again. Loses nothing when it is given up.
+    pub async fn pause(&self) {
+        let left = self.after.map(|after| after.saturating_sub(uptime().saturating_sub(self.last)));
+        // Not at once, even if it is time: whoever asks acts on the answer first.
+        let pause = left.map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY)).max(Duration::from_millis(50));
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Waits until it is time, with no clock but its own: while there is no link yet.
+    pub async fn until_due(&self) -> Reason {
+        loop {
+            if let Some(reason) = self.is_due(None) {
+                return reason;
+            }
+            self.pause().await;
+        }
+    }
+}
+
+/// Past its hard deadline, the machine is left this long to its control plane: the save step, and the provider's call.
+const OVERTIME: Duration = Duration::from_secs(300);
+
+/// Time since the machine's boot, suspension included.
+fn uptime() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use ringfence_protocol::agent_config::EngineConfig;
+    use ringfence_protocol::claims::Jwks;
+    use ringfence_protocol::ids::NodeId;
+
+    use super::*;
+
+    fn switch(dir: &Path, after: Option<u64>, deadline: Option<UnixMillis>) -> DeadMan {
+        let config = AgentConfig {
+            node_id: NodeId::from_entropy([1; 13]),
+            origin: "https://ringfence.example".into(),
+            keys: Jwks { keys: Vec::new() },
+            bootstrap_token: None,
+            engine: EngineConfig::Unconfined,
+            dead_man_after_secs: after,
+            hard_deadline_at: deadline,
+        };
+        DeadMan::new(&config, dir)
+    }
+
+    #[test]
+    fn silence_is_counted_on_over_restarts_and_ends_with_a_contact() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = switch(dir.path(), Some(3600), None);
+        assert_eq!(first.is_due(None), None);
+        // As if an hour had passed since.
+        first.last = uptime().saturating_sub(Duration::from_secs(3600));
+        first.note();
+        let mut again = switch(dir.path(), Some(3600), None);
+        assert_eq!(again.is_due(None), Some(Reason::Silence(Duration::from_secs(3600))));
+        again.reached();
+        assert_eq!((again.is_due(None), switch(dir.path(), Some(3600), None).is_due(None)), (None, None));
+        assert_eq!(switch(dir.path(), None, None).is_due(None), None, "an older configuration has none");
+    }
+
+    #[test]
+    fn what_another_boot_has_noted_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut other = switch(dir.path(), Some(10), None);
+        (other.boot_id, other.last) = ("another".into(), Duration::ZERO);
+        other.note();
+        assert_eq!(switch(dir.path(), Some(10), None).is_due(None), None);
+    }
+
+    #[test]
+    fn past_the_hard_deadline_a_contact_is_of_no_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let (deadline, now) = (UnixMillis::from_secs(1_000), Instant::now());
+        let mut switch = switch(dir.path(), Some(3600), Some(deadline));
+        switch.reached();
+        let clock = |secs| ControlClock::new(UnixMillis::from_secs(secs), now);
+        assert_eq!(switch.is_due(Some(&clock(1_000))), None, "its control plane may be at it");
+        assert_eq!(switch.is_due(Some(&clock(1_300))), Some(Reason::HardDeadline));
+        assert_eq!(switch.is_due(None), None);
+    }
+}

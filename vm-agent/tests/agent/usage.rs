@@ -1,0 +1,178 @@
+//! Signs of use, told by a whole agent; and the save step before an end.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use ringfence_protocol::ids::WorkspaceId;
+use ringfence_protocol::link::{AgentMessage, ChannelId, ControlMessage, WorkspacePhase};
+use ringfence_protocol::state::{ActivityCause, SaveOutcome};
+
+use crate::support::agent::{Agent, Machine};
+use crate::support::control_plane::ControlPlane;
+use crate::support::link::Link;
+use crate::support::screen::Screen;
+
+/// Signs are told each second then.
+const IDLE_SECS: Option<u64> = Some(4);
+
+struct Stage {
+    control_plane: ControlPlane,
+    machine: Machine,
+    agent: Agent,
+    link: Link,
+    workspace: WorkspaceId,
+}
+
+async fn stage(save_within_secs: Option<u64>) -> Stage {
+    let mut control_plane = ControlPlane::start().await;
+    let machine = Machine::new(&control_plane);
+    let agent = machine.start();
+    let mut link = control_plane.link().await;
+    link.welcome(control_plane.node_id).await;
+    let workspace = WorkspaceId::from_entropy(rand::random());
+    link.ensure_within(workspace, 1, true, (IDLE_SECS, save_within_secs));
+    let report = link.report(workspace).await;
+    assert_eq!(report.activity.map(|activity| activity.cause), Some(ActivityCause::Started), "{report:?}");
+    Stage { control_plane, machine, agent, link, workspace }
+}
+
+impl Stage {
+    async fn used(&mut self) -> ActivityCause {
+        let wanted = |message| match message {
+            AgentMessage::Activity { activity, .. } => Some(activity.cause),
+            _ => None,
+        };
+        self.link.message("a sign of use", wanted).await
+    }
+
+    async fn used_by(&mut self, cause: ActivityCause) {
+        while self.used().await != cause {}
+    }
+
+    fn hook(&self, script: &str) {
+        let home = self.machine.options.state_dir.join("workspaces").join(self.workspace.to_string());
+        std::fs::create_dir_all(home.join(".ringfence")).unwrap();
+        let hook = home.join(".ringfence/save");
+        std::fs::write(&hook, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    async fn saved(&mut self) -> (SaveOutcome, String) {
+        let wanted = |message| match message {
+            AgentMessage::Saved { outcome, detail, .. } => Some((outcome, detail)),
+            _ => None,
+        };
+        self.link.message("what became of the hook", wanted).await
+    }
+}
+
+#[tokio::test]
+async fn typing_looking_and_working_are_told_and_work_goes_on_to_be_told_when_the_tab_is_closed() {
+    let mut s = stage(None).await;
+    let mut screen = Screen::new(s.workspace);
+    screen.open(&s.control_plane, &mut s.link, 1).await;
+    screen.type_text(&s.link, "echo rea''dy\n");
+    screen.shows(&mut s.link, "ready\r\n").await;
+    assert!(matches!(s.used().await, ActivityCause::TerminalInput | ActivityCause::TerminalOutput));
+    screen.type_text(&s.link, "while :; do echo tick; sleep 0.2; done\n");
+    s.used_by(ActivityCause::TerminalOutput).await;
+    screen.type_text(&s.link, "\u{3}while :; do :; done\n");
+    s.link.say(&ControlMessage::CloseChannel { channel: ChannelId(1) });
+    for _ in 0..3 {
+        s.used_by(ActivityCause::Process).await;
+    }
+    s.agent.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_tab_says_nothing_and_the_next_hello_tells_what_was_used_meanwhile() {
+    let mut s = stage(None).await;
+    let mut screen = Screen::new(s.workspace);
+    screen.open(&s.control_plane, &mut s.link, 1).await;
+    screen.type_text(&s.link, "echo rea''dy\n");
+    screen.shows(&mut s.link, "ready\r\n").await;
+    let mut told: Vec<ActivityCause> = Vec::new();
+    // Until nothing came for as long as the workspace may be idle: it would have been stopped.
+    while let Ok(cause) = tokio::time::timeout(std::time::Duration::from_secs(4), s.used()).await {
+        told.push(cause);
+        assert!(told.len() < 4, "an open tab with a silent prompt counts as use: {told:?}");
+    }
+    screen.type_text(&s.link, "while :; do :; done\n");
+    s.used_by(ActivityCause::Process).await;
+    drop(s.link);
+    let mut link = s.control_plane.link().await;
+    let hello = link.welcome(s.control_plane.node_id).await;
+    let activity = hello.workspaces[0].activity.unwrap();
+    assert_eq!(activity.cause, ActivityCause::Process);
+    s.agent.stop().await;
+}
+
+#[tokio::test]
+async fn the_save_hook_runs_before_a_stop_and_what_comes_of_it_is_told_and_stops_nothing() {
+    let mut s = stage(Some(1)).await;
+    let mut generation = 1;
+    for (script, outcome, said) in [
+        ("pwd > kept; echo pushed", SaveOutcome::Saved, "pushed"),
+        ("echo no remote; exit 3", SaveOutcome::Failed, "It ended with 3. no remote"),
+        ("echo begun; sleep 60", SaveOutcome::TimedOut, "It took longer than it may. begun"),
+    ] {
+        s.hook(script);
+        generation += 1;
+        s.link.ensure_within(s.workspace, generation, false, (IDLE_SECS, Some(1)));
+        assert_eq!(s.saved().await, (outcome, said.to_owned()));
+        assert_eq!(s.link.report(s.workspace).await.phase, WorkspacePhase::Stopped);
+        generation += 1;
+        s.link.ensure_within(s.workspace, generation, true, (IDLE_SECS, Some(1)));
+        assert_eq!(s.link.report(s.workspace).await.phase, WorkspacePhase::Running);
+    }
+    let home = s.machine.options.state_dir.join("workspaces").join(s.workspace.to_string());
+    assert_eq!(std::fs::read_to_string(home.join("kept")).unwrap().trim(), home.to_str().unwrap());
+    // A removal saves too, while the files are there.
+    s.hook("echo last words");
+    s.link.say(&ControlMessage::RemoveWorkspace { workspace_id: s.workspace, spec_generation: generation + 1 });
+    assert_eq!(s.saved().await, (SaveOutcome::Saved, "last words".to_owned()));
+    assert_eq!(s.link.report(s.workspace).await.phase, WorkspacePhase::Absent);
+    s.agent.stop().await;
+}
+
+#[tokio::test]
+async fn before_its_machine_is_destroyed_everything_saves_once_and_says_when_it_is_done() {
+    let mut s = stage(None).await;
+    s.hook("echo once; date >> saves");
+    let all = |message| (message == AgentMessage::SavedAll).then_some(());
+    s.link.say(&ControlMessage::SaveAll);
+    assert_eq!(s.saved().await.1, "once");
+    s.link.message("that all is saved", all).await;
+    s.link.say(&ControlMessage::SaveAll);
+    s.link.message("that all is saved", all).await;
+    let home = s.machine.options.state_dir.join("workspaces").join(s.workspace.to_string());
+    assert_eq!(std::fs::read_to_string(home.join("saves")).unwrap().lines().count(), 1);
+    s.agent.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_control_plane_is_silent_for_too_long_lets_workspaces_save_ends_them_and_itself() {
+    let mut control_plane = ControlPlane::start().await;
+    let machine = Machine::new(&control_plane);
+    let mut config = machine.config();
+    config.dead_man_after_secs = Some(2);
+    std::fs::write(&machine.options.config, serde_json::to_vec(&config).unwrap()).unwrap();
+    let agent = machine.start();
+    let mut link = control_plane.link().await;
+    link.welcome(control_plane.node_id).await;
+    let workspace = link.make_workspace().await;
+    let s = Stage { control_plane, machine, agent, link, workspace };
+    let marks = tempfile::tempdir().unwrap();
+    s.hook(&format!("echo saved > {}/mark", marks.path().display()));
+    // Each dialing is a contact: only one that goes nowhere is none.
+    let Stage { control_plane, machine, agent, link, .. } = s;
+    drop(link);
+    drop(control_plane);
+    let ended = crate::support::soon("the switch", agent.task).await.unwrap().unwrap();
+    assert_eq!(ended, vm_agent::agent::Ended::SwitchedOff);
+    assert_eq!(std::fs::read_to_string(marks.path().join("mark")).unwrap(), "saved\n");
+    assert!(vm_agent::processes::of_workspace(workspace, &[]).is_empty());
+    // One that starts again without having reached anybody ends again, before it has a link.
+    let again = machine.start();
+    let ended = crate::support::soon("the switch, again", again.task).await.unwrap().unwrap();
+    assert_eq!(ended, vm_agent::agent::Ended::SwitchedOff);
+}

@@ -1,0 +1,116 @@
+// When and why a workspace ends by itself, in words; when a page warns of it. Pure. The times of warnings are the control
+// plane's (src/domain/workspace/ending.rs): the page only counts down between what it is told.
+import type { ActivityCause, EndingCause, WorkspaceView } from './api/schema';
+import { elapsed, instant, relative } from './format';
+
+const MINUTE = 60_000;
+const FIRST_LEAD = 10 * MINUTE;
+const LAST_LEAD = 2 * MINUTE;
+
+export const USED: Record<ActivityCause, string> = {
+  started: 'it was started',
+  terminal_input: 'somebody typed',
+  terminal_output: 'its terminal was looked at while it showed something',
+  process: 'a process works in it',
+  assistant: 'its assistant is at its turn',
+};
+
+const WHAT: Record<EndingCause, string> = {
+  idle: 'Stops',
+  keep_over: 'Is deleted, with its files,',
+  lifetime_over: 'Is destroyed with its node',
+};
+
+/** How long before the end a page warns: as early as the control plane does. */
+function lead(workspace: WorkspaceView): number {
+  const waits = { idle: workspace.idle_timeout_secs, keep_over: workspace.stop_keep_secs, lifetime_over: 600 };
+  const millis = 1000 * waits[workspace.ending?.cause ?? 'idle'];
+  return millis >= FIRST_LEAD ? FIRST_LEAD : Math.min(LAST_LEAD, millis / 4);
+}
+
+export interface Warning {
+  /** Names this end: another end is another warning. */
+  key: string;
+  cause: EndingCause;
+  leftMs: number;
+  title: string;
+  detail: string;
+  /** Whether keeping it puts the end off. */
+  mayKeep: boolean;
+}
+
+/** What to warn of now; null when nothing ends soon. */
+export function warning(workspace: WorkspaceView, now: number): Warning | null {
+  const { ending } = workspace;
+  if (!ending) return null;
+  const leftMs = Date.parse(ending.at) - now;
+  if (leftMs > lead(workspace)) return null;
+  const when = leftMs > 0 ? `in ${elapsed(leftMs)}` : 'now';
+  return {
+    key: `${ending.cause} ${ending.at}`,
+    cause: ending.cause,
+    leftMs,
+    title: `${WHAT[ending.cause]} ${when}`,
+    detail: ending.detail,
+    mayKeep: ending.cause !== 'lifetime_over',
+  };
+}
+
+/** Why it is there, until when, and what happens then. */
+export function standing(workspace: WorkspaceView, now: number): string {
+  const { activity, ending, keep_alive_until_at: kept } = workspace;
+  const because: string[] = [];
+  if (workspace.state === 'running' && activity)
+    because.push(`Last used ${relative(activity.until_at, now)}: ${USED[activity.cause] ?? activity.cause}.`);
+  if (kept && Date.parse(kept) > now) because.push(`You keep it until ${instant(kept, now)}.`);
+  if (ending) {
+    const unless =
+      ending.cause === 'idle' ? ' unless it is used' : ending.cause === 'keep_over' ? ' unless you start or keep it' : ', whatever happens';
+    because.push(`${WHAT[ending.cause]} ${stripped(instant(ending.at, now))}${unless}.`);
+  }
+  return because.join(' ');
+}
+
+const stripped = (when: string): string => (/^\d/.test(when) ? `at ${when}` : when);
+
+/** What stands before a page's title while something ends. */
+export function titlePrefix(warning: Warning | null): string {
+  if (!warning) return '';
+  return warning.leftMs > MINUTE ? `(${Math.ceil(warning.leftMs / MINUTE)} min) ` : '(ends now) ';
+}
+
+export interface PatienceForm {
+  /** Minutes, as typed. */
+  idle: string;
+  /** Hours, as typed. */
+  keep: string;
+}
+
+export const emptyPatience = (): PatienceForm => ({ idle: '', keep: '' });
+
+export interface PatienceLimits {
+  idle_timeout_secs: number;
+  idle_timeout_secs_max: number;
+  stop_keep_secs: number;
+  stop_keep_secs_max: number;
+}
+
+const FIELDS = [
+  { field: 'idle', unit: 60, max: 'idle_timeout_secs_max', asks: 'idle_timeout_secs', word: 'minutes' },
+  { field: 'keep', unit: 3600, max: 'stop_keep_secs_max', asks: 'stop_keep_secs', word: 'hours' },
+] as const;
+
+/** What is asked, and what is wrong with it. Empty fields ask nothing. */
+export function askedPatience(form: PatienceForm, limits: PatienceLimits) {
+  const asked: { idle_timeout_secs?: number; stop_keep_secs?: number } = {};
+  const wrong: Partial<Record<keyof PatienceForm, string>> = {};
+  for (const { field, unit, max, asks, word } of FIELDS) {
+    const text = form[field].trim();
+    if (!text) continue;
+    const secs = Math.round(Number(text.replace(',', '.')) * unit);
+    if (!Number.isFinite(secs) || secs < 5) wrong[field] = `A number of ${word}.`;
+    else if (secs > limits[max]) wrong[field] = `At most ${limits[max] / unit} ${word}.`;
+    else asked[asks] = secs;
+  }
+  return { asked, wrong };
+}

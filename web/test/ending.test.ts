@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest';
+import type { WorkspaceView } from '../src/lib/api/schema';
+import { askedPatience, standing, titlePrefix, warning } from '../src/lib/ending';
+
+const NOW = Date.parse('2026-11-28T12:00:00Z');
+const after = (secs: number) => new Date(NOW + 1000 * secs).toISOString();
+
+function workspace(ending: WorkspaceView['ending'], more: Partial<WorkspaceView> = {}): WorkspaceView {
+  return { state: 'running', idle_timeout_secs: 1800, stop_keep_secs: 86_400, ending, ...more } as WorkspaceView;
+}
+
+test('a page warns as early as the control plane does, and not before', () => {
+  const idle = (secs: number, more = {}) => warning(workspace({ at: after(secs), cause: 'idle', detail: '' }, more), NOW);
+  expect(idle(601)).toBeNull();
+  expect(idle(600)).toMatchObject({ title: 'Stops in 10 min', mayKeep: true });
+  expect(idle(41, { idle_timeout_secs: 160 })).toBeNull();
+  expect(idle(40, { idle_timeout_secs: 160 })?.title).toBe('Stops in 40 s');
+  expect(idle(-3)?.title).toBe('Stops now');
+  expect(warning(workspace(null), NOW)).toBeNull();
+});
+
+test('an end that nothing puts off offers no way to', () => {
+  const last = warning(workspace({ at: after(90), cause: 'lifetime_over', detail: 'Its node ends.' }), NOW);
+  expect(last).toMatchObject({ mayKeep: false, detail: 'Its node ends.' });
+  expect(titlePrefix(last)).toBe('(2 min) ');
+  expect(titlePrefix(warning(workspace({ at: after(60), cause: 'keep_over', detail: '' }), NOW))).toBe('(ends now) ');
+  expect(titlePrefix(null)).toBe('');
+});
+
+test('it is said why a workspace is there and until when', () => {
+  const ending = { at: after(1500), cause: 'idle' as const, detail: '' };
+  const activity = { cause: 'terminal_input' as const, until_at: after(-300) };
+  const words = standing(workspace(ending, { activity, keep_alive_until_at: after(-1) }), NOW);
+  expect(words).toMatch(/^Last used 5 min ago: somebody typed\. Stops at \d\d:\d\d unless it is used\.$/);
+  expect(standing(workspace(ending, { keep_alive_until_at: after(1500) }), NOW)).toMatch(/^You keep it until /);
+});
+
+test('what is typed is asked in seconds within the ceilings', () => {
+  const limits = { idle_timeout_secs: 1800, idle_timeout_secs_max: 86_400, stop_keep_secs: 86_400, stop_keep_secs_max: 604_800 };
+  expect(askedPatience({ idle: '', keep: '' }, limits)).toEqual({ asked: {}, wrong: {} });
+  expect(askedPatience({ idle: '90', keep: '1,5' }, limits).asked).toEqual({ idle_timeout_secs: 5400, stop_keep_secs: 5400 });
+  expect(askedPatience({ idle: '1441', keep: 'x' }, limits).wrong).toEqual({ idle: 'At most 1440 minutes.', keep: 'A number of hours.' });
+});

@@ -62,9 +62,11 @@ fn what_was_being_deleted_when_the_database_went_away_is_deleted() {
         world.until_running(&who, created.id).await;
         let node = created.node.id;
         delete_node(&world.p, &world.settings, &who.actor, node, vec![]).await.unwrap();
+        // Its workspaces save first.
+        world.alarm().await;
         // The drive reads, writes, and calls the provider, which does not answer; then the database is gone.
         world.cloud.fail_next([Fault::LostBefore]);
-        world.die_after(2, Death::AfterCommit);
+        world.die_after(3, Death::AfterCommit);
         world.alarm().await;
         assert!(world.cloud.has_machine_of(node));
         assert_eq!(destroy(&world, node).await.unwrap(), Outcome::Deleted);

@@ -41,6 +41,8 @@ fn a_node_whose_key_is_refused_can_be_forgotten_and_its_machine_is_deleted_when_
         world.until_running(&who, created.id).await;
         world.cloud.fail_next([Fault::Refused(ErrorClass::Auth); 400]);
         delete_all(&world, &who).await;
+        // Its workspaces save first.
+        world.alarm().await;
         world.alarm().await;
         let node = created.node.id;
         let stuck = world.node(&who, node).await;
@@ -83,6 +85,8 @@ fn a_key_that_works_again_is_seen_by_the_next_answer() {
         world.until_running(&who, created.id).await;
         world.cloud.fail_next([Fault::Refused(ErrorClass::Auth), Fault::LostAfter]);
         delete_all(&world, &who).await;
+        // Its workspaces save first.
+        world.alarm().await;
         world.alarm().await;
         assert!(world.node(&who, created.node.id).await.stuck);
         world.alarm().await;

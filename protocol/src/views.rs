@@ -219,6 +219,9 @@ pub struct ProviderView {
     pub secret_url: String,
     /// Whether a machine that is switched off costs nothing.
     pub poweroff_ends_billing: bool,
+    /// What it bills at once, e.g. an hour; absent where each second counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_period_secs: Option<u64>,
 }
 
 /// A user's key for a cloud, without the key.

@@ -24,7 +24,7 @@ use crate::domain::seal::Sealed;
 use crate::domain::workspace::Workspace;
 use crate::error::{Error, Result};
 use crate::ports::{DbError, Platform, Statement};
-use crate::provider::Catalog;
+use crate::provider::{Catalog, Description};
 use crate::store::credentials::CredentialRow;
 use crate::store::nodes::{NodeRow, NodeSpec};
 use crate::store::workspaces::{NewWorkspace, WorkspaceRow};
@@ -224,6 +224,7 @@ async fn provision(
         };
         let mut node = Node::requested(wish.isolation, evidence, &moment).living_at_most(lifetime, &moment);
         node.offers = order.offers();
+        node.paid_period = Description::of(wish.provider).billing_period.filter(|_| settings.keep_paid_hours);
         let workspace = Workspace::requested(asked.patience, &moment);
         let spec = NodeSpec {
             id,

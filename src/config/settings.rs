@@ -57,6 +57,8 @@ pub struct Settings {
     pub limits: Configured,
     /// Whether the operator has paused the making of machines.
     pub provisioning_paused: bool,
+    /// Whether a warm node is kept until just before the next period that its provider bills at once.
+    pub keep_paid_hours: bool,
 }
 
 impl Default for Settings {
@@ -73,6 +75,7 @@ impl Default for Settings {
             patience: PatienceLimits::default(),
             limits: Configured::default(),
             provisioning_paused: false,
+            keep_paid_hours: false,
         }
     }
 }
@@ -96,6 +99,11 @@ impl Settings {
             None | Some("on") => false,
             Some("paused") => true,
             Some(_) => return Err(InvalidConfig("RINGFENCE_PROVISIONING: `on` or `paused`".into())),
+        };
+        settings.keep_paid_hours = match text("RINGFENCE_KEEP_PAID_HOURS").as_deref() {
+            None | Some("off") => false,
+            Some("on") => true,
+            Some(_) => return Err(InvalidConfig("RINGFENCE_KEEP_PAID_HOURS: `on` or `off`".into())),
         };
         let timing = &mut settings.timing;
         for (name, place) in [

@@ -123,6 +123,8 @@ pub struct Node {
     pub policy: NodePolicy,
     /// What may be ordered for it, in order.
     pub offers: Offers,
+    /// What its provider bills at once, where it is to be kept warm for as long as that is paid.
+    pub paid_period: Option<std::time::Duration>,
     /// The machine, once known.
     pub instance: Option<Instance>,
     /// Create calls that were made, or recorded and perhaps not made.
@@ -179,6 +181,7 @@ impl Node {
             isolation,
             policy: NodePolicy::Schedulable,
             offers: Offers::default(),
+            paid_period: None,
             instance: None,
             create_attempts: 0,
             first_create_at: None,

@@ -35,6 +35,7 @@ pub(super) const DESCRIPTION: Description = Description {
     secret_url: "https://console.hetzner.com/projects",
     idempotency: Idempotency::UniqueName,
     poweroff_ends_billing: false,
+    billing_period: Some(Duration::from_secs(3600)),
     firewall: ProviderFirewall::NothingComesIn,
 };
 

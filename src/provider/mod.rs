@@ -10,6 +10,8 @@ mod hetzner;
 mod instance;
 mod key;
 
+use std::time::Duration;
+
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::state::ProviderKind;
 use ringfence_protocol::views::ProviderView;
@@ -56,6 +58,8 @@ pub struct Description {
     pub idempotency: Idempotency,
     /// Whether a machine that is switched off costs nothing.
     pub poweroff_ends_billing: bool,
+    /// What it bills at once: a machine that lives a minute longer than one of these pays for two. None where each second counts.
+    pub billing_period: Option<Duration>,
     /// What its own firewall does.
     pub firewall: ProviderFirewall,
 }
@@ -76,6 +80,7 @@ impl Description {
             secret_hint: self.secret_hint.into(),
             secret_url: self.secret_url.into(),
             poweroff_ends_billing: self.poweroff_ends_billing,
+            billing_period_secs: self.billing_period.map(|period| period.as_secs()),
         }
     }
 }

@@ -24,7 +24,7 @@ macro_rules! columns {
          n.last_create_attempt_at_ms, n.next_attempt_at_ms, n.attempt_failures, n.agent_epoch, n.agent_ready, n.engine,
          n.agent_version, n.connected_at_ms, n.last_hello_at_ms, n.cpu_percent, n.memory_percent, n.facts_json,
          n.engine_choice, n.disk_bytes, n.failure_detail, n.posture_epoch, n.posture_holds, n.budget_spent_at_ms, n.disconnected_at_ms,
-         n.offers_json, n.offer_index, n.key_refused,
+         n.offers_json, n.offer_index, n.key_refused, n.paid_period_secs,
          (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id) AS places_taken, c.sealed_secret, c.seal_version"
     };
 }
@@ -35,9 +35,9 @@ pub fn insert(spec: &NodeSpec, node: &Node, now: UnixMillis) -> Statement {
         "INSERT INTO nodes (id, user_id, tenant_id, row_version, created_at_ms, installation, provider, credential_id,
            isolation, region, size, cpus, memory_bytes, image, price_micros_per_hour, currency, slots,
            hard_deadline_at_ms, policy, state, state_since_ms, deadline_at_ms, next_attempt_at_ms, agent_epoch,
-           engine_choice, disk_bytes, dedicated_of, offers_json, offer_index, dearest_micros_per_hour)
+           engine_choice, disk_bytes, dedicated_of, offers_json, offer_index, dearest_micros_per_hour, paid_period_secs)
          SELECT ?1, ?2, ?3, 1, ?4, ?5, ?6, c.id, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-           ?24, ?25, CASE WHEN ?8 = 'dedicated' THEN ?2 END, ?26, ?27, ?28
+           ?24, ?25, CASE WHEN ?8 = 'dedicated' THEN ?2 END, ?26, ?27, ?28, ?29
          FROM provider_credentials c
          WHERE c.id = ?7 AND c.user_id = ?2 AND c.provider = ?6 AND c.deleted_at_ms IS NULL",
         [
@@ -69,6 +69,7 @@ pub fn insert(spec: &NodeSpec, node: &Node, now: UnixMillis) -> Statement {
             offers_json(node).into(),
             i64::try_from(node.offers.index()).unwrap_or(0).into(),
             node.may_cost().into(),
+            node.paid_period.and_then(|period| i64::try_from(period.as_secs()).ok()).into(),
         ],
     )
 }

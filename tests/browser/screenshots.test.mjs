@@ -346,7 +346,8 @@ const PICTURES = [
       await page.getByRole("button", { name: "Forget" }).click();
       await page.getByLabel("Type the node’s id").fill(ID.failedNode);
     },
-    until: (page) => page.locator("header").getByText("Forget").waitFor(),
+    until: (page) =>
+      page.getByRole("heading", { name: "cx53 in nbg1" }).waitFor(),
   },
   { name: "missing", at: "/nothing/here", scene: full },
 ];

@@ -21,6 +21,7 @@ mod node_faults;
 mod node_lifecycle;
 mod node_races;
 mod placement;
+mod placement_rows;
 mod proof_of_absence;
 mod provider_fixtures;
 mod provider_hetzner;

@@ -290,3 +290,31 @@ fn lists_go_page_by_page_and_events_follow_one_another() {
         assert!(!later.items.is_empty() && later.items[0].id > start.last_id);
     });
 }
+
+#[test]
+fn a_warm_node_is_kept_until_just_before_its_next_paid_hour_where_that_is_wanted() {
+    for (minutes, keeps, expected) in [(5, false, 35), (5, true, 58), (20, true, 58), (29, true, 59), (40, true, 118)] {
+        run(async {
+            let mut world = World::new();
+            world.settings.keep_paid_hours = keeps;
+            let who = world.someone();
+            let begin = world.p.now();
+            let created = world.create(&who).await.unwrap();
+            world.until_running(&who, created.id).await;
+            world.p.now.set(begin + Duration::from_secs(minutes * 60));
+            delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap();
+            let node = created.node.id;
+            world.until("it is warm", async || world.node(&who, node).await.warm_since_at.is_some()).await;
+            let deadline = world.node(&who, node).await.deadline_at.unwrap();
+            // Whole minutes: some seconds have passed.
+            let kept = deadline.since(begin).as_secs() / 60;
+            assert_eq!(kept, expected, "emptied after {minutes} minutes, {keeps}");
+            if keeps {
+                let life = ringfence::app::lifecycle::of_node(&world.p, &who.actor, node).await.unwrap();
+                assert!(life.alive.unwrap().because.contains("is paid"), "it says so");
+            }
+            world.until_node_gone(&who, node).await;
+            assert!(world.p.now().since(begin).as_secs() / 60 <= expected + 1);
+        });
+    }
+}

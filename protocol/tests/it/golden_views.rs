@@ -249,6 +249,7 @@ fn views_of_clouds_keep_their_form() {
             secret_hint: "An API token with read and write permission".into(),
             secret_url: "https://console.hetzner.com/".into(),
             poweroff_ends_billing: false,
+            billing_period_secs: Some(3600),
         },
     );
     let credential = CredentialView {

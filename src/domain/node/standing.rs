@@ -65,6 +65,9 @@ impl Node {
 
     fn warm(&self) -> String {
         match self.isolation {
+            Isolation::User | Isolation::Ephemeral if self.paid_period.is_some() => {
+                "because it is kept for your next workspace as long as what its provider has billed is paid.".into()
+            }
             Isolation::User | Isolation::Ephemeral => {
                 "because it is kept for your next workspace, which then starts at once.".into()
             }

@@ -1,10 +1,15 @@
 //! What the passing of time does to a node: deadlines first, then the next call of the provider that is due.
 
+use std::time::Duration;
+
 use ringfence_protocol::state::{Isolation, NodePolicy};
 use ringfence_protocol::time::UnixMillis;
 
 use super::{Call, Destroy, Effect, Link, Node, Provision, State, notice};
 use crate::domain::lifecycle::{FailureCode, Moment};
+
+/// How long before the next paid period the deletion begins: a deletion and some attempts.
+const PAID_MARGIN: Duration = Duration::from_secs(120);
 
 impl Node {
     /// Once a budget is spent, a machine without workspaces ends at once, and one with workspaces after the grace: its hard
@@ -70,7 +75,7 @@ impl Node {
             (0, None) => {
                 self.state = State::Ready { warm_since: Some(at.now) };
                 self.deadline = Some(match self.isolation {
-                    Isolation::User => (at.now + at.timing.idle_timeout).min(self.hard_deadline),
+                    Isolation::User => self.warm_until(at).min(self.hard_deadline),
                     Isolation::Dedicated | Isolation::Ephemeral => self.hard_deadline,
                 });
                 Vec::new()
@@ -85,6 +90,16 @@ impl Node {
                 Vec::new()
             }
         }
+    }
+
+    /// How long it waits for its user's next workspace: its idle time, or until just before the next period of the provider
+    /// begins, where the one in which that time ends is paid anyway.
+    fn warm_until(&self, at: &Moment<'_>) -> UnixMillis {
+        let idle = at.now + at.timing.idle_timeout;
+        let (Some(period), Some(from)) = (self.paid_period, self.first_create_at) else { return idle };
+        let begun = idle.since(from).as_secs() / period.as_secs().max(1) + 1;
+        let paid = from + period.saturating_mul(u32::try_from(begun).unwrap_or(u32::MAX));
+        idle.max(paid - PAID_MARGIN)
     }
 
     fn tick_destroying(&mut self, code: FailureCode, next: Destroy, overdue: u32, at: &Moment<'_>) -> Vec<Effect> {

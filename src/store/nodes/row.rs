@@ -96,6 +96,7 @@ pub struct NodeRow {
     offers_json: Option<String>,
     offer_index: usize,
     key_refused: i64,
+    paid_period_secs: Option<u64>,
 }
 
 impl NodeRow {
@@ -110,6 +111,7 @@ impl NodeRow {
             isolation: self.isolation,
             policy: self.policy,
             offers: self.offers(),
+            paid_period: self.paid_period_secs.map(std::time::Duration::from_secs),
             instance: self.provider_instance_id.clone().map(|id| Instance {
                 id: InstanceId(id),
                 ipv4: self.ipv4.clone(),

@@ -130,6 +130,11 @@ impl SqliteDb {
         statement.query_map(params, |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     }
 
+    /// How many rows a statement gives.
+    pub fn rows(&self, statement: &Statement) -> usize {
+        run_one(&self.connection.borrow(), statement).unwrap().rows.len()
+    }
+
     /// Whether SQLite accepts the text.
     pub fn prepare(&self, sql: &str) -> Result<(), String> {
         self.connection.borrow().prepare(sql).map(|_| ()).map_err(|error| error.to_string())

@@ -30,18 +30,7 @@ export const router = new Router();
 
 export type Route =
   | {
-      page:
-        | 'sign-in'
-        | 'workspaces'
-        | 'nodes'
-        | 'clouds'
-        | 'activity'
-        | 'settings'
-        | 'users'
-        | 'limits'
-        | 'tenant'
-        | 'installation'
-        | 'missing';
+      page: 'sign-in' | 'workspaces' | 'nodes' | 'clouds' | 'activity' | 'settings' | 'users' | 'limits' | 'tenant' | 'installation' | 'missing';
     }
   | { page: 'workspace' | 'node'; id: string };
 

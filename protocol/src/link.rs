@@ -255,6 +255,8 @@ pub struct Facts {
 /// From a node's object to its agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+// Few exist at a time, and each is written at once: a box would save nothing.
+#[allow(clippy::large_enum_variant)]
 pub enum ControlMessage {
     /// Answers [`AgentMessage::Hello`]: what was reported so far is recorded.
     Welcome {

@@ -42,7 +42,11 @@ async fn with_nothing_but_open_tabs_a_workspace_is_warned_of_saved_stopped_kept_
         let told = events(&ada, &workspace).await?;
         let saved = told.iter().find_map(|event| match event {
             EventKind::Saved { outcome, detail, .. } => Some((*outcome, detail.as_str())),
-            _ => None,
+            EventKind::NodeState { .. }
+            | EventKind::WorkspaceState { .. }
+            | EventKind::BootStep { .. }
+            | EventKind::Notice { .. }
+            | EventKind::EndingSoon { .. } => None,
         });
         ensure!(saved == Some((SaveOutcome::Saved, "kept all of it")), "{told:?}");
 

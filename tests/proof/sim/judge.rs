@@ -14,6 +14,8 @@ use crate::support::world::World;
 
 /// How late anything may be while nothing keeps it from being done: a request's arming, a safety alarm and two retries.
 const LATE_MS: i64 = 120_000;
+/// How long the database may have been back before an object that had looked in vain looks again, and what was late is done.
+const AWAY: Duration = Duration::from_secs(5 * 60 + 180);
 /// How long anything that is on its way may be so, once all is calm.
 const SETTLED_MS: i64 = 25 * 60_000;
 
@@ -116,7 +118,7 @@ impl Sim {
                 self.breached(format!("I7: {node} has no timer"));
             }
         }
-        if now < self.db_away_until.get() + Duration::from_millis(LATE_MS.unsigned_abs()) {
+        if now < self.db_away_until.get() + AWAY {
             return;
         }
         let late = now.get() - LATE_MS;

@@ -33,6 +33,8 @@ pub struct Object {
     pub founded_at: Option<UnixMillis>,
     /// In storage.
     pub ticket: Option<DestroyTicket>,
+    /// In storage: how many drives have failed in a row.
+    pub failures: u32,
     /// In memory.
     pub wakes: Wakes,
     /// Whether its alarm is running: the platform runs one at a time.
@@ -75,12 +77,13 @@ impl Sim {
             match drive_node(self, self.settings(), &self, node).await {
                 Ok(driven) => {
                     self.note(|| format!("drove {node}: {}", told(&driven)));
+                    self.with_object(node, |object| object.failures = 0);
                     self.apply(node, driven, Some(safety)).await;
                 }
                 Err(error) => {
                     self.note(|| format!("drove {node} in vain: {:?}", error.log));
-                    self.destroy_by_ticket(node).await;
-                    self.settle_alarm(node, Some(self.now() + alarm::RETRY), safety).await;
+                    let next = self.drive_failed(node).await;
+                    self.settle_alarm(node, Some(next), safety).await;
                 }
             }
         }
@@ -142,13 +145,17 @@ impl Sim {
         self.with_object(node, |object| object.alarm = object.wakes.settle(deadline, current, safety));
     }
 
-    /// With the database away, deletes the machine by the ticket once its time has come.
-    async fn destroy_by_ticket(&self, node: NodeId) {
-        let ticket = self.with_object(node, |object| object.ticket.clone());
-        if let Some(ticket) = ticket.filter(|ticket| ticket.is_due(self.now())) {
-            let result = destroy_by_ticket(&self, &self.config.installation_id, &ticket, self.now()).await;
-            self.note(|| format!("destroyed {node} by its ticket: {result:?}"));
-        }
+    /// A drive has failed: the machine is deleted by the ticket if its time has come. Gives when to look again.
+    async fn drive_failed(&self, node: NodeId) -> UnixMillis {
+        let (failures, ticket) = self.with_object(node, |object| {
+            object.failures += 1;
+            (object.failures - 1, object.ticket.clone())
+        });
+        let (now, pause) = (self.now(), alarm::retry_after(failures));
+        let Some(ticket) = ticket else { return now + pause };
+        let result = destroy_by_ticket(&self, &self.config.installation_id, &ticket, now).await;
+        self.note(|| format!("destroys {node} by its ticket: {result:?}"));
+        ticket.next_look(now, pause)
     }
 
     /// A message of an agent arrives.

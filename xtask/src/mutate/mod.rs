@@ -50,13 +50,7 @@ pub fn run(options: &MutateOptions) -> Result<()> {
         chosen.iter().for_each(|guard| println!("{:<32} {}", guard.name, guard.file));
         return Ok(());
     }
-    let scratch = Scratch::make()?;
-    for judge in &JUDGES {
-        eprintln!("▸ with every guard: {}", judge.name);
-        if let Some(red) = scratch.red(judge)? {
-            bail!("red before any guard is taken out: {red}");
-        }
-    }
+    let mut scratch = Scratch::make()?;
     let mut missed = Vec::new();
     for guard in &chosen {
         let started = Instant::now();
@@ -89,12 +83,14 @@ pub fn removed(guard: &Guard, text: &str) -> Result<String> {
 struct Scratch {
     root: PathBuf,
     target: PathBuf,
+    /// Judges that were seen green with every guard in place.
+    green: Vec<&'static str>,
 }
 
 impl Scratch {
     fn make() -> Result<Self> {
         let base = project::target_dir().join("mutants");
-        let scratch = Self { root: base.join("checkout"), target: base.join("target") };
+        let scratch = Self { root: base.join("checkout"), target: base.join("target"), green: Vec::new() };
         let listed = run::read(run::command("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]))?;
         let mut files: Vec<PathBuf> = listed.lines().map(PathBuf::from).collect();
         files.retain(|file| project::root().join(file).is_file());
@@ -117,14 +113,34 @@ impl Scratch {
     }
 
     /// What goes red without a guard.
-    fn without(&self, guard: &Guard) -> Result<Option<String>> {
+    fn without(&mut self, guard: &Guard) -> Result<Option<String>> {
         let path = self.root.join(guard.file);
         let whole = fs::read_to_string(&path).with_context(|| format!("reading {}", guard.file))?;
-        fs::write(&path, removed(guard, &whole)?)?;
-        let caught = JUDGES.iter().find_map(|judge| self.red(judge).transpose()).transpose();
-        // Whatever came of it, the next one starts from the whole.
-        fs::write(&path, whole)?;
-        caught
+        let lacking = removed(guard, &whole)?;
+        for judge in &JUDGES {
+            self.must_be_green(judge)?;
+            fs::write(&path, &lacking)?;
+            let red = self.red(judge);
+            // Whatever came of it, the next one starts from the whole.
+            fs::write(&path, &whole)?;
+            if let Some(red) = red? {
+                return Ok(Some(red));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A judge that is red with every guard in place can judge nothing. Asked of each once, and only when it is needed.
+    fn must_be_green(&mut self, judge: &Judge) -> Result<()> {
+        if self.green.contains(&judge.name) {
+            return Ok(());
+        }
+        eprintln!("▸ with every guard: {}", judge.name);
+        if let Some(red) = self.red(judge)? {
+            bail!("red before any guard is taken out: {red}");
+        }
+        self.green.push(judge.name);
+        Ok(())
     }
 
     /// What of a judge goes red, if anything does. Code that does not compile shows nothing.

@@ -126,6 +126,7 @@ export const stuck = {
     [ID.failedNode]: {
       ...full.nodes[ID.failedNode],
       stuck: true,
+      engine: "unconfined",
       reason:
         "The provider refuses the credential, so the machine cannot be deleted: replace the key. Its owner deleted it.",
     },

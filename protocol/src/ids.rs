@@ -171,11 +171,15 @@ pub mod kind {
         Jwt = "jwt", "token";
         /// One sign-in link.
         SignInLink = "lnk", "sign-in link";
+        /// A token that opens one view of a dedicated node.
+        GatewayToken = "gwt", "gateway token";
         /// One viewer of a terminal: chosen by the browser, kept across reconnections.
         Viewer = "vwr", "viewer";
     }
 }
 
+/// Names a gateway token.
+pub type GatewayTokenId = Id<kind::GatewayToken>;
 /// Names a user.
 pub type UserId = Id<kind::User>;
 /// Names a tenant.

@@ -6,6 +6,7 @@
 pub mod agent_config;
 pub mod claims;
 pub mod container;
+pub mod gateway;
 pub mod ids;
 pub mod lifecycle;
 pub mod limits;
@@ -14,6 +15,7 @@ pub mod money;
 #[cfg(feature = "schema")]
 pub mod openapi;
 pub mod params;
+pub mod plan;
 pub mod posture;
 pub mod problem;
 pub mod receipt;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, TenantId, UserId, WorkspaceId};
 use crate::money::Money;
-use crate::state::{Isolation, LimitMeasure, LimitScope, NodeState, ProviderKind, Role, WorkspaceState};
+use crate::state::{Isolation, LimitMeasure, LimitScope, NodeState, ProviderKind, QuotaKind, Role, WorkspaceState};
 use crate::time::UnixMillis;
 
 /// A limit and what is used of it. Numbers are texts: whole ones, or amounts of money such as `0.50`. Amounts of different currencies are
@@ -161,4 +161,30 @@ pub struct TenantWorkspaceView {
     pub state: WorkspaceState,
     /// When it was created.
     pub created_at: UnixMillis,
+}
+
+/// `GET /api/admin/quota`: what of the platform's free plan this day has used, as estimated from our own rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct QuotaView {
+    /// When the day began: quotas begin anew at midnight UTC.
+    pub since_at: UnixMillis,
+    /// Each quota.
+    pub items: Vec<QuotaItem>,
+    /// How it was estimated, and what is not in it.
+    pub how: String,
+    /// Idle nodes that the plan carries for a day, nothing else being done.
+    pub idle_nodes_carried: u64,
+}
+
+/// One quota of the platform's free plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct QuotaItem {
+    /// Which.
+    pub quota: QuotaKind,
+    /// The plan's limit for a day.
+    pub limit: u64,
+    /// What this day has used so far, estimated.
+    pub estimate: u64,
 }

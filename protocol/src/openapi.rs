@@ -189,6 +189,7 @@ fn header_parameters(endpoint: &Endpoint, exchange: &Exchange) -> Vec<Parameter>
         | Principal::Session
         | Principal::TenantAdmin
         | Principal::Admin
+        | Principal::Gateway
         | Principal::Machine => {}
         Principal::Viewer => {
             parameters.push(header(
@@ -216,6 +217,7 @@ fn security(principal: Principal) -> Vec<BTreeMap<&'static str, [&'static str; 0
         Principal::User | Principal::TenantAdmin | Principal::Admin => any_of(&["session", "api_token"]),
         Principal::Session => any_of(&["session"]),
         Principal::Viewer => any_of(&["workspace_token"]),
+        Principal::Gateway => any_of(&["gateway_token"]),
         Principal::NewAgent | Principal::Machine => any_of(&["bootstrap_token"]),
         Principal::Agent => any_of(&["callback_token"]),
     }
@@ -245,6 +247,14 @@ fn security_schemes() -> BTreeMap<&'static str, SecurityScheme> {
                 place: In::Header,
                 name: "Sec-WebSocket-Protocol",
                 description: "A workspace token, offered as the second subprotocol.",
+            },
+        ),
+        (
+            "gateway_token",
+            SecurityScheme::Http {
+                scheme: "bearer",
+                bearer_format: Some("rfg_…"),
+                description: "The token of a dedicated node. It opens one view of that node and nothing else.",
             },
         ),
         (
@@ -288,6 +298,7 @@ fn error_statuses(endpoint: &Endpoint, exchange: &Exchange) -> Vec<u16> {
         Principal::Public => {}
         Principal::User | Principal::Session | Principal::TenantAdmin | Principal::Admin => statuses.extend([401, 403]),
         Principal::Viewer => statuses.extend([401, 403, 404, 426]),
+        Principal::Gateway => statuses.extend([401, 404]),
         Principal::NewAgent | Principal::Machine => statuses.push(401),
         Principal::Agent => statuses.extend([401, 403]),
     }

@@ -41,6 +41,8 @@ pub enum Principal {
     Admin,
     /// The holder of a workspace token, opening a WebSocket.
     Viewer,
+    /// The holder of a dedicated node's gateway token, who may look at that node and nothing else.
+    Gateway,
     /// A node's agent before redemption: bootstrap token and proof of possession.
     NewAgent,
     /// A node's agent: callback token and proof of possession.
@@ -152,6 +154,8 @@ endpoints! {
     NODE_UNCORDON = Post "/api/nodes/{id}/uncordon" User, "uncordon_node", "New workspaces on this node again.";
     NODE_DRAIN = Post "/api/nodes/{id}/drain" User, "drain_node", "No new workspaces on this node, and destroy it when the last one is gone.";
     NODE_FORGET = Post "/api/nodes/{id}/forget" User, "forget_node", "Gives up a node whose machine cannot be destroyed from here.";
+    NODE_GATEWAY_TOKEN = Post "/api/nodes/{id}/gateway-token" Session, "create_gateway_token", "Makes a token that opens one view of your dedicated node; its secret is shown once.";
+    GATEWAY_NODE = Get "/api/gateway/node" Gateway, "get_gateway_node", "How the dedicated node is that the token names.";
     EVENTS = Get "/api/events" User, "list_events", "What happened to your nodes and workspaces after a given event.";
 
     USAGE = Get "/api/usage" User, "get_usage", "What you use of your limits, and have spent this month.";
@@ -164,6 +168,7 @@ endpoints! {
     ADMIN_TENANTS_LIST = Get "/api/admin/tenants" Admin, "list_tenants", "Every tenant.";
     ADMIN_TENANT_CREATE = Post "/api/admin/tenants" Admin, "create_tenant", "Creates a tenant.";
     ADMIN_USER_MEMBERSHIP = Put "/api/admin/users/{id}/membership" Admin, "set_user_membership", "Puts a user into a tenant and a role.";
+    ADMIN_QUOTA = Get "/api/admin/quota" Admin, "get_quota", "What of the platform's free plan this day has used, estimated.";
     ADMIN_LIMITS_GET = Get "/api/admin/limits" Admin, "get_limits", "Limits of a user, a tenant or the installation, and what is used of them.";
     ADMIN_LIMITS_SET = Put "/api/admin/limits" Admin, "set_limits", "Sets the limits of a user, a tenant or the installation.";
 

@@ -224,6 +224,17 @@ words! {
         /// Everybody together.
         Installation = "installation",
     }
+    /// A quota of the platform's free plan, for a day.
+    QuotaKind {
+        /// Requests to the Worker.
+        Requests = "requests",
+        /// Requests to Durable Objects: calls, alarms, and twenty incoming messages as one.
+        ObjectRequests = "object_requests",
+        /// Rows the database reads.
+        RowsRead = "rows_read",
+        /// Rows the database writes.
+        RowsWritten = "rows_written",
+    }
     /// What a limit is a limit of.
     LimitMeasure {
         /// Machines that are not known to be gone.

@@ -16,6 +16,8 @@ words! {
         Inventory = "inventory",
         /// Tells what of a month's budget is spent, and ends machines when all of it is.
         Budgets = "budgets",
+        /// Makes dedicated nodes anew that have failed.
+        Restarts = "restarts",
         /// Deletes what has had its time.
         Prune = "prune",
     }
@@ -29,6 +31,8 @@ words! {
         LeaveMachine = "leave_machine",
         /// The machines of an account are listed.
         ListMachines = "list_machines",
+        /// A node is made anew.
+        MakeNode = "make_node",
         /// The node is told to end.
         EndNode = "end_node",
         /// Rows are deleted.

@@ -1,6 +1,6 @@
 //! Whether a new workspace is within every limit: decided by the batch that makes it, explained when it was refused.
 
-use ringfence_protocol::ids::{TenantId, UserId, WorkspaceId};
+use ringfence_protocol::ids::{NodeId, TenantId, UserId, WorkspaceId};
 use ringfence_protocol::limits::LimitView;
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::problem::ErrorCode;
@@ -58,13 +58,28 @@ pub(super) fn require(
     claim: Claim,
     now: UnixMillis,
 ) -> Statement {
-    // What was asked for is among what is counted by now; nothing is spent by it yet.
-    let still = |measure| {
+    let asked = subject.held_against(settings, remaining(claim));
+    limits::require_admitted(workspace, subject.user, subject.tenant, &asked, now)
+}
+
+/// The same for a node that is made without a workspace.
+pub(super) fn require_node(
+    settings: &Settings,
+    subject: Subject,
+    node: NodeId,
+    claim: Claim,
+    now: UnixMillis,
+) -> Statement {
+    let asked = subject.held_against(settings, remaining(claim));
+    limits::require_node_admitted(node, subject.user, subject.tenant, &asked, now)
+}
+
+/// What was asked for is among what is counted once it is written; nothing is spent by it yet.
+fn remaining(claim: Claim) -> impl Fn(LimitMeasure) -> Option<i64> {
+    move |measure| {
         let more = claim.more(measure)?;
         Some(if measure == LimitMeasure::CostPerMonth { more } else { 0 })
-    };
-    let asked = subject.held_against(settings, still);
-    limits::require_admitted(workspace, subject.user, subject.tenant, &asked, now)
+    }
 }
 
 /// The limit that a claim would exceed, if there is one now.

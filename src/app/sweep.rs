@@ -6,6 +6,7 @@ mod budgets;
 mod inventory;
 mod overdue;
 mod prune;
+mod restarts;
 
 pub(super) use prune::GONE_KEPT;
 
@@ -67,7 +68,7 @@ pub async fn cron(p: &impl Platform, config: &Config, accounts: &impl Accounts) 
 /// In minutes.
 const fn pause(kind: SweepKind) -> i64 {
     match kind {
-        SweepKind::Revocations | SweepKind::Overdue | SweepKind::Inventory => 1,
+        SweepKind::Revocations | SweepKind::Overdue | SweepKind::Inventory | SweepKind::Restarts => 1,
         SweepKind::Budgets => BUDGET_MINUTES,
         SweepKind::Prune => PRUNE_MINUTES,
     }
@@ -119,6 +120,7 @@ async fn one(
         SweepKind::Revocations => revoke::repeat_open(p).await.map(|()| Vec::new()),
         SweepKind::Overdue => overdue::sweep(p, mode).await,
         SweepKind::Budgets => budgets::sweep(p, &config.settings, mode).await,
+        SweepKind::Restarts => restarts::sweep(p, &config.settings, mode).await,
         SweepKind::Inventory => inventory::sweep(p, config, accounts, mode, turn).await,
         SweepKind::Prune => prune::sweep(p, mode).await,
     }

@@ -31,6 +31,11 @@ impl Host {
         Self { env, usage: Arc::default() }
     }
 
+    /// The same, with what is asked of the database added to what was counted before.
+    pub fn counting(env: Env, usage: Arc<Usage>) -> Self {
+        Self { env, usage }
+    }
+
     /// What has been asked of the database through this value and its clones.
     pub fn usage(&self) -> &Usage {
         &self.usage

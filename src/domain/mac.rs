@@ -1,4 +1,4 @@
-//! Opaque tokens with a MAC: API tokens (`rf_…`) and sign-in links (`rfl_…`). The MAC is checked before anything is looked
+//! Opaque tokens with a MAC: API tokens (`rf_…`), sign-in links (`rfl_…`) and gateway tokens (`rfg_…`). The MAC is checked before anything is looked
 //! up, so that no unauthenticated request reaches the database. Also the server nonces of proofs.
 //!
 //! Text: `<prefix>_<20 characters of the id>_<43 of the secret>_<22 of the MAC>`; the MAC is HMAC-SHA-256 over all before
@@ -33,6 +33,9 @@ impl OpaqueKind for kind::ApiToken {
 }
 impl OpaqueKind for kind::SignInLink {
     const TOKEN_PREFIX: &'static str = "rfl";
+}
+impl OpaqueKind for kind::GatewayToken {
+    const TOKEN_PREFIX: &'static str = "rfg";
 }
 
 /// What an opaque token says once its MAC holds: which row to look at, and the hash to find there.

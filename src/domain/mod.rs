@@ -13,6 +13,7 @@ pub mod placement;
 pub mod posture;
 pub mod proof;
 pub mod quota;
+pub mod restart;
 pub mod seal;
 pub mod sweep;
 pub mod ticket;

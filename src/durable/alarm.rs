@@ -59,6 +59,7 @@ impl NodeObject {
                 self.settle_alarm(self.next_alarm(Some(again)), safety).await;
             }
         }
+        self.log_usage(node);
     }
 
     /// Does what a use case about this node has left to do. `safety` is set when the alarm is running.

@@ -1,10 +1,41 @@
 //! What an object writes to the log.
 
+use std::sync::atomic::Ordering;
+
 use ringfence_protocol::ids::NodeId;
+
+use crate::cloudflare::Usage;
 
 use crate::error::Error;
 
 /// One line for what went wrong with a node.
 pub(super) fn error(what: &str, node: NodeId, failure: &Error) {
     worker::console_error!("{what} of {node}: {} {}", failure.code, failure.log.as_deref().unwrap_or(&failure.detail));
+}
+
+/// One line for what an alarm, and what came over the link since the one before, has asked of the database.
+pub(super) fn usage(node: NodeId, usage: &Usage) {
+    let entry = Entry {
+        message: "alarm",
+        node,
+        statements: usage.statements.swap(0, Ordering::Relaxed),
+        rows_read: usage.rows_read.swap(0, Ordering::Relaxed),
+        rows_written: usage.rows_written.swap(0, Ordering::Relaxed),
+    };
+    if let Ok(line) = serde_json::to_string(&entry) {
+        worker::console_log!("{line}");
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Entry {
+    message: &'static str,
+    #[serde(rename = "node.id")]
+    node: NodeId,
+    #[serde(rename = "d1.statements")]
+    statements: u64,
+    #[serde(rename = "d1.rows_read")]
+    rows_read: u64,
+    #[serde(rename = "d1.rows_written")]
+    rows_written: u64,
 }

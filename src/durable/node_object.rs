@@ -25,7 +25,7 @@ use super::sockets::{self, Attached, Sockets};
 use super::{log, relay};
 use crate::app::workspace_token::Standing;
 use crate::app::{agent_report, workspace_token};
-use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Viewer};
+use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Usage, Viewer};
 use crate::config::Config;
 use crate::domain::alarm::{self, Wakes};
 use crate::domain::mac;
@@ -47,6 +47,8 @@ pub struct NodeObject {
     pub(super) env: Env,
     pub(super) sockets: Sockets,
     pub(super) faults: Faults,
+    /// What was asked of the database since the last alarm told.
+    usage: Arc<Usage>,
     object: Resettable,
     /// Which node this is, as storage says.
     node: Cell<Option<NodeId>>,
@@ -69,6 +71,7 @@ impl DurableObject for NodeObject {
             state,
             env,
             faults,
+            usage: Arc::default(),
             object,
             sockets: Sockets::default(),
             node: Cell::new(None),
@@ -149,9 +152,14 @@ impl NodeObject {
         }
     }
 
+    /// Tells what was asked of the database since this was last told.
+    pub(super) fn log_usage(&self, node: NodeId) {
+        log::usage(node, &self.usage);
+    }
+
     /// The platform of this event.
     pub(super) fn host(&self) -> Host {
-        Host::new(self.env.clone())
+        Host::counting(self.env.clone(), self.usage.clone())
     }
 
     /// The configuration, if it is valid; without one the Worker does not get here.

@@ -5,7 +5,7 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
 use ringfence_protocol::ids::UserId;
 use ringfence_protocol::limits::{
-    CreateTenantParams, LimitsParams, LimitsView, MembershipParams, SetLimitsParams, TenantView,
+    CreateTenantParams, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams, TenantView,
 };
 use ringfence_protocol::params::{CreateUserParams, ListParams, PauseProvisioningParams};
 use ringfence_protocol::routes::{self, Principal};
@@ -18,7 +18,7 @@ use super::table::Table;
 use super::{App, origin};
 use crate::app::idempotency::Repeatable;
 use crate::app::provisioner::Vault;
-use crate::app::{limits, provisioning, sweep, tenants, users};
+use crate::app::{limits, provisioning, quota, sweep, tenants, users};
 
 type Answer<T> = Result<T, Failure>;
 
@@ -38,6 +38,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::ADMIN_USER_MEMBERSHIP, set_membership)
         .serve(&routes::ADMIN_TENANTS_LIST, list_tenants)
         .serve(&routes::ADMIN_TENANT_CREATE, create_tenant)
+        .serve(&routes::ADMIN_QUOTA, get_quota)
         .serve(&routes::ADMIN_LIMITS_GET, get_limits)
         .serve(&routes::ADMIN_LIMITS_SET, set_limits)
         .serve(&routes::ADMIN_AUDIT, list_audit)
@@ -159,6 +160,11 @@ async fn create_tenant(
 ) -> Answer<(StatusCode, Json<TenantView>)> {
     let repeatable = Repeatable::new(&caller, &routes::ADMIN_TENANT_CREATE, key, body.sha256);
     Ok((StatusCode::CREATED, Json(tenants::create(&app.host, &caller, body.params, &repeatable).await?)))
+}
+
+#[worker::send]
+async fn get_quota(State(app): State<App>, Admin(caller): Admin) -> Answer<Json<QuotaView>> {
+    Ok(Json(quota::quota(&app.host, &caller).await?))
 }
 
 #[worker::send]

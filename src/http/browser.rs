@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http::{StatusCode, header};
-use ringfence_protocol::ids::{ApiTokenId, CredentialId, SessionId, WorkspaceId};
+use ringfence_protocol::gateway::GatewayTokenView;
+use ringfence_protocol::ids::{ApiTokenId, CredentialId, NodeId, SessionId, WorkspaceId};
 use ringfence_protocol::lifecycle::LifecycleView;
 use ringfence_protocol::limits::LimitView;
 use ringfence_protocol::params::{
@@ -26,8 +27,8 @@ use crate::app::caller::Caller;
 use crate::app::idempotency::Repeatable;
 use crate::app::request_workspace::request_workspace;
 use crate::app::{
-    api_tokens, credentials, delete_workspace, keep_alive, lifecycle, limits, read, receipt, sessions, set_running,
-    workspace_token,
+    api_tokens, credentials, delete_workspace, gateway, keep_alive, lifecycle, limits, read, receipt, sessions,
+    set_running, workspace_token,
 };
 use crate::domain::mac;
 use crate::ports::{Clock, Statement};
@@ -64,6 +65,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::WORKSPACE_RECEIPT, get_receipt)
         .serve(&routes::WORKSPACE_LIFECYCLE, get_workspace_lifecycle)
         .serve(&routes::WORKSPACE_TOKEN, create_workspace_token)
+        .serve(&routes::NODE_GATEWAY_TOKEN, create_gateway_token)
         .serve(&routes::EVENTS, list_events)
         .serve(&routes::USAGE, get_usage)
         .build()
@@ -321,6 +323,19 @@ async fn create_workspace_token(
     body: JsonBody<CreateWorkspaceTokenParams>,
 ) -> Answer<(StatusCode, Json<WorkspaceTokenView>)> {
     let view = workspace_token::create(&app.host, &app.config, &caller, id, body.params).await?;
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+#[worker::send]
+async fn create_gateway_token(
+    State(app): State<App>,
+    Browser(caller): Browser,
+    PathId(id): PathId<NodeId>,
+    IdempotencyKey(key): IdempotencyKey,
+) -> Answer<(StatusCode, Json<GatewayTokenView>)> {
+    // The body is empty: which node it is for stands in its place.
+    let repeatable = Repeatable::new(&caller, &routes::NODE_GATEWAY_TOKEN, key, id.to_string());
+    let view = gateway::create(&app.host, &app.config, &caller, id, &repeatable).await?;
     Ok((StatusCode::CREATED, Json(view)))
 }
 

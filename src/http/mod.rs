@@ -8,6 +8,7 @@ mod agent;
 mod browser;
 mod cookie;
 mod extract;
+mod gateway;
 mod headers;
 mod machine;
 mod nodes;
@@ -46,6 +47,7 @@ fn router(app: App) -> Router {
     Router::new()
         .merge(public::routes())
         .merge(browser::routes())
+        .merge(gateway::routes())
         .merge(tenant::routes())
         .merge(nodes::routes())
         .merge(admin::routes())

@@ -3,7 +3,7 @@
 //! Where there is a limit, what is counted stays within it, so counting reads no more rows than the limit allows; what has no limit is not
 //! counted at all. A machine counts until its provider has confirmed that it is gone.
 
-use ringfence_protocol::ids::{TenantId, UserId, WorkspaceId};
+use ringfence_protocol::ids::{NodeId, TenantId, UserId, WorkspaceId};
 use ringfence_protocol::state::{LimitMeasure, LimitScope};
 use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
@@ -138,6 +138,26 @@ pub fn require_admitted(
             user.into(),
             tenant.into(),
         ],
+    )
+}
+
+/// The same for a node that the batch makes without a workspace.
+pub fn require_node_admitted(
+    node: NodeId,
+    user: UserId,
+    tenant: TenantId,
+    asked: &[Asked],
+    now: UnixMillis,
+) -> Statement {
+    Statement::new(
+        concat!(
+            "INSERT INTO preconditions (broken) WITH ",
+            columns!(),
+            " SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?5)
+                OR NOT EXISTS (SELECT 1 FROM users WHERE id = ?6 AND tenant_id = ?7 AND state = 'active')
+                OR EXISTS (SELECT 1 FROM counted WHERE used + more > amount)"
+        ),
+        [list(asked).into(), 0.into(), now.into(), month_start(now).into(), node.into(), user.into(), tenant.into()],
     )
 }
 

@@ -1,6 +1,6 @@
 //! Nodes: the rows of the machine in `domain/node.rs`, and what their agents last said.
 
-use ringfence_protocol::ids::{CredentialId, NodeId, TenantId, UserId, WorkspaceId};
+use ringfence_protocol::ids::{CredentialId, GatewayTokenId, NodeId, TenantId, UserId, WorkspaceId};
 use ringfence_protocol::link::{Facts, Hello};
 use ringfence_protocol::state::Isolation;
 use ringfence_protocol::time::UnixMillis;
@@ -198,6 +198,21 @@ fn dedicated(user: UserId) -> Statement {
                AND n.state IN ('requested', 'provisioning', 'booting', 'ready')"
         ),
         [user.into()],
+    )
+}
+
+/// The dedicated node that a gateway token names.
+pub fn of_gateway_token(token: GatewayTokenId) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM gateway_tokens g JOIN nodes n ON n.dedicated_of = g.user_id AND n.dedicated_of IS NOT NULL
+               AND n.state IN ('requested', 'provisioning', 'booting', 'ready')
+             LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE g.id = ?1"
+        ),
+        [token.into()],
     )
 }
 

@@ -347,6 +347,28 @@ const PICTURES = [
       await page.locator("dialog input").fill(ID.failedNode);
     },
   },
+  {
+    name: "users-membership",
+    at: "/users",
+    scene: full,
+    act: (page) =>
+      page.getByRole("button", { name: "Tenant and role" }).nth(1).click(),
+    until: (page) => page.getByLabel("Tenant", { exact: true }).waitFor(),
+  },
+  {
+    name: "limits-full",
+    at: "/limits",
+    scene: full,
+    until: (page) => page.getByText("The plan carries").waitFor(),
+  },
+  { name: "limits-failing", at: "/limits", scene: full, failing: true },
+  {
+    name: "tenant-full",
+    at: "/tenant",
+    scene: full,
+    until: (page) => page.getByRole("heading", { name: "Nodes" }).waitFor(),
+  },
+  { name: "tenant-failing", at: "/tenant", scene: full, failing: true },
   { name: "missing", at: "/nothing/here", scene: full },
 ];
 /** Answers that a scene refuses on purpose show as failed loads in the console. */

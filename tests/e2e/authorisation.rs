@@ -207,6 +207,7 @@ fn verdict(endpoint: &Endpoint, attempt: &Attempt) -> Verdict {
                 | Principal::User
                 | Principal::Session
                 | Principal::Viewer
+                | Principal::Gateway
                 | Principal::NewAgent
                 | Principal::Agent
                 | Principal::Machine => (false, true),
@@ -223,6 +224,8 @@ fn verdict(endpoint: &Endpoint, attempt: &Attempt) -> Verdict {
                 (true, false) => Verdict::Refused(ErrorCode::NotFound),
             }
         }
+        // None of these names a dedicated node: e2e::isolation has one that does.
+        Principal::Gateway => Verdict::Refused(ErrorCode::TokenInvalid),
         Principal::NewAgent => match (kind, place, attempt.standing) {
             (Kind::Bootstrap, Place::BearerWithProof, Standing::Expired) => {
                 Verdict::Refused(ErrorCode::BootstrapExpired)
@@ -276,6 +279,8 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         | "list_users"
         | "list_audit"
         | "sweep"
+        | "get_gateway_node"
+        | "get_quota"
         | "get_usage"
         | "list_tenants"
         | "list_tenant_users"
@@ -313,14 +318,18 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
             (format!("{}?viewer={}", fill(&victim.workspace), Id::<kind::Viewer>::from_entropy([7; 13])), None)
         }
         "open_events" => (fill(&victim.workspace), None),
-        "get_node" | "delete_node" | "cordon_node" | "uncordon_node" | "drain_node" | "get_node_posture" => {
-            (fill(&victim.node), None)
-        }
         "get_node_lifecycle" => (fill(&victim.node), None),
         "get_workspace_lifecycle" => (fill(&victim.workspace), None),
         "forget_node" => (fill(&victim.node), Some(json!({ "confirm": victim.node.to_string() }))),
         "get_provisioning" | "resume_provisioning" => (endpoint.fill(&[]), None),
         "pause_provisioning" => (endpoint.fill(&[]), Some(json!({ "reason": "mischief" }))),
+        "get_node"
+        | "delete_node"
+        | "cordon_node"
+        | "uncordon_node"
+        | "drain_node"
+        | "create_gateway_token"
+        | "get_node_posture" => (fill(&victim.node), None),
         "create_user" => (endpoint.fill(&[]), Some(json!({ "name": "intruder", "role": "admin" }))),
         "get_user" | "suspend_user" | "resume_user" | "create_sign_in_link" => (fill(&victim.person.user), None),
         "agent_bootstrap" => (endpoint.fill(&[]), Some(json!({ "protocol_version": 1, "agent_sha256": "" }))),

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use reqwest::StatusCode;
+use ringfence_protocol::gateway::{GatewayNodeView, GatewayTokenView};
 use ringfence_protocol::limits::{LimitAmounts, LimitView, MembershipParams, SetLimitsParams};
 use ringfence_protocol::params::{CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams};
 use ringfence_protocol::receipt::ReceiptView;
@@ -103,6 +104,20 @@ async fn dedicated_requests_at_once_land_on_one_machine() -> Result<()> {
             ada.workspace_until(one.id, WorkspaceState::Running).await?;
         }
         ensure!(world.cloud.machines().await?.len() == 1, "one machine at the cloud");
+        // Its gateway token opens one view of it, and is no key to anything else.
+        let node = made[0].node.id;
+        let token: GatewayTokenView = ada.client.call(&routes::NODE_GATEWAY_TOKEN, &[&node]).await?;
+        let holder = Client::new(world.stack.origin()).with_api_token(&token.secret)?;
+        let seen: GatewayNodeView = holder.call(&routes::GATEWAY_NODE, &[]).await?;
+        ensure!(seen.id == node && seen.workspaces == 3, "{seen:?}");
+        for endpoint in [&routes::ME, &routes::NODES_LIST, &routes::WORKSPACES_LIST, &routes::ADMIN_AUDIT] {
+            let answer = holder.request(endpoint, &[]).send().await?.status();
+            ensure!(answer == StatusCode::UNAUTHORIZED, "{}: {answer}", endpoint.path);
+        }
+        let next: GatewayTokenView = ada.client.call(&routes::NODE_GATEWAY_TOKEN, &[&node]).await?;
+        let old = holder.request(&routes::GATEWAY_NODE, &[]).send().await?.status();
+        ensure!(old == StatusCode::UNAUTHORIZED, "the one before: {old}");
+        holder.with_api_token(&next.secret)?.call::<GatewayNodeView>(&routes::GATEWAY_NODE, &[]).await?;
         let fourth = ada.create_isolated(Isolation::Dedicated).await;
         ensure!(fourth.is_err(), "it is full, and there is no second one");
         Ok(())

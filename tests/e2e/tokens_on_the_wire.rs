@@ -216,7 +216,7 @@ fn changing_routes() -> impl Iterator<Item = &'static Endpoint> {
         Principal::User | Principal::Session | Principal::TenantAdmin | Principal::Admin | Principal::Public => {
             endpoint.method != Method::Get
         }
-        Principal::Viewer | Principal::NewAgent | Principal::Agent | Principal::Machine => false,
+        Principal::Viewer | Principal::Gateway | Principal::NewAgent | Principal::Agent | Principal::Machine => false,
     })
 }
 

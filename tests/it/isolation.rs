@@ -4,15 +4,23 @@ use std::time::Duration;
 
 use ringfence::app::delete_node::delete_node;
 use ringfence::app::delete_workspace::delete_workspace;
+use ringfence::app::gateway;
+use ringfence::app::idempotency::Repeatable;
 use ringfence::app::receipt::receipt;
+use ringfence::app::sweep::{Mode, all};
 use ringfence::ports::{Clock, Db};
 use ringfence::store::events;
+use ringfence_protocol::link::AgentMessage;
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::state::{Isolation, SaveOutcome, WorkspaceState};
+use ringfence_protocol::routes;
+use ringfence_protocol::state::{Isolation, Role, SaveOutcome, WorkspaceState};
+use ringfence_protocol::sweeps::SweepKind;
 use ringfence_protocol::views::EventKind;
 
+use crate::support::accounts::Open;
 use crate::support::joined::join_all;
+use crate::support::keys::config;
 use crate::support::world::{Someone, World, run};
 
 fn lasting(isolation: Isolation, secs: u64) -> CreateWorkspaceParams {
@@ -199,5 +207,120 @@ fn the_schema_itself_refuses_a_second_dedicated_machine() {
             SELECT 'second', user_id, tenant_id, 1, 0, installation, provider, credential_id, isolation, region, size, cpus,
               memory_bytes, image, 0, currency, slots, 0, policy, 'ready', 0, 1, dedicated_of FROM nodes";
         assert!(world.p.db.execute(second).unwrap_err().to_string().contains("nodes.dedicated_of"));
+    });
+}
+
+async fn restarts(world: &World) -> Vec<String> {
+    let view = all(&world.p, &config(&[]).unwrap(), &Open(&world.cloud), Mode::Act).await;
+    let outcome = view.sweeps.into_iter().find(|outcome| outcome.sweep == SweepKind::Restarts).unwrap();
+    assert_eq!(outcome.problem, None);
+    outcome.actions.into_iter().map(|action| action.detail).collect()
+}
+
+/// Lets the user's live dedicated node fail.
+async fn fail_dedicated(world: &World, who: &Someone) {
+    let live = "SELECT id FROM nodes WHERE state IN ('requested', 'provisioning', 'booting', 'ready')";
+    let node = world.p.db.texts(live)[0].parse().unwrap();
+    world.until("it is linked", async || world.links.borrow().contains_key(&node)).await;
+    world.say(node, AgentMessage::Quarantine { detail: "the firewall is gone".into() }).await;
+    world.until_node_gone(who, node).await;
+}
+
+#[test]
+fn a_dedicated_machine_that_fails_is_made_anew_with_pauses_and_not_for_ever() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let first = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        world.until_running(&who, first.id).await;
+        for round in 1..=5 {
+            fail_dedicated(&world, &who).await;
+            world.p.now.set(world.p.now() + Duration::from_secs(2));
+            let told = restarts(&world).await;
+            if told.is_empty() {
+                // Its pause is not over.
+                world.p.now.set(world.p.now() + Duration::from_secs(3600));
+                let told = restarts(&world).await;
+                assert!(told[0].contains(&format!("({round} of 5)")), "{told:?}");
+            } else {
+                assert!(told[0].contains(&format!("({round} of 5)")), "{told:?}");
+            }
+            assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes WHERE state <> 'gone'"), 1);
+            assert!(restarts(&world).await.is_empty(), "once");
+        }
+        fail_dedicated(&world, &who).await;
+        world.p.now.set(world.p.now() + Duration::from_secs(7200));
+        let told = restarts(&world).await;
+        assert!(told[0].contains("no new one is made"), "{told:?}");
+        assert!(restarts(&world).await.is_empty());
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes WHERE state <> 'gone'"), 0);
+        let notices =
+            "SELECT COUNT(*) FROM events WHERE kind = 'notice' AND event_json LIKE '%dedicated machine has failed%'";
+        assert_eq!(world.p.db.count(notices), 6, "its owner was told each time");
+        // A wish of the owner's is another thing.
+        world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+    });
+}
+
+#[test]
+fn a_dedicated_machine_that_was_deleted_stays_so_and_limits_hold_for_restarts() {
+    run(async {
+        let world = World::new();
+        let (one, two) = (world.someone(), world.someone());
+        let deleted = world.create_isolated(&one, Isolation::Dedicated).await.unwrap();
+        delete_node(&world.p, &world.settings, &one.actor, deleted.node.id, vec![]).await.unwrap();
+        world.until_node_gone(&one, deleted.node.id).await;
+        assert!(restarts(&world).await.is_empty());
+        let failed = world.create_isolated(&two, Isolation::Dedicated).await.unwrap();
+        world.until_running(&two, failed.id).await;
+        fail_dedicated(&world, &two).await;
+        let none = format!("INSERT INTO limits VALUES ('user', '{}', 'nodes', 0, 0)", two.actor.user_id);
+        world.p.db.execute(&none).unwrap();
+        world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        let told = restarts(&world).await;
+        assert!(told[0].contains("a limit is reached"), "{told:?}");
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes WHERE state <> 'gone'"), 0);
+        assert!(restarts(&world).await.is_empty(), "it is decided");
+    });
+}
+
+#[test]
+fn a_gateway_token_opens_one_view_of_the_dedicated_machine_that_is_there() {
+    run(async {
+        let world = World::new();
+        let config = config(&[]).unwrap();
+        let (who, other) = (world.someone(), world.someone());
+        let owner = world.caller(&who, Role::Member);
+        let once = Repeatable::new(&owner, &routes::NODE_GATEWAY_TOKEN, None, String::new());
+        let shared = world.create(&who).await.unwrap();
+        let refused = gateway::create(&world.p, &config, &owner, shared.node.id, &once).await;
+        assert_eq!(refused.err().map(|error| error.code), Some(ErrorCode::Conflict), "not dedicated");
+        let made = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        let stranger = world.caller(&other, Role::Member);
+        let refused = gateway::create(&world.p, &config, &stranger, made.node.id, &once).await;
+        assert_eq!(refused.err().map(|error| error.code), Some(ErrorCode::NotFound));
+        let token = gateway::create(&world.p, &config, &owner, made.node.id, &once).await.unwrap().secret;
+        let see = async |token: &str| gateway::node(&world.p, &config, token).await.map_err(|error| error.code);
+        assert_eq!(see(token.expose()).await.unwrap().id, made.node.id);
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM gateway_tokens WHERE instr(secret_sha256, 'rfg') > 0"), 0);
+        assert_eq!(
+            see("rfg_00000000000000000000_AAAA.AAAAAAAAAAAAAAAAAAAAAA").await.err(),
+            Some(ErrorCode::TokenInvalid)
+        );
+        // A new one ends the one before.
+        let next = gateway::create(&world.p, &config, &owner, made.node.id, &once).await.unwrap().secret;
+        assert_eq!(see(token.expose()).await.err(), Some(ErrorCode::TokenInvalid));
+        assert_eq!(see(next.expose()).await.unwrap().id, made.node.id);
+        // It names the machine that stands in its place.
+        world.until_running(&who, made.id).await;
+        world.say(made.node.id, AgentMessage::Quarantine { detail: "the firewall is gone".into() }).await;
+        world.until_node_gone(&who, made.node.id).await;
+        assert_eq!(see(next.expose()).await.err(), Some(ErrorCode::NotFound));
+        world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        restarts(&world).await;
+        assert_ne!(see(next.expose()).await.unwrap().id, made.node.id);
+        let suspend = format!("UPDATE users SET state = 'suspended' WHERE id = '{}'", who.actor.user_id);
+        world.p.db.execute(&suspend).unwrap();
+        assert_eq!(see(next.expose()).await.err(), Some(ErrorCode::TokenInvalid));
     });
 }

@@ -1,17 +1,16 @@
 //! Tenants: their admins see theirs and nothing else; who has nodes stays where they are.
 
-use ringfence::app::caller::{Caller, Source};
+use ringfence::app::caller::Caller;
 use ringfence::app::idempotency::Repeatable;
 use ringfence::app::{limits, tenants, users};
 use ringfence::config::Config;
 use ringfence::error::Error;
-use ringfence_protocol::ids::{GrantId, SessionId, TenantId};
+use ringfence_protocol::ids::TenantId;
 use ringfence_protocol::limits::{CreateTenantParams, LimitAmounts, MembershipParams, SetLimitsParams, TenantView};
 use ringfence_protocol::params::{CreateUserParams, ListParams};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::routes;
 use ringfence_protocol::state::{Isolation, LimitMeasure, LimitScope, Role};
-use ringfence_protocol::time::UnixMillis;
 
 use crate::support::keys::config;
 use crate::support::world::{Someone, World, run};
@@ -21,22 +20,8 @@ fn settings() -> Config {
     config(&[]).unwrap()
 }
 
-/// A user of the world as a caller with that role.
 fn caller(world: &World, who: &Someone, role: Role) -> Caller {
-    let session: SessionId = world.p.id();
-    Caller {
-        user: ringfence::store::identity::UserRow {
-            id: who.actor.user_id,
-            tenant_id: who.actor.tenant_id,
-            name: "somebody".into(),
-            role,
-            state: ringfence_protocol::state::UserState::Active,
-            created_at_ms: 0,
-        },
-        grant: GrantId::Session(session),
-        expires_at: UnixMillis::new(i64::MAX),
-        source: Source::default(),
-    }
+    world.caller(who, role)
 }
 
 fn once(caller: &Caller, key: Option<&str>) -> Repeatable {

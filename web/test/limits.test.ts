@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { LimitView } from '../src/lib/api/schema';
-import { amounts, percentOf, texts, threshold, wrongAmount } from '../src/lib/limits';
+import { amounts, percentOf, shareOf, texts, threshold, wrongAmount } from '../src/lib/limits';
 
 const item = (usage: string, limit?: string): LimitView => ({ scope: 'user', measure: 'cost_per_month', usage, limit });
 
@@ -25,5 +25,10 @@ describe('limits', () => {
     expect(percentOf(item('0', '0'))).toBe(100);
     expect(percentOf(item('5'))).toBe(0);
     expect([item('9', '20'), item('10', '20'), item('16', '20'), item('20', '20'), item('9')].map(threshold)).toEqual([0, 50, 80, 100, 0]);
+  });
+
+  it('say how much of a quota is used', () => {
+    const share = (estimate: number, limit: number) => shareOf({ quota: 'requests', estimate, limit });
+    expect([share(0, 100), share(25, 100), share(500, 100)]).toEqual([0, 25, 100]);
   });
 });

@@ -4,10 +4,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{inline_schema_of, schema_of};
 use crate::claims::Jwks;
+use crate::gateway::{GatewayNodeView, GatewayTokenView};
 use crate::lifecycle::LifecycleView;
 use crate::limits::{
-    CreateTenantParams, LimitView, LimitsParams, LimitsView, MembershipParams, SetLimitsParams, TenantNodeView,
-    TenantView, TenantWorkspaceView,
+    CreateTenantParams, LimitView, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams,
+    TenantNodeView, TenantView, TenantWorkspaceView,
 };
 use crate::link::{Attach, BootFailedReport, BootstrapParams, CallbackGrant};
 use crate::params::{
@@ -199,6 +200,10 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
             "Only while its deletion is late or the provider refuses the key. The machine may go on costing money; if it is ever found in \
              the account, it is deleted.",
         ),
+        routes::NODE_GATEWAY_TOKEN => {
+            created::<GatewayTokenView>().idempotent().or(&[ErrorCode::Conflict])
+        }
+        routes::GATEWAY_NODE => ok::<GatewayNodeView>(),
         routes::EVENTS => ok::<EventsView>().query::<EventsParams>(),
 
         routes::USAGE => ok::<Page<LimitView>>(),
@@ -211,6 +216,7 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::ADMIN_TENANTS_LIST => page::<TenantView>(),
         routes::ADMIN_TENANT_CREATE => created::<TenantView>().takes::<CreateTenantParams>().idempotent(),
         routes::ADMIN_USER_MEMBERSHIP => ok::<UserView>().takes::<MembershipParams>().or(&[ErrorCode::Conflict]),
+        routes::ADMIN_QUOTA => ok::<QuotaView>(),
         routes::ADMIN_LIMITS_GET => ok::<LimitsView>().query::<LimitsParams>().or(&[ErrorCode::NotFound]),
         routes::ADMIN_LIMITS_SET => ok::<LimitsView>().takes::<SetLimitsParams>().or(&[ErrorCode::NotFound]),
 

@@ -1,10 +1,12 @@
 //! Limits and tenants.
 
 use ringfence_protocol::limits::{
-    CreateTenantParams, LimitAmounts, LimitView, LimitsParams, LimitsView, MembershipParams, SetLimitsParams,
-    TenantNodeView, TenantView, TenantWorkspaceView,
+    CreateTenantParams, LimitAmounts, LimitView, LimitsParams, LimitsView, MembershipParams, QuotaItem, QuotaView,
+    SetLimitsParams, TenantNodeView, TenantView, TenantWorkspaceView,
 };
-use ringfence_protocol::state::{Isolation, LimitMeasure, LimitScope, NodeState, ProviderKind, Role, WorkspaceState};
+use ringfence_protocol::state::{
+    Isolation, LimitMeasure, LimitScope, NodeState, ProviderKind, QuotaKind, Role, WorkspaceState,
+};
 
 use crate::examples::{Pinned, at, euros, id};
 use ringfence_protocol::ids::kind;
@@ -66,6 +68,15 @@ fn limits_and_tenants_keep_their_form() {
             name: "quiet-otter".into(),
             state: WorkspaceState::Running,
             created_at: at(0),
+        },
+    );
+    pinned.json(
+        "QuotaView",
+        &QuotaView {
+            since_at: at(0),
+            items: vec![QuotaItem { quota: QuotaKind::RowsWritten, limit: 100_000, estimate: 1_234 }],
+            how: "Estimated.".into(),
+            idle_nodes_carried: 2_000,
         },
     );
     insta::assert_snapshot!(pinned.into_text());

@@ -1,7 +1,9 @@
-//! The receipt of an ephemeral workspace.
+//! The receipt of an ephemeral workspace; the gateway token of a dedicated node.
 
+use ringfence_protocol::gateway::{GatewayNodeView, GatewayTokenView};
+use ringfence_protocol::params::SecretText;
 use ringfence_protocol::receipt::{MachineReceipt, ReceiptView, SavedView};
-use ringfence_protocol::state::{ProviderKind, SaveOutcome};
+use ringfence_protocol::state::{NodeHealth, NodeState, ProviderKind, SaveOutcome};
 
 use crate::examples::{Pinned, at, euros, id};
 
@@ -33,5 +35,26 @@ fn receipts_keep_their_form() {
     pinned.json("ReceiptView", &view);
     let machine = MachineReceipt { provider_instance_id: None, ..view.machine.clone() };
     pinned.json("ReceiptView, of nothing", &ReceiptView { saved: None, machine, ..view });
+    insta::assert_snapshot!(pinned.into_text());
+}
+
+#[test]
+fn gateway_tokens_keep_their_form() {
+    let mut pinned = Pinned::default();
+    let secret = SecretText::new("rfg_s3cret".into());
+    pinned.json("GatewayTokenView", &GatewayTokenView { id: id(10), secret, created_at: at(0) });
+    pinned.json(
+        "GatewayNodeView",
+        &GatewayNodeView {
+            id: id(3),
+            state: NodeState::Ready,
+            state_since_at: at(0),
+            health: NodeHealth::Connected,
+            reason: "Takes workspaces.".into(),
+            workspaces: 1,
+            slots: 3,
+            hard_deadline_at: at(86_400),
+        },
+    );
     insta::assert_snapshot!(pinned.into_text());
 }

@@ -34,8 +34,10 @@ fn each_principal_keeps_to_its_own_paths() {
         let (agent, admin) = (endpoint.path.starts_with("/agent/"), endpoint.path.starts_with("/api/admin/"));
         let tenant = endpoint.path.starts_with("/api/tenant/");
         assert_eq!(tenant, endpoint.principal == Principal::TenantAdmin);
+        let gateway = endpoint.path.starts_with("/api/gateway/");
+        assert_eq!(gateway, endpoint.principal == Principal::Gateway);
         match endpoint.principal {
-            Principal::Public | Principal::User | Principal::Session | Principal::TenantAdmin => {
+            Principal::Public | Principal::User | Principal::Session | Principal::Gateway | Principal::TenantAdmin => {
                 assert!(!agent && !admin)
             }
             Principal::Admin => assert!(admin),

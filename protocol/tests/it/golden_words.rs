@@ -6,8 +6,8 @@ use ringfence_protocol::ids::{GrantId, UserId, kind};
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::state::{
     ActivityCause, BootFailure, EndingCause, EngineChoice, EngineKind, Isolation, LimitMeasure, LimitScope,
-    NetworkMode, NodeHealth, NodePolicy, NodeState, Permission, PostureOutcome, ProviderKind, Role, SaveOutcome,
-    UserState, WorkspaceFailure, WorkspaceState,
+    NetworkMode, NodeHealth, NodePolicy, NodeState, Permission, PostureOutcome, ProviderKind, QuotaKind, Role,
+    SaveOutcome, UserState, WorkspaceFailure, WorkspaceState,
 };
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::{MAX_MESSAGE_BYTES, PROTOCOL_VERSION, SUBPROTOCOL, link, terminal};
@@ -27,6 +27,7 @@ fn identifiers_keep_their_form() {
     pinned.json("jwt", &id::<kind::Jwt>(8));
     pinned.json("sign_in_link", &id::<kind::SignInLink>(9));
     pinned.json("viewer", &id::<kind::Viewer>(255));
+    pinned.json("gateway_token", &id::<kind::GatewayToken>(10));
     pinned.json("grant of a session", &GrantId::Session(id(6)));
     pinned.json("grant of an api token", &GrantId::ApiToken(id(7)));
     insta::assert_snapshot!(pinned.into_text());
@@ -92,6 +93,7 @@ fn words_and_limits_keep_their_values() {
     pinned.line("Role", &words(Role::ALL));
     pinned.line("LimitScope", &words(LimitScope::ALL));
     pinned.line("LimitMeasure", &words(LimitMeasure::ALL));
+    pinned.line("QuotaKind", &words(QuotaKind::ALL));
     pinned.line("UserState", &words(UserState::ALL));
     pinned.line("PROTOCOL_VERSION", &PROTOCOL_VERSION.to_string());
     pinned.line("SUBPROTOCOL", SUBPROTOCOL);

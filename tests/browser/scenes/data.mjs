@@ -1,4 +1,5 @@
 // What an installation could look like, for the pictures: an admin's with everything in it, and a newcomer's.
+import { limitsOf } from "./limits.mjs";
 
 const NOW = Date.now();
 const ago = (seconds) => new Date(NOW - seconds * 1000).toISOString();
@@ -394,6 +395,7 @@ export const full = {
   "/api/providers": page(providers),
   "/api/sessions": page(sessions),
   "/api/tokens": page(tokens),
+  ...limitsOf(users, nodes, workspaces),
   "/api/admin/users": page(users),
   "/api/admin/audit": page(audit),
   catalog,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ringfence::app::actor::Actor;
 use ringfence::app::agent_report::agent_report;
+use ringfence::app::caller::{Caller, Source};
 use ringfence::app::create_workspace::{CreateWorkspace, create_workspace};
 use ringfence::app::drive_node::drive_node;
 use ringfence::app::outcome::{Bootstrap, Driven, Provisioner};
@@ -21,12 +22,13 @@ use ringfence::error::Result;
 use ringfence::ports::{Clock, Entropy, Statement};
 use ringfence::provider::{Architecture, Catalog, Price, ProviderError, Region, Size};
 use ringfence::store::bootstrap;
+use ringfence::store::identity::UserRow;
 use ringfence::store::nodes::NodeRow;
 use ringfence_protocol::ids::{CredentialId, GrantId, JwtId, NodeId, SessionId, TenantId, UserId, WorkspaceId};
 use ringfence_protocol::link::AgentMessage;
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::params::{CreateWorkspaceParams, SecretText};
-use ringfence_protocol::state::{EngineChoice, EngineKind, Isolation, PostureOutcome, ProviderKind, Role};
+use ringfence_protocol::state::{EngineChoice, EngineKind, Isolation, PostureOutcome, ProviderKind, Role, UserState};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{NodeView, WorkspaceView};
 
@@ -140,6 +142,23 @@ impl World {
             source_address: "198.51.100.1".into(),
         };
         Someone { actor, credential }
+    }
+
+    /// The user as a signed-in caller with that role.
+    pub fn caller(&self, who: &Someone, role: Role) -> Caller {
+        Caller {
+            user: UserRow {
+                id: who.actor.user_id,
+                tenant_id: who.actor.tenant_id,
+                name: "somebody".into(),
+                role,
+                state: UserState::Active,
+                created_at_ms: 0,
+            },
+            grant: who.actor.grant,
+            expires_at: UnixMillis::new(i64::MAX),
+            source: Source::default(),
+        }
     }
 
     pub async fn create(&self, who: &Someone) -> Result<WorkspaceView> {

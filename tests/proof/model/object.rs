@@ -338,9 +338,10 @@ impl State {
             self.link = None;
             return;
         }
-        let about = |workspace: &mut Option<Workspace>, event: workspace::Event| match workspace {
-            Some(workspace) => drop(workspace.handle(event, &at)),
-            None => {}
+        let about = |workspace: &mut Option<Workspace>, event: workspace::Event| {
+            if let Some(workspace) = workspace {
+                drop(workspace.handle(event, &at));
+            }
         };
         let generation = workspace.as_ref().map_or(0, |workspace| workspace.spec_generation);
         let recorded = match message {

@@ -64,7 +64,7 @@ impl State {
                         self.late_create = Some(NOW + LATE);
                         Err(CallError::Unknown)
                     }
-                    other => Err(error(other)),
+                    Outcome::LostBefore | Outcome::Forgotten | Outcome::Refused(_) => Err(error(outcome)),
                 };
                 Event::CreateAnswered(answer)
             }

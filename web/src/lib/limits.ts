@@ -1,5 +1,5 @@
 // Limits in plain words, and what is typed into their fields.
-import type { LimitAmounts, LimitMeasure, LimitView } from './api/schema';
+import type { LimitAmounts, LimitMeasure, LimitView, QuotaItem } from './api/schema';
 
 export const FIELDS: { measure: LimitMeasure; label: string; money: boolean; hint: string }[] = [
   { measure: 'nodes', label: 'Machines', money: false, hint: 'Each counts until its provider has confirmed that it is gone.' },
@@ -58,3 +58,6 @@ export function threshold(item: LimitView): 0 | 50 | 80 | 100 {
   if (!item.limit || percent < 50) return 0;
   return percent >= 100 ? 100 : percent >= 80 ? 80 : 50;
 }
+
+/** The share of a quota that is used, 0 to 100. */
+export const shareOf = ({ estimate, limit }: QuotaItem): number => (limit > 0 ? Math.min(100, (estimate / limit) * 100) : 100);

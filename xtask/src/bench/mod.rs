@@ -7,6 +7,7 @@ mod claim;
 mod machines;
 mod peer;
 mod requests;
+mod standing;
 mod statistics;
 mod table;
 mod terminal;
@@ -71,6 +72,7 @@ async fn live(options: StackOptions) -> Result<Vec<Row>> {
     let mut rows = claim::measure(&client).await?;
     rows.extend(terminal::measure(&client, workspace.id).await?);
     rows.extend(peer::measure().await?);
+    rows.extend(standing::measure(&client, &stack).await?);
     rows.push(agent::measure(&client, workspace.id, &agent).await?);
     let log = stack.log("control-plane");
     stack.stop().await?;

@@ -15,6 +15,8 @@ pub(super) enum Unit {
     Messages,
     Statements,
     Rows,
+    Requests,
+    Nodes,
     Hours,
     Points,
 }
@@ -29,6 +31,8 @@ impl Unit {
             Self::Messages => "messages",
             Self::Statements => "statements",
             Self::Rows => "rows",
+            Self::Requests => "requests",
+            Self::Nodes => "nodes",
             Self::Hours => "hours",
             Self::Points => "points",
         }

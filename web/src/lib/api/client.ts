@@ -74,6 +74,7 @@ export const setMembership = (id: string, tenant_id: string, role: Role) =>
   request('put', '/api/admin/users/{id}/membership', { path: { id }, body: { tenant_id, role } });
 export const tenants = () => everything((query) => request('get', '/api/admin/tenants', { query }));
 export const createTenant = (name: string) => request('post', '/api/admin/tenants', { body: { name }, creates: true });
+export const quota = () => request('get', '/api/admin/quota', {});
 export const limits = (scope: LimitScope, id?: string) => request('get', '/api/admin/limits', { query: { scope, id } });
 export const setLimits = (scope: LimitScope, id: string | undefined, limits: LimitAmounts) =>
   request('put', '/api/admin/limits', { body: { scope, id, limits } });

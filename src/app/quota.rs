@@ -1,0 +1,79 @@
+//! What a day has used of the platform's free plan: estimated from rows that are there anyway, since a counter for each request
+//! would itself be a write for each request.
+
+use ringfence_protocol::limits::{QuotaItem, QuotaView};
+use ringfence_protocol::plan::{self, Cost};
+use ringfence_protocol::state::QuotaKind;
+use ringfence_protocol::time::UnixMillis;
+
+use super::caller::Caller;
+use crate::error::Result;
+use crate::ports::Platform;
+use crate::store::one;
+use crate::store::quota::{self, DayRow};
+
+const DAY_MILLIS: i64 = 24 * 3_600_000;
+const DAY_SECS: u64 = 24 * 3600;
+/// Events that a machine's life records by itself: they are in its cost.
+const EVENTS_OF_A_LIFE: u64 = 24;
+
+const HOW: &str = "Estimated from rows: the time nodes have lived today, the machines that were asked for, events and acts that were recorded, and \
+the cron's runs, each times what the bench measures for one. Not in it: what pages and programs only read (an open tab asks \
+twice a minute), and keystrokes in terminals (twenty messages are a request). The exact figures are in the platform's dashboard.";
+
+/// Today, in UTC.
+pub async fn quota(p: &impl Platform, caller: &Caller) -> Result<QuotaView> {
+    caller.require_admin()?;
+    let now = p.now();
+    let since = UnixMillis::new(now.get() - now.get() % DAY_MILLIS);
+    let day: DayRow = one(p, quota::day(since, now)).await?.unwrap_or_default();
+    let items = estimate(&day, now.since(since).as_secs() / 60)
+        .into_iter()
+        .map(|(quota, limit, estimate)| QuotaItem { quota, limit, estimate })
+        .collect();
+    Ok(QuotaView { since_at: since, items, how: HOW.into(), idle_nodes_carried: plan::idle_nodes() })
+}
+
+fn estimate(day: &DayRow, minutes: u64) -> [(QuotaKind, u64, u64); 4] {
+    let records = day.events.saturating_sub(day.nodes_created * EVENTS_OF_A_LIFE) + day.acts;
+    let all = |of: fn(&Cost) -> u64| {
+        day.node_secs * of(&plan::IDLE_NODE_DAY) / DAY_SECS
+            + day.nodes_created * of(&plan::MACHINE_LIFE)
+            + records * of(&plan::RECORD)
+            + minutes * of(&plan::CRON_RUN)
+    };
+    [
+        (QuotaKind::Requests, plan::REQUESTS, all(|cost| cost.requests)),
+        (QuotaKind::ObjectRequests, plan::OBJECT_REQUESTS, all(|cost| cost.object_requests)),
+        (QuotaKind::RowsRead, plan::ROWS_READ, all(|cost| cost.rows_read)),
+        (QuotaKind::RowsWritten, plan::ROWS_WRITTEN, all(|cost| cost.rows_written)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quiet_day_is_the_crons() {
+        let [(_, _, requests), ..] = estimate(&DayRow::default(), 1440);
+        assert_eq!(requests, 1440);
+    }
+
+    #[test]
+    fn a_thousand_idle_nodes_are_within_the_plan() {
+        let day = DayRow { node_secs: 1000 * DAY_SECS, ..DayRow::default() };
+        for (quota, limit, estimate) in estimate(&day, 1440) {
+            assert!(estimate <= limit, "{quota}: {estimate} of {limit}");
+        }
+    }
+
+    #[test]
+    fn more_is_more() {
+        let one = estimate(&DayRow { nodes_created: 1, events: 30, acts: 2, node_secs: 60 }, 1);
+        let two = estimate(&DayRow { nodes_created: 2, events: 60, acts: 4, node_secs: 120 }, 2);
+        for ((_, _, less), (quota, _, more)) in one.into_iter().zip(two) {
+            assert!(more > less, "{quota}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What there is to estimate a day's use of the platform from.
+
+use ringfence_protocol::time::UnixMillis;
+use serde::Deserialize;
+
+use crate::ports::Statement;
+
+/// Newest rows of a log that are looked at, at most: beyond, a day counts as that many.
+pub const MOST_RECORDS: i64 = 20_000;
+
+/// What has happened since an instant.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct DayRow {
+    /// Seconds that nodes have lived, all together.
+    pub node_secs: u64,
+    /// Nodes asked for.
+    pub nodes_created: u64,
+    /// Events recorded.
+    pub events: u64,
+    /// Acts in the audit log.
+    pub acts: u64,
+}
+
+/// What has happened since `since`.
+pub fn day(since: UnixMillis, now: UnixMillis) -> Statement {
+    Statement::new(
+        "SELECT
+           (SELECT COALESCE(SUM(?2 - MAX(n.created_at_ms, ?1)), 0) / 1000 FROM nodes n WHERE n.state <> 'gone')
+             + (SELECT COALESCE(SUM(n.state_since_ms - MAX(n.created_at_ms, ?1)), 0) / 1000
+                FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > ?1) AS node_secs,
+           (SELECT COUNT(*) FROM nodes n WHERE n.state <> 'gone' AND n.created_at_ms >= ?1)
+             + (SELECT COUNT(*) FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > ?1 AND n.created_at_ms >= ?1) AS nodes_created,
+           (SELECT COUNT(*) FROM (SELECT e.at_ms FROM events e ORDER BY e.id DESC LIMIT ?3) WHERE at_ms >= ?1) AS events,
+           (SELECT COUNT(*) FROM (SELECT a.at_ms FROM audit a ORDER BY a.id DESC LIMIT ?3) WHERE at_ms >= ?1) AS acts",
+        [since.into(), now.into(), MOST_RECORDS.into()],
+    )
+}

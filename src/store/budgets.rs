@@ -48,17 +48,17 @@ pub fn set() -> Statement {
 }
 
 /// What each user has spent this month: nodes × price × time, counted from the rows of what is there and of what has gone since the
-/// month began.
+/// month began. D1 binds every number as a real one: what is divided is made whole first.
 pub fn spent(now: UnixMillis) -> Statement {
     Statement::new(
         "SELECT user_id, tenant_id, SUM(micros) AS micros, SUM(live) AS live FROM (
            SELECT n.user_id, n.tenant_id, 1 AS live,
-             COALESCE((n.price_micros_per_hour * MAX(0, ?1 - MAX(n.first_create_attempt_at_ms, ?2)) + 3599999) / 3600000, 0) AS micros
+             COALESCE((n.price_micros_per_hour * MAX(0, CAST(?1 AS INTEGER) - MAX(n.first_create_attempt_at_ms, CAST(?2 AS INTEGER))) + 3599999) / 3600000, 0) AS micros
            FROM nodes n WHERE n.state <> 'gone'
            UNION ALL
            SELECT n.user_id, n.tenant_id, 0,
-             (n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, ?2)) + 3599999) / 3600000
-           FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > ?2 AND n.provider_instance_id IS NOT NULL
+             (n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, CAST(?2 AS INTEGER))) + 3599999) / 3600000
+           FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > CAST(?2 AS INTEGER) AND n.provider_instance_id IS NOT NULL
          ) GROUP BY user_id, tenant_id",
         [now.into(), month_start(now).into()],
     )

@@ -14,6 +14,7 @@ use crate::ports::Statement;
 
 /// The table `counted`: of each limit that is asked for in `?1` (a list of scope, subject, measure, configured amount and how much is to
 /// be added) what it is and what is used of it, at `?3` in the month that began at `?4`. What has no limit counts as 0, unless `?2` is 1.
+/// D1 binds every number as a real one: what is divided is made whole first.
 macro_rules! columns {
     () => {
         "asked AS (
@@ -59,20 +60,20 @@ macro_rules! columns {
                WHEN 'installation.cost_per_hour' THEN
                  (SELECT COALESCE(SUM(COALESCE(n.dearest_micros_per_hour, n.price_micros_per_hour)), 0) FROM nodes n WHERE n.state <> 'gone')
                WHEN 'user.cost_per_month' THEN
-                 (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, ?3 - MAX(n.first_create_attempt_at_ms, ?4)) + 3599999) / 3600000), 0)
+                 (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, CAST(?3 AS INTEGER) - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
                   FROM nodes n WHERE n.user_id = h.subject AND n.state <> 'gone')
-                 + (SELECT COALESCE(SUM((n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, ?4)) + 3599999) / 3600000), 0)
-                  FROM nodes n WHERE n.user_id = h.subject AND n.state = 'gone' AND n.state_since_ms > ?4 AND n.provider_instance_id IS NOT NULL)
+                 + (SELECT COALESCE(SUM((n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
+                  FROM nodes n WHERE n.user_id = h.subject AND n.state = 'gone' AND n.state_since_ms > CAST(?4 AS INTEGER) AND n.provider_instance_id IS NOT NULL)
                WHEN 'tenant.cost_per_month' THEN
-                 (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, ?3 - MAX(n.first_create_attempt_at_ms, ?4)) + 3599999) / 3600000), 0)
+                 (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, CAST(?3 AS INTEGER) - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
                   FROM nodes n WHERE n.tenant_id = h.subject AND n.state <> 'gone')
-                 + (SELECT COALESCE(SUM((n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, ?4)) + 3599999) / 3600000), 0)
-                  FROM nodes n WHERE n.tenant_id = h.subject AND n.state = 'gone' AND n.state_since_ms > ?4 AND n.provider_instance_id IS NOT NULL)
+                 + (SELECT COALESCE(SUM((n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
+                  FROM nodes n WHERE n.tenant_id = h.subject AND n.state = 'gone' AND n.state_since_ms > CAST(?4 AS INTEGER) AND n.provider_instance_id IS NOT NULL)
                ELSE
-                 (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, ?3 - MAX(n.first_create_attempt_at_ms, ?4)) + 3599999) / 3600000), 0)
+                 (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, CAST(?3 AS INTEGER) - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
                   FROM nodes n WHERE n.state <> 'gone')
-                 + (SELECT COALESCE(SUM((n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, ?4)) + 3599999) / 3600000), 0)
-                  FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > ?4 AND n.provider_instance_id IS NOT NULL)
+                 + (SELECT COALESCE(SUM((n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
+                  FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > CAST(?4 AS INTEGER) AND n.provider_instance_id IS NOT NULL)
              END END AS used
            FROM held h
          )"

@@ -21,13 +21,13 @@ pub struct DayRow {
     pub acts: u64,
 }
 
-/// What has happened since `since`.
+/// What has happened since `since`. D1 binds every number as a real one: what is divided is made whole first.
 pub fn day(since: UnixMillis, now: UnixMillis) -> Statement {
     Statement::new(
         "SELECT
-           (SELECT COALESCE(SUM(?2 - MAX(n.created_at_ms, ?1)), 0) / 1000 FROM nodes n WHERE n.state <> 'gone')
-             + (SELECT COALESCE(SUM(n.state_since_ms - MAX(n.created_at_ms, ?1)), 0) / 1000
-                FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > ?1) AS node_secs,
+           (SELECT COALESCE(SUM(CAST(?2 AS INTEGER) - MAX(n.created_at_ms, CAST(?1 AS INTEGER))), 0) / 1000 FROM nodes n WHERE n.state <> 'gone')
+             + (SELECT COALESCE(SUM(n.state_since_ms - MAX(n.created_at_ms, CAST(?1 AS INTEGER))), 0) / 1000
+                FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > CAST(?1 AS INTEGER)) AS node_secs,
            (SELECT COUNT(*) FROM nodes n WHERE n.state <> 'gone' AND n.created_at_ms >= ?1)
              + (SELECT COUNT(*) FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > ?1 AND n.created_at_ms >= ?1) AS nodes_created,
            (SELECT COUNT(*) FROM (SELECT e.at_ms FROM events e ORDER BY e.id DESC LIMIT ?3) WHERE at_ms >= ?1) AS events,

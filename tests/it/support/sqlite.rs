@@ -201,7 +201,8 @@ fn run_one(connection: &Connection, statement: &Statement) -> rusqlite::Result<O
     let names: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let params = statement.params.iter().map(|value| match value {
         Value::Null => rusqlite::types::Value::Null,
-        Value::Int(int) => rusqlite::types::Value::Integer(*int),
+        // As D1 does: a number of JavaScript is bound as a real one.
+        Value::Int(int) => rusqlite::types::Value::Real(*int as f64),
         Value::Real(real) => rusqlite::types::Value::Real(*real),
         Value::Text(text) => rusqlite::types::Value::Text(text.clone()),
     });

@@ -154,9 +154,10 @@ pub fn require_node_admitted(
         concat!(
             "INSERT INTO preconditions (broken) WITH ",
             columns!(),
-            " SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?5)
-                OR NOT EXISTS (SELECT 1 FROM users WHERE id = ?6 AND tenant_id = ?7 AND state = 'active')
-                OR EXISTS (SELECT 1 FROM counted WHERE used + more > amount)"
+            " SELECT 1 FROM (SELECT MAX(used + more > amount) AS over FROM counted) c
+              WHERE c.over = 1 OR NOT EXISTS (
+                SELECT 1 FROM nodes n JOIN users u ON u.id = n.user_id
+                WHERE n.id = ?5 AND u.id = ?6 AND u.tenant_id = ?7 AND u.state = 'active')"
         ),
         [list(asked).into(), 0.into(), now.into(), month_start(now).into(), node.into(), user.into(), tenant.into()],
     )

@@ -23,6 +23,8 @@ const EACH: usize = 25;
 const AT_ONCE: usize = 3;
 /// Who want the last place.
 const RACERS: usize = 50;
+/// More than a node without capacity asks for: its size first, then others, then again.
+const TRIES: usize = 20;
 /// So that a run that fails can be looked at again.
 const SEED: u64 = 50;
 
@@ -61,7 +63,7 @@ async fn of_fifty_who_want_the_last_place_one_gets_it() -> Result<()> {
         // The others' machines matter to nobody: that they are asked for is enough.
         world
             .cloud
-            .order_with(json!({ "on": "create_server", "fault": "resource_unavailable", "times": 2 * RACERS }))
+            .order_with(json!({ "on": "create_server", "fault": "resource_unavailable", "times": TRIES * RACERS }))
             .await?;
         let made = try_join_all((0..RACERS).map(|_| ada.create())).await?;
         let winners = made.iter().filter(|workspace| workspace.node.id == first.node.id).count();

@@ -78,6 +78,8 @@ fn a_workspace_that_nobody_uses_is_warned_of_stopped_kept_and_deleted_and_its_ma
         assert_eq!(warnings(&world, &who).await, told);
         let stopped = world.workspace(&who, view.id).await;
         assert!(stopped.reason.contains("not used for 30 minutes"), "{}", stopped.reason);
+        let taken_back = "SELECT COUNT(*) FROM events WHERE event_json LIKE '%not end so soon%'";
+        assert_eq!(world.p.db.count(taken_back), 0, "a warning that has come true is not taken back");
         assert_eq!(stopped.ending.unwrap().cause, EndingCause::KeepOver);
 
         // Its node and files are kept, for a day, and cost money for all to see.

@@ -267,10 +267,10 @@ impl Workspace {
     }
 
     fn want_running(&mut self, running: bool, at: &Moment<'_>) -> Vec<Effect> {
-        self.running = running;
-        self.failure_detail = None;
         // What was said of another end is over with it: nobody is told that it was taken back.
         self.warnings = 0;
+        self.running = running;
+        self.failure_detail = None;
         self.spec_generation = self.spec_generation.saturating_add(1);
         self.stop_asked_at = (self.state == State::Running && !running).then_some(at.now);
         self.command(at)

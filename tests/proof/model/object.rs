@@ -384,8 +384,19 @@ fn collect(effects: Vec<node::Effect>, calls: &mut Vec<Call>) {
     }
 }
 
-const fn ends(word: NodeState) -> bool {
-    matches!(word, NodeState::Failed | NodeState::Quarantined | NodeState::Destroying | NodeState::Gone)
+/// Whether its agent has lost it. While its workspaces save, the agent is needed.
+const fn has_ended(node: &Node) -> bool {
+    match node.state {
+        node::State::Requested
+        | node::State::Provisioning { .. }
+        | node::State::Booting
+        | node::State::Ready { .. }
+        | node::State::Destroying { next: node::Destroy::Save, .. } => false,
+        node::State::Failed { .. }
+        | node::State::Quarantined { .. }
+        | node::State::Destroying { .. }
+        | node::State::Gone { .. } => true,
+    }
 }
 
 /// What of a change is against the rules (I9).
@@ -410,7 +421,7 @@ fn broken(before: &Node, after: &Node) -> Option<&'static str> {
     } else if after.hard_deadline > before.hard_deadline {
         Some("a hard deadline that was moved")
     } else if after.agent_epoch < before.agent_epoch
-        || (ends(to) && to != Failed && !ends(from) && after.agent_epoch == before.agent_epoch)
+        || (has_ended(after) && to != Failed && !has_ended(before) && after.agent_epoch == before.agent_epoch)
     {
         Some("an epoch that was not raised")
     } else if after.create_attempts > before.create_attempts + 1 {

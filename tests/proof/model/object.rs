@@ -259,7 +259,7 @@ impl State {
         }
         let changed = self.store(node, workspace);
         let gone = self.word() == Some(NodeState::Gone);
-        if matches!(self.word(), Some(word) if ends(word)) {
+        if self.node.as_ref().is_some_and(has_ended) {
             self.link = None;
         }
         self.object.run = if calls.is_empty() && !changed {

@@ -377,6 +377,8 @@ impl Node {
         let next = if self.instance.is_some() { Destroy::Delete } else { Destroy::Find };
         self.state = State::Destroying { code, next, overdue };
         self.next_attempt_at = Some(at.now);
+        // Saving has taken nothing of the time that the deletion may take.
+        self.deadline = Some(at.now + at.timing.destroying);
         vec![Effect::CloseSockets]
     }
 

@@ -403,3 +403,20 @@ fn where_nobody_can_save_a_machine_is_deleted_at_once() {
         assert!(world.p.now.get() < asked_at + Duration::from_secs(30));
     });
 }
+
+#[test]
+fn a_save_step_ends_at_the_deadline_of_its_state_where_that_is_shorter_and_no_alarm_spins() {
+    run(async {
+        let mut world = World::new();
+        world.settings.timing.destroying = Duration::from_secs(20);
+        let who = world.someone();
+        let view = in_use(&world, &who, CreateWorkspaceParams::default()).await;
+        world.agents.borrow_mut().get_mut(&view.node.id).unwrap().mute = true;
+        let (asked_at, drives) = (world.p.now.get(), world.drives.get());
+        delete_node(&world.p, &world.settings, &who.actor, view.node.id, vec![]).await.unwrap();
+        world.until_node_gone(&who, view.node.id).await;
+        let took = world.p.now.get().since(asked_at);
+        assert!(took >= Duration::from_secs(20) && took < Duration::from_secs(60), "{took:?}");
+        assert!(world.drives.get() - drives < 12, "{} drives", world.drives.get() - drives);
+    });
+}

@@ -104,7 +104,9 @@ impl Node {
 
     fn tick_destroying(&mut self, code: FailureCode, next: Destroy, overdue: u32, at: &Moment<'_>) -> Vec<Effect> {
         if next == Destroy::Save {
-            let over = self.attempt_due(at) || self.link != Link::Up;
+            // Also at the state's own deadline, where that is shorter: an alarm must find something to do.
+            let late = self.deadline.is_some_and(|deadline| at.now >= deadline);
+            let over = late || self.attempt_due(at) || self.link != Link::Up;
             return if over { self.begin_deletion(code, overdue, at) } else { Vec::new() };
         }
         if self.instance.is_none() && self.create_attempts == 0 {

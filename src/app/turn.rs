@@ -226,9 +226,15 @@ impl<'a> Turn<'a> {
         Ok(Commit::Stored(Box::new(driven)))
     }
 
+    /// Whether the node's row version moves. A place that is given back moves it too: of two who give back the last two at once,
+    /// each would otherwise see the other's still taken, and nobody that the node is empty.
+    fn changes_node(&self) -> bool {
+        self.node != self.row.node_like(&self.node) || self.tenancies.iter().any(Tenancy::gives_place_back)
+    }
+
     fn statements(&self, extra: Vec<Statement>) -> Vec<Statement> {
         let (mut required, mut changes) = (Vec::new(), Vec::new());
-        if self.node != self.row.node_like(&self.node) {
+        if self.changes_node() {
             required.push(nodes::require_version(self.row.id, self.row.row_version));
             changes.push(nodes::update(self.row.id, self.row.row_version, &self.node));
         }
@@ -236,7 +242,7 @@ impl<'a> Turn<'a> {
             let (row, workspace) = (&tenancy.row, &tenancy.workspace);
             required.push(workspaces::require_version(row.id, row.row_version));
             changes.push(workspaces::update(row.id, row.row_version, workspace));
-            if !workspace.holds_place && row.workspace().holds_place {
+            if tenancy.gives_place_back() {
                 changes.push(workspaces::release(row.id));
             }
         }
@@ -247,7 +253,7 @@ impl<'a> Turn<'a> {
 
     /// What was stored is what would be read now, but for the rows themselves: only views are made of them from here on.
     fn advance(&mut self) {
-        if self.node != self.row.node_like(&self.node) {
+        if self.changes_node() {
             self.row.row_version += 1;
         }
         for tenancy in self.tenancies.iter_mut().filter(|tenancy| tenancy.has_changed()) {
@@ -260,6 +266,10 @@ impl<'a> Turn<'a> {
 impl Tenancy {
     fn has_changed(&self) -> bool {
         self.workspace != self.row.workspace()
+    }
+
+    fn gives_place_back(&self) -> bool {
+        !self.workspace.holds_place && self.row.workspace().holds_place
     }
 }
 

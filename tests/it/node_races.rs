@@ -1,7 +1,9 @@
 //! Many at once: claims, users; and what all of it costs (I1, I3, budgets).
 
+use ringfence::app::agent_report::agent_report;
 use ringfence::app::delete_workspace::delete_workspace;
 use ringfence::ports::Clock;
+use ringfence_protocol::link::{AgentMessage, WorkspacePhase, WorkspaceReport};
 use ringfence_protocol::state::{Isolation, WorkspaceState};
 use ringfence_protocol::time::UnixMillis;
 
@@ -45,6 +47,41 @@ fn two_users_never_share_a_node_in_any_interleaving() {
             assert_eq!(world.p.db.count("SELECT COUNT(*) FROM workspaces"), 50);
         });
     }
+}
+
+/// Each of the two removals sees the other's place still taken: whichever comes last has to see that the node is empty.
+#[test]
+fn a_node_whose_last_two_workspaces_go_at_once_is_looked_at_at_once() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let one = world.create(&who).await.unwrap();
+        world.until_running(&who, one.id).await;
+        let other = world.create(&who).await.unwrap();
+        world.until_running(&who, other.id).await;
+        assert_eq!(one.node.id, other.node.id);
+        world.agents.borrow_mut().get_mut(&one.node.id).unwrap().mute = true;
+        for workspace in [&one, &other] {
+            delete_workspace(&world.p, &world.settings, &who.actor, workspace.id, vec![]).await.unwrap();
+        }
+        let epoch = world.p.db.count("SELECT agent_epoch FROM nodes");
+        let gone = async |workspace_id| {
+            let sql = format!("SELECT spec_generation FROM workspaces WHERE id = '{workspace_id}'");
+            let report = WorkspaceReport {
+                workspace_id,
+                spec_generation: world.p.db.count(&sql),
+                phase: WorkspacePhase::Absent,
+                failure: None,
+                detail: None,
+                activity: None,
+            };
+            let message = AgentMessage::Workspace(report);
+            agent_report(&world.p, &world.settings, one.node.id, epoch, message).await.unwrap().next_wake
+        };
+        let wakes = join_all([gone(one.id), gone(other.id)]).await;
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM node_slots"), 0);
+        assert!(wakes.iter().flatten().any(|wake| *wake <= world.p.now()), "nobody looks at once: {wakes:?}");
+    });
 }
 
 #[test]

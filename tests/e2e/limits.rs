@@ -7,7 +7,7 @@ use ringfence_protocol::limits::{LimitAmounts, LimitView, LimitsView, Membership
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::problem::{ErrorCode, Problem};
 use ringfence_protocol::routes;
-use ringfence_protocol::state::{Isolation, LimitMeasure, LimitScope, Role};
+use ringfence_protocol::state::{Isolation, LimitMeasure, LimitScope, Role, WorkspaceState};
 use ringfence_protocol::views::{Page, UserView, WorkspaceView};
 use serde_json::json;
 use xtask::client::Client;
@@ -81,6 +81,8 @@ async fn an_admin_limits_one_user_by_money_and_raises_it_again() -> Result<()> {
 
         set(&admin, LimitScope::User, Some(user), LimitAmounts::default()).await?;
         let workspace = ask(&ada, Isolation::User).await?.ok().context("the limit was raised")?;
+        // Until its machine is made, the dearest one that may be made in its place counts.
+        ada.workspace_until(workspace.id, WorkspaceState::Running).await?;
         let usage: Page<LimitView> = ada.client.request(&routes::USAGE, &[]).send().await?.json().await?;
         let hour = usage.items.iter().find(|item| item.measure == LimitMeasure::CostPerHour).context("no price")?;
         let price = &workspace.node.price_per_hour.amount;

@@ -55,8 +55,8 @@ async fn a_bomb_of_any_kind_harms_its_own_workspace_alone() -> Result<()> {
             theirs.ok("rm -f /tmp/big").await?;
 
         // Processors: half of one is what the bomber gets, however many it tries to use. What the sibling gets is held against
-        // that, because the computer may be busy with other things.
-        let four = "perl -e 'for (1..4) { next if fork; my $e = time + 4; while (time < $e) {} exit } 1 while wait > 0; my @t = times; printf \"%.2f\", $t[2] + $t[3]'";
+        // that, because the computer may be busy with other things. What is left of the bomb of processes may still be in the way.
+        let four = "perl -e 'for (1..4) { my $p; sleep 1 until defined($p = fork); next if $p; my $e = time + 4; while (time < $e) {} exit } 1 while wait > 0; my @t = times; printf \"%.2f\", $t[2] + $t[3]'";
         let one = "perl -e 'my $e = time + 4; while (time < $e) {} my @t = times; printf \"%.2f\", $t[0] + $t[1]'";
         let (bomb, spun) = tokio::join!(bombs.ok(four), theirs.ok(one));
         let (bomb, spun): (f64, f64) = (bomb?.trim().parse()?, spun?.trim().parse()?);

@@ -29,8 +29,8 @@ async fn a_machine_boots_with_its_user_data_reboots_with_its_disk_and_powers_its
     cloud.booted(id).await;
     let kept = cloud.inside(id, "cat /root/kept").await;
     assert_eq!(kept.stdout, "kept\n", "{kept:?}");
-    let console = cloud.get(&format!("/_machines/{id}/console")).await;
-    assert!(console.as_str().unwrap().contains("login:"), "{console}");
+    let console = async || cloud.get(&format!("/_machines/{id}/console")).await;
+    eventually("a login prompt", async || console().await.as_str().unwrap().contains("login:")).await;
 
     cloud.inside(id, "systemctl poweroff").await;
     eventually("off", async || cloud.status(id).await == "off").await;

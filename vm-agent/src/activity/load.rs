@@ -26,10 +26,13 @@ pub struct ProcessTime {
     pub is_foreground: bool,
 }
 
+/// Ticks that were used, by a process's number and birth.
+type Used = HashMap<(i32, u64), u64>;
+
 /// Remembers what was used, to tell what is.
 #[derive(Debug, Default)]
 pub struct Meter {
-    last: Option<(Instant, HashMap<(i32, u64), u64>)>,
+    last: Option<(Instant, Used)>,
 }
 
 impl Meter {

@@ -16,6 +16,7 @@ const MAX_TOMBSTONES: usize = 128;
 
 /// What was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "an agent has a handful of them")]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
     /// That it be so.

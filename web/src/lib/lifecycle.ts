@@ -34,6 +34,7 @@ export function actionWord(action: SweepActionKind, done: boolean): string {
     delete_machine: ['Deleted the machine', 'Would delete the machine'],
     leave_machine: ['Left the machine', 'Left the machine'],
     list_machines: ['Listed', 'Could not list'],
+    make_node: ['Made anew', 'Would make anew'],
     end_node: ['Ended', 'Would end'],
     prune: ['Deleted old', 'Would delete old'],
   };

@@ -39,6 +39,8 @@ pub async fn drive_node<P: Provisioner>(
     let mut driven = Driven::default();
     let mut cloud: Option<P::Cloud> = None;
     let mut answers: Vec<Event> = Vec::new();
+    // Told whatever the later turns find: they do not see these workspaces any more.
+    let mut given_up = Vec::new();
     for _ in 0..MAX_TURNS {
         let Some(mut turn) = Turn::load(p, &settings.timing, id).await? else {
             return Ok(Driven { gone: true, unwritten: true, ..driven });
@@ -59,6 +61,7 @@ pub async fn drive_node<P: Provisioner>(
             turn.tick();
         }
         turn.tell_all_that_is_owed();
+        let unheard = turn.given_up();
         let finished = turn.calls.is_empty() && !turn.has_changed();
         let bootstrap = match turn.calls.contains(&Call::Create) {
             true => Some(provisioner.bootstrap(&turn.row, turn.now()).await?),
@@ -74,11 +77,13 @@ pub async fn drive_node<P: Provisioner>(
         };
         let Commit::Stored(told) = turn.commit(p, statements).await? else { continue };
         merge(&mut driven, *told);
+        given_up.extend(unheard);
         driven.close_all |= must_be_closed(turn.node.state);
         driven.gone = matches!(turn.node.state, State::Gone { .. });
         driven.ticket = ticket(&turn.row, &turn);
         if finished {
             driven.events = recent_events(p, &turn).await?;
+            driven.to_agent.extend(given_up);
             return Ok(driven);
         }
         if must_be_closed(turn.node.state) {
@@ -99,6 +104,7 @@ pub async fn drive_node<P: Provisioner>(
     }
     // There is more to do than one invocation may: go on at once in the next.
     driven.next_wake = Some(p.now());
+    driven.to_agent.extend(given_up);
     Ok(driven)
 }
 

@@ -177,6 +177,13 @@ impl<'a> Turn<'a> {
         self.told.to_agent.insert(0, message.into());
     }
 
+    /// Orders to remove what this turn gives up without the agent's word. A link that was there all the time asks for nothing by
+    /// itself, and the order may have been lost while the database was away.
+    pub(super) fn given_up(&self) -> Vec<Outgoing> {
+        let ready = matches!(self.node.state, node::State::Ready { .. });
+        self.tenancies.iter().filter(|it| ready && it.gives_place_back()).map(|it| remove(it).into()).collect()
+    }
+
     /// In place of what the events of this turn send: everything the agent is owed, from this turn or an earlier one.
     pub(super) fn tell_all_that_is_owed(&mut self) {
         self.told.to_agent = match self.node.state {

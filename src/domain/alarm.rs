@@ -8,7 +8,7 @@
 //!
 //! What is remembered here is lost with the object's memory; the alarm itself is not, and was moved at least as soon.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use ringfence_protocol::time::UnixMillis;
@@ -17,17 +17,20 @@ use ringfence_protocol::time::UnixMillis;
 pub const SAFETY: Duration = Duration::from_secs(30);
 /// How soon what failed is repeated at first.
 pub const RETRY: Duration = Duration::from_secs(15);
-/// How soon at last. The database is away for seconds, or its quota is spent for hours: then a thousand objects that look every
-/// five minutes make less than three alarms each in a quarter of an hour, and the quota of alarms lasts the day.
+/// How soon at last. The database is away for seconds, or its quota is spent for hours: then an object that looks every five
+/// minutes makes less than three hundred alarms a day, and three hundred objects stay within the free plan's 100,000 requests.
 pub const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
 /// How long the row of a new node may take to be written: longer than the database works on one batch (30 s).
 pub const WRITING: Duration = Duration::from_secs(60);
 /// Requests that write at the same time, at most; the alarms of more are set all the same.
 const MAX_ARMED: usize = 64;
 
-/// How soon a drive is repeated that has failed that many times in a row before: doubling pauses.
+/// How soon a drive is repeated that has failed that many times in a row before. Each pause is a quarter longer than the one
+/// before, so whatever was away is noticed to be back within about a quarter of the time that it was away, even where a look or
+/// two fail by chance; [`RETRY_MAX`] comes after some twenty minutes.
 pub fn retry_after(failures: u32) -> Duration {
-    RETRY.saturating_mul(1_u32 << failures.min(8)).min(RETRY_MAX)
+    let growth = 1.25_f64.powi(failures.min(16).cast_signed());
+    RETRY.mul_f64(growth).min(RETRY_MAX)
 }
 
 /// What to set an alarm to that is set to `current`, so that it goes off at `at`. It is never moved later.
@@ -40,9 +43,9 @@ pub fn sooner(at: UnixMillis, current: Option<UnixMillis>) -> Option<UnixMillis>
 pub struct Wakes {
     /// The earliest wake-up asked for while an alarm was running: the alarm's end must not move it later.
     pub wanted: Option<UnixMillis>,
-    /// Wake-ups armed by requests that are about to write. An alarm that comes before one does not stand for it: it may have
-    /// read before the write.
-    pub armed: BTreeSet<UnixMillis>,
+    /// Wake-ups armed by requests that are about to write, the soonest first; two requests may arm the same instant. An alarm
+    /// that comes before one does not stand for it: it may have read before the write.
+    pub armed: VecDeque<UnixMillis>,
 }
 
 impl Wakes {
@@ -50,9 +53,10 @@ impl Wakes {
     /// more. Whose it was makes no difference.
     pub fn arm(&mut self, at: UnixMillis, now: UnixMillis) {
         if at <= now {
-            self.armed.pop_first();
+            self.armed.pop_front();
         } else if self.armed.len() < MAX_ARMED {
-            self.armed.insert(at);
+            let place = self.armed.partition_point(|armed| *armed <= at);
+            self.armed.insert(place, at);
         }
     }
 
@@ -77,7 +81,7 @@ impl Wakes {
         safety: UnixMillis,
     ) -> Option<UnixMillis> {
         let current = current.filter(|at| *at != safety);
-        let armed = self.armed.first().copied();
+        let armed = self.armed.front().copied();
         [deadline, current, self.wanted.take(), armed].into_iter().flatten().min()
     }
 
@@ -128,5 +132,15 @@ mod tests {
         assert_eq!(wakes.settle(None, Some(safety), safety), Some(at(15)));
         wakes.arm(at(3), at(3));
         assert_eq!(wakes.settle(None, Some(safety), safety), None);
+    }
+
+    #[test]
+    fn of_two_that_were_armed_for_the_same_instant_one_is_left_when_the_other_has_written() {
+        let mut wakes = Wakes::default();
+        wakes.arm(at(15), at(0));
+        wakes.arm(at(15), at(0));
+        wakes.arm(at(0), at(0));
+        let safety = wakes.begin(at(2));
+        assert_eq!(wakes.settle(None, Some(safety), safety), Some(at(15)));
     }
 }

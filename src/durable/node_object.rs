@@ -57,6 +57,9 @@ pub struct NodeObject {
     pub(super) away: Away,
     /// Wake-ups that the alarm's own instant does not tell.
     pub(super) wakes: RefCell<Wakes>,
+    /// What an agent says is recorded one after another, as it was said: a list of what runs that is recorded after what was
+    /// done since would hide it. Waiting for the database lets other events of the object run, the next message's too.
+    in_order: tokio::sync::Mutex<()>,
 }
 
 impl DurableObject for NodeObject {
@@ -78,6 +81,7 @@ impl DurableObject for NodeObject {
             progress: ProgressRecord::default(),
             away: Away::default(),
             wakes: RefCell::default(),
+            in_order: tokio::sync::Mutex::default(),
         }
     }
 
@@ -339,6 +343,7 @@ impl NodeObject {
                 return;
             }
         }
+        let _turn = self.in_order.lock().await;
         let (Some(node), Some(config)) = (self.node_id().await, self.config()) else { return };
         match agent_report::agent_report(&self.host(), &config.settings, node, agent_epoch, message).await {
             Ok(driven) => self.apply(driven, None).await,

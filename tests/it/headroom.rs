@@ -140,4 +140,13 @@ fn a_day_without_the_database_costs_an_object_few_alarms() {
     }
     assert!(alarms <= 300, "{alarms} alarms: three hundred objects use up the free plan's 100,000 requests");
     assert!(retry_after(0) <= Duration::from_secs(15), "what passes in seconds is seen in seconds");
+    let mut passed = Duration::ZERO;
+    for failures in 0..300 {
+        let pause = retry_after(failures);
+        assert!(
+            pause <= passed / 4 + Duration::from_millis(15_001),
+            "{pause:?} after {passed:?}: that it is back is seen late"
+        );
+        passed += pause;
+    }
 }

@@ -1,6 +1,8 @@
 //! What goes wrong between intent and effect: lost answers, refusals, crashes, DELETE at any moment. At the end there is no
 //! machine that nobody knows (I2), and everything has come to its end (I4, I7).
 
+use std::time::Duration;
+
 use ringfence::app::agent_report::{agent_report, key_conflict};
 use ringfence::app::delete_node::delete_node;
 use ringfence::app::delete_workspace::delete_workspace;
@@ -374,5 +376,31 @@ fn a_cordoned_node_gets_no_workspace_and_a_drained_one_ends_with_its_last() {
         }
         world.until_node_gone(&who, node).await;
         assert_eq!(world.node(&who, node).await.failure.as_deref(), Some("drained"));
+    });
+}
+
+#[test]
+fn a_linked_agent_is_told_to_remove_what_was_given_up_while_the_database_was_away() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        // Two, so that the node lives on.
+        let kept = world.create(&who).await.unwrap();
+        world.until_running(&who, kept.id).await;
+        let deleted = world.create(&who).await.unwrap();
+        world.until_running(&who, deleted.id).await;
+        let node = kept.node.id;
+        assert_eq!(deleted.node.id, node);
+        let there = || world.agents.borrow()[&node].workspaces.keys().copied().collect::<Vec<_>>();
+        assert!(there().contains(&deleted.id));
+
+        delete_workspace(&world.p, &world.settings, &who.actor, deleted.id, vec![]).await.unwrap();
+        world.die_after(0, Death::BeforeCommit);
+        world.run_until_time(world.p.now() + Duration::from_secs(600)).await;
+        world.p.db.heal();
+        world
+            .until("it is given up", async || world.workspace(&who, deleted.id).await.state == WorkspaceState::Gone)
+            .await;
+        assert_eq!(there(), [kept.id], "its link was there all the time, and no hello comes to put it right");
     });
 }

@@ -123,12 +123,13 @@ impl Sim {
         }
         let late = now.get() - LATE_MS;
         let missed = self.world.p.db.known(
-            "SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms < ?1
-             UNION ALL SELECT id FROM workspaces WHERE state <> 'gone' AND deadline_at_ms < ?1",
+            "SELECT id || ', ' || state FROM nodes WHERE state <> 'gone' AND deadline_at_ms < ?1
+             UNION ALL SELECT id || ', ' || state || ' on ' || COALESCE(node_id, 'no node')
+             FROM workspaces WHERE state <> 'gone' AND deadline_at_ms < ?1",
             [late],
         );
         if let Some(id) = missed.first() {
-            self.breached(format!("I7: a deadline of {id} has passed and nothing has happened"));
+            self.breached(format!("I7: a deadline of {id}, has passed and nothing has happened"));
         }
     }
 

@@ -1,5 +1,7 @@
 //! The object of a node: what `durable/` does around the use cases, with an alarm, storage and memory that can be lost.
 
+use std::rc::Rc;
+
 use ringfence::app::agent_report::{agent_report, link_closed};
 use ringfence::app::drive_node::drive_node;
 use ringfence::app::outcome::{Driven, Outgoing};
@@ -39,6 +41,8 @@ pub struct Object {
     pub wakes: Wakes,
     /// Whether its alarm is running: the platform runs one at a time.
     pub running: bool,
+    /// In memory: what an agent says is recorded in the order in which it was said.
+    pub in_order: Rc<tokio::sync::Mutex<()>>,
     pub link: Option<Link>,
 }
 
@@ -160,6 +164,8 @@ impl Sim {
 
     /// A message of an agent arrives.
     pub async fn deliver(&self, node: NodeId, link: u64, epoch: i64, message: AgentMessage) {
+        let in_order = self.with_object(node, |object| Rc::clone(&object.in_order));
+        let _turn = in_order.lock().await;
         pause().await;
         let note = self.trace.as_ref().map(|_| format!("{message:?}"));
         match agent_report(self, self.settings(), node, epoch, message).await {
@@ -198,6 +204,7 @@ impl Sim {
         self.count(|figures| figures.crashes += 1);
         self.with_object(node, |object| {
             object.wakes = Wakes::default();
+            object.in_order = Rc::default();
             object.running = false;
         });
         self.close_link(node);

@@ -3,7 +3,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use ringfence::domain::node::InstanceId;
@@ -58,31 +60,51 @@ pub struct Task<'a> {
     pub process: Process,
     pub job: Job,
     pub asleep_until: Option<UnixMillis>,
+    woken: Arc<Woken>,
     future: Pin<Box<dyn Future<Output = ()> + 'a>>,
 }
 
 impl<'a> Task<'a> {
     pub fn new(process: Process, job: Job, future: impl Future<Output = ()> + 'a) -> Self {
-        Self { process, job, asleep_until: None, future: Box::pin(future) }
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        Self { process, job, asleep_until: None, woken, future: Box::pin(future) }
     }
 
     pub fn is_runnable(&self, now: UnixMillis) -> bool {
-        self.asleep_until.is_none_or(|until| now >= until)
+        self.asleep_until.map_or_else(|| self.woken.0.load(Ordering::Relaxed), |until| now >= until)
     }
 
     /// Goes on to where it waits next. `true` when it has ended.
     pub fn poll(&mut self, sim: &Sim) -> bool {
         sim.asleep_until.set(None);
-        let ended = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        self.woken.0.store(false, Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&self.woken));
+        let ended = self.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         self.asleep_until = sim.asleep_until.take();
         ended
+    }
+}
+
+/// Whether what a task waits for has come about.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
 /// Waits until somebody polls again: others run in between, or the process dies.
 pub async fn pause() {
     let mut polled = false;
-    std::future::poll_fn(|_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut polled, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits for time to pass.

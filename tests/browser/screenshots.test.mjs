@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { opened, output, problem, reset, stage } from "./scenes/api.mjs";
 import { contained } from "./scenes/contained.mjs";
 import { empty, full, ID } from "./scenes/data.mjs";
-import { stuck, tended } from "./scenes/lives.mjs";
+import { apart, stuck, tended } from "./scenes/lives.mjs";
 import { DESKTOP, launch, PHONE, visitor } from "./support/chromium.mjs";
 import { serveDist } from "./support/dist.mjs";
 
@@ -346,6 +346,22 @@ const PICTURES = [
       await page.getByRole("button", { name: "Forget" }).click();
       await page.locator("dialog input").fill(ID.failedNode);
     },
+  },
+  {
+    name: "node-gateway",
+    at: `/nodes/${ID.node}`,
+    scene: apart,
+    act: async (page) => {
+      await page.getByRole("button", { name: "Make a token" }).click();
+      await page.getByRole("button", { name: "Make it" }).click();
+      await page.locator("[data-secret]").scrollIntoViewIfNeeded();
+    },
+  },
+  {
+    name: "workspace-receipt",
+    at: `/workspaces/${ID.stopped}`,
+    scene: apart,
+    until: (page) => page.getByText("pushed 3 commits").waitFor(),
   },
   {
     name: "users-membership",

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ringfence_protocol::params::CreateWorkspaceParams;
-use ringfence_protocol::state::{NodeState, WorkspaceState};
+use ringfence_protocol::receipt::ReceiptView;
+use ringfence_protocol::routes;
+use ringfence_protocol::state::{Isolation, NodeState, SaveOutcome, WorkspaceState};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use xtask::client::until;
 
 use crate::machine::{COMMAND_LIMIT, on_machines};
@@ -40,6 +43,31 @@ async fn a_containers_job_keeps_it_and_its_hook_runs_before_it_is_stopped_for_wa
                 told.iter().any(|line| line.starts_with("1000") && line.ends_with("kept in /sessions")),
                 "the hook's output: {told:?}"
             );
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// Saves a file and prints its hash, as a hook should.
+const SAVING: &str = "mkdir .ringfence && printf '#!/bin/sh\\nprintf kept > /sessions/bundle\\nsha256sum /sessions/bundle\\n' > .ringfence/save && chmod +x .ringfence/save";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ephemeral_workspaces_receipt_has_what_its_hook_said_and_the_hash_of_what_it_saved() -> Result<()> {
+    on_machines(
+        |setting| setting,
+        async |world| {
+            let ada = world.person("ada").await?;
+            let params = CreateWorkspaceParams { isolation: Some(Isolation::Ephemeral), ..ada.params() };
+            let workspace = ada.runs(&params).await?;
+            ada.shell(workspace.id).await?.ok(SAVING).await?;
+            ada.client.delete_workspace(workspace.id).await?;
+            ada.node_until(workspace.node.id, NodeState::Gone).await?;
+            let receipt: ReceiptView = ada.client.call(&routes::WORKSPACE_RECEIPT, &[&workspace.id]).await?;
+            let saved = receipt.saved.context("its hook left nothing")?;
+            ensure!(saved.outcome == SaveOutcome::Saved, "{saved:?}");
+            ensure!(saved.output.contains(&format!("{:x}  /sessions/bundle", Sha256::digest("kept"))), "{saved:?}");
+            ensure!(saved.output_sha256 == format!("{:x}", Sha256::digest(&saved.output)), "{saved:?}");
             Ok(())
         },
     )

@@ -30,6 +30,13 @@ export const me = {
   session_id: id("ses", "a"),
   expires_at: hence(6 * 86_400),
   engine: "unconfined",
+  patience_limits: {
+    idle_timeout_secs: 1800,
+    idle_timeout_secs_max: 86_400,
+    stop_keep_secs: 86_400,
+    stop_keep_secs_max: 30 * 86_400,
+    keep_alive_secs_max: 12 * 3600,
+  },
 };
 
 const summary = (

@@ -133,3 +133,49 @@ export const stuck = {
   },
 };
 stuck["/api/nodes"] = { items: Object.values(stuck.nodes) };
+
+/** One with a dedicated node, and an ephemeral workspace that is over and has its receipt. */
+export const apart = {
+  ...full,
+  nodes: {
+    ...full.nodes,
+    [ID.node]: { ...full.nodes[ID.node], isolation: "dedicated" },
+  },
+  workspaces: {
+    ...full.workspaces,
+    [ID.stopped]: {
+      ...full.workspaces[ID.stopped],
+      isolation: "ephemeral",
+      state: "gone",
+      reason: "Its longest life was over.",
+    },
+  },
+  [`/api/nodes/${ID.node}/gateway-token`]: {
+    id: `gwt_${"a".repeat(20)}`,
+    created_at: ago(0),
+    secret: "rfg_9zX0kq4nUwVbJ3mE7tYhR2cLpD6sAfGiKoNxQvZuTyM",
+  },
+  [`/api/workspaces/${ID.stopped}/receipt`]: {
+    workspace_id: ID.stopped,
+    name: "api-refactor",
+    created_at: ago(4000),
+    ended_at: ago(300),
+    reason: "Its longest life was over.",
+    saved: {
+      at: ago(310),
+      outcome: "saved",
+      output:
+        "pushed 3 commits to github.com/ada/api, branch refactor\n5f1c0d2a9e7b4c3d8f6a1b0e2c4d6f8a0b1c3e5d  api.bundle",
+      output_sha256:
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    },
+    machine: {
+      node_id: ID.failedNode,
+      provider: "hetzner",
+      region: "fsn1",
+      size: "cx23",
+      gone_at: ago(280),
+      cost: { amount: "0.0072", currency: "EUR" },
+    },
+  },
+};

@@ -61,6 +61,7 @@ export const cordonNode = (id: string) => request('post', '/api/nodes/{id}/cordo
 export const uncordonNode = (id: string) => request('post', '/api/nodes/{id}/uncordon', { path: { id } });
 export const drainNode = (id: string) => request('post', '/api/nodes/{id}/drain', { path: { id } });
 export const forgetNode = (id: string, confirm: string) => request('post', '/api/nodes/{id}/forget', { path: { id }, body: { confirm } });
+export const createGatewayToken = (id: string) => request('post', '/api/nodes/{id}/gateway-token', { path: { id }, creates: true });
 export const nodeLifecycle = (id: string) => request('get', '/api/nodes/{id}/lifecycle', { path: { id } });
 export const workspaceLifecycle = (id: string) => request('get', '/api/workspaces/{id}/lifecycle', { path: { id } });
 export const events = (query: { after?: number; node_id?: string; limit?: number } = {}) => request('get', '/api/events', { query });

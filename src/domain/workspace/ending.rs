@@ -53,7 +53,7 @@ impl Ending {
                 format!("It is stopped, and deleted with its files after {} of that.", spoken(self.waits))
             }
             EndingCause::LifetimeOver => {
-                "Its node's longest life runs out: it is destroyed with its node, and its files with it.".into()
+                "Its node's longest life is over then, or a budget is spent: it is destroyed with its node, and its files with it.".into()
             }
         }
     }

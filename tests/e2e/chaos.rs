@@ -24,6 +24,8 @@ const ROUNDS: usize = 30;
 const SEED: u64 = 1;
 /// How long a node without workspaces is kept.
 const IDLE_SECS: u64 = 5;
+/// How long a machine may take to be made, and to boot: whatever goes wrong, a workspace runs or ends before its person loses patience.
+const MADE_SECS: u64 = 45;
 /// Most workspaces on a node: the default of an installation.
 const PLACES: u64 = 3;
 /// Lines that a terminal prints in a round, a hundred at a time over some seconds: less than an agent keeps for those who come back.
@@ -72,7 +74,11 @@ impl Tally {
 
 #[tokio::test]
 async fn whatever_is_killed_while_five_people_work_nothing_leaks_and_no_byte_is_lost() -> Result<()> {
-    story(Setting::default().var("RINGFENCE_IDLE_TIMEOUT_SECS", IDLE_SECS), async |world| {
+    let hasty = Setting::default()
+        .var("RINGFENCE_IDLE_TIMEOUT_SECS", IDLE_SECS)
+        .var("RINGFENCE_PROVISIONING_SECS", MADE_SECS)
+        .var("RINGFENCE_BOOTING_SECS", MADE_SECS);
+    story(hasty, async |world| {
         let rounds = from_environment("RINGFENCE_CHAOS_ROUNDS").unwrap_or(ROUNDS);
         let seed = from_environment("RINGFENCE_TEST_SEED").unwrap_or(SEED);
         let mut people = Vec::new();

@@ -20,6 +20,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rand::Rng as _;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
@@ -311,7 +312,12 @@ fn still_free(port: u16) -> Result<u16> {
     listener.map(|_| port).with_context(|| format!("port {port} cannot be used: choose another with --port"))
 }
 
-/// A port that was free a moment ago.
+/// A port that nobody listens on, below those that systems give to outgoing connections (Linux: from 32768): it is used some time
+/// from now, and again after a restart, and must not be somebody's connection by then.
 fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let mut random = rand::rng();
+    (0..100)
+        .map(|_| random.random_range(10_000..32_000))
+        .find(|port| still_free(*port).is_ok())
+        .context("none of a hundred ports is free")
 }

@@ -179,3 +179,5 @@ export const apart = {
     },
   },
 };
+apart["/api/nodes"] = { items: Object.values(apart.nodes) };
+apart["/api/workspaces"] = { items: Object.values(apart.workspaces) };

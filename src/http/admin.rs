@@ -3,11 +3,11 @@
 use axum::extract::State;
 use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
-use ringfence_protocol::ids::UserId;
+use ringfence_protocol::ids::{NodeId, UserId};
 use ringfence_protocol::limits::{
     CreateTenantParams, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams, TenantView,
 };
-use ringfence_protocol::params::{CreateUserParams, ListParams, PauseProvisioningParams};
+use ringfence_protocol::params::{CreateUserParams, ForgetNodeParams, ListParams, PauseProvisioningParams};
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::sweeps::{SweepParams, SweepView};
 use ringfence_protocol::views::{AuditView, Page, ProvisioningView, SignInLinkView, UserView};
@@ -18,7 +18,7 @@ use super::table::Table;
 use super::{App, origin};
 use crate::app::idempotency::Repeatable;
 use crate::app::provisioner::Vault;
-use crate::app::{limits, provisioning, quota, sweep, tenants, users};
+use crate::app::{forget_node, limits, provisioning, quota, sweep, tenants, users};
 
 type Answer<T> = Result<T, Failure>;
 
@@ -35,6 +35,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::ADMIN_PROVISIONING_PAUSE, pause_provisioning)
         .serve(&routes::ADMIN_PROVISIONING_RESUME, resume_provisioning)
         .serve(&routes::ADMIN_SWEEP, sweep_now)
+        .serve(&routes::ADMIN_NODE_FORGET, forget_node)
         .serve(&routes::ADMIN_USER_MEMBERSHIP, set_membership)
         .serve(&routes::ADMIN_TENANTS_LIST, list_tenants)
         .serve(&routes::ADMIN_TENANT_CREATE, create_tenant)
@@ -77,6 +78,17 @@ async fn suspend_user(
     PathId(id): PathId<UserId>,
 ) -> Answer<Json<UserView>> {
     Ok(Json(users::suspend(&app.host, &caller, id).await?))
+}
+
+#[worker::send]
+async fn forget_node(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    PathId(id): PathId<NodeId>,
+    body: JsonBody<ForgetNodeParams>,
+) -> Answer<StatusCode> {
+    forget_node::forget_node_as_admin(&app.host, &app.config.settings, &caller, id, &body.params).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[worker::send]

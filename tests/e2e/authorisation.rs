@@ -320,7 +320,9 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         "open_events" => (fill(&victim.workspace), None),
         "get_node_lifecycle" => (fill(&victim.node), None),
         "get_workspace_lifecycle" => (fill(&victim.workspace), None),
-        "forget_node" => (fill(&victim.node), Some(json!({ "confirm": victim.node.to_string() }))),
+        "forget_node" | "forget_node_as_admin" => {
+            (fill(&victim.node), Some(json!({ "confirm": victim.node.to_string() })))
+        }
         "get_provisioning" | "resume_provisioning" => (endpoint.fill(&[]), None),
         "pause_provisioning" => (endpoint.fill(&[]), Some(json!({ "reason": "mischief" }))),
         "get_node"

@@ -357,6 +357,7 @@ fn body_of(endpoint: &Endpoint) -> Value {
         (routes::CREDENTIAL_REPLACE, json!({ "secret": "x" })),
         (routes::WORKSPACE_KEEP_ALIVE, json!({ "secs": 60 })),
         (routes::NODE_FORGET, json!({ "confirm": "x" })),
+        (routes::ADMIN_NODE_FORGET, json!({ "confirm": "x" })),
         (routes::ADMIN_USER_MEMBERSHIP, json!({ "tenant_id": "ten_0123456789abcdefghjk", "role": "member" })),
     ];
     bodies.into_iter().find(|(of, _)| of == endpoint).map_or_else(|| json!({}), |(_, body)| body)

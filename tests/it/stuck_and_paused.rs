@@ -1,12 +1,12 @@
 //! The ways out of what does not get on: forgetting a node, and pausing the making of machines, which never stops their end (I4).
 
-use ringfence::app::forget_node::forget_node;
+use ringfence::app::forget_node::{forget_node, forget_node_as_admin};
 use ringfence::app::sweep::{Mode, all};
 use ringfence::provider::ErrorClass;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::params::ForgetNodeParams;
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::state::{Isolation, NodeState, WorkspaceState};
+use ringfence_protocol::state::{Isolation, NodeState, Role, WorkspaceState};
 use ringfence_protocol::views::NodeView;
 
 use crate::node_faults::{assert_nothing_left, delete_all, node_in};
@@ -92,6 +92,43 @@ fn a_key_that_works_again_is_seen_by_the_next_answer() {
         world.alarm().await;
         assert!(!world.node(&who, created.node.id).await.stuck, "what is lost was not refused");
         assert_nothing_left(&world, "the key works again").await;
+    });
+}
+
+#[test]
+fn a_suspended_users_stuck_node_is_forgotten_by_an_admin_and_nobody_else() {
+    run(async {
+        let world = World::new();
+        let (who, other) = (world.someone(), world.someone());
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let (node, id) = (created.node.id, created.node.id.to_string());
+        let forget = async |role, node, typed: &str| {
+            let params = ForgetNodeParams { confirm: typed.into() };
+            let caller = world.caller(&other, role);
+            let forgotten = forget_node_as_admin(&world.p, &world.settings, &caller, node, &params).await;
+            forgotten.map_err(|error| error.code)
+        };
+        assert_eq!(forget(Role::Admin, node, &id).await, Err(ErrorCode::Conflict), "it can still be destroyed");
+        world.cloud.fail_next([Fault::Refused(ErrorClass::Auth); 400]);
+        delete_all(&world, &who).await;
+        world.alarm().await;
+        world.alarm().await;
+        world
+            .p
+            .db
+            .execute(&format!("UPDATE users SET state = 'suspended' WHERE id = '{}'", who.actor.user_id))
+            .unwrap();
+        for role in [Role::Member, Role::TenantAdmin] {
+            assert_eq!(forget(role, node, &id).await, Err(ErrorCode::Forbidden));
+        }
+        assert_eq!(forget(Role::Admin, node, "yes").await, Err(ErrorCode::InvalidBody));
+        let unknown = NodeId::from_entropy([9; 13]);
+        assert_eq!(forget(Role::Admin, unknown, &unknown.to_string()).await, Err(ErrorCode::NotFound));
+        assert!(!world.p.alarms.borrow().contains_key(&unknown), "an object of no node is not woken");
+        forget(Role::Admin, node, &id).await.unwrap();
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes WHERE state = 'gone' AND failure = 'forgotten'"), 1);
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM audit WHERE action = 'node.forget'"), 1);
     });
 }
 

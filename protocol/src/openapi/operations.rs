@@ -234,6 +234,9 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::ADMIN_SWEEP => ok::<SweepView>().query::<SweepParams>().notes(
             "One run does a bounded amount; the next goes on from there. The same runs every minute by itself.",
         ),
+        routes::ADMIN_NODE_FORGET => no_content().takes::<ForgetNodeParams>().or(&[ErrorCode::Conflict]).notes(
+            "Only while its deletion is late or the provider refuses the key, as for its owner.",
+        ),
         routes::ADMIN_AUDIT => page::<AuditView>(),
 
         routes::AGENT_BOOTSTRAP => ok::<CallbackGrant>()

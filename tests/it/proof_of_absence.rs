@@ -104,3 +104,25 @@ fn a_create_call_that_may_still_arrive_is_waited_for() {
     story.happens(Event::FindAnswered(Ok(vec![])));
     assert!(story.is_gone());
 }
+
+#[test]
+fn lists_settle_from_the_last_create_call_and_not_from_the_first() {
+    let timing = Timing::default();
+    let node = Node::requested(Isolation::User, Evidence::NotNeeded, &moment(&timing, 0));
+    let mut story = Story { timing, node, secs: 0 };
+    for secs in [0, 100] {
+        story.secs = secs;
+        assert!(story.tick().contains(&Effect::Call(Call::Create)));
+        story.happens(Event::CreateAnswered(Err(CallError::Unknown)));
+        story.secs += 50;
+        assert!(story.tick().contains(&Effect::Call(Call::Find)));
+        story.happens(Event::FindAnswered(Ok(vec![])));
+    }
+    story.happens(Event::DeleteRequested);
+    for (secs, gone) in [(599, false), (650, false), (699, false), (700, true)] {
+        story.secs = secs;
+        assert!(story.tick().contains(&Effect::Call(Call::Find)));
+        story.happens(Event::FindAnswered(Ok(vec![])));
+        assert_eq!(story.is_gone(), gone, "{secs} s after the first call, {} s after the last", secs - 100);
+    }
+}

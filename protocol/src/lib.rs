@@ -25,6 +25,7 @@ pub mod sweeps;
 pub mod terminal;
 pub mod time;
 pub mod views;
+pub mod warm;
 mod words;
 
 /// Version of the link and the terminal protocol. The control plane supports this one and the one before.

@@ -155,6 +155,8 @@ endpoints! {
     NODE_DRAIN = Post "/api/nodes/{id}/drain" User, "drain_node", "No new workspaces on this node, and destroy it when the last one is gone.";
     NODE_FORGET = Post "/api/nodes/{id}/forget" User, "forget_node", "Gives up a node whose machine cannot be destroyed from here.";
     NODE_GATEWAY_TOKEN = Post "/api/nodes/{id}/gateway-token" Session, "create_gateway_token", "Makes a token that opens one view of your dedicated node; its secret is shown once.";
+    WARM_POOL_GET = Get "/api/warm-pool" User, "get_warm_pool", "How many empty machines are kept for your next workspace.";
+    WARM_POOL_SET = Put "/api/warm-pool" User, "set_warm_pool", "Has so many empty machines kept for your next workspace.";
     GATEWAY_NODE = Get "/api/gateway/node" Gateway, "get_gateway_node", "How the dedicated node is that the token names.";
     EVENTS = Get "/api/events" User, "list_events", "What happened to your nodes and workspaces after a given event.";
 

@@ -18,6 +18,8 @@ words! {
         Budgets = "budgets",
         /// Makes dedicated nodes anew that have failed.
         Restarts = "restarts",
+        /// Makes machines that users want kept warm.
+        Warm = "warm",
         /// Deletes what has had its time.
         Prune = "prune",
     }

@@ -94,6 +94,19 @@ pub(super) async fn refusal(
     Ok(rows.into_iter().next().map(reached))
 }
 
+/// The same for a node that is made without a workspace: no limit of workspaces is held against it.
+pub(super) async fn refusal_of_node(
+    p: &impl Platform,
+    settings: &Settings,
+    subject: Subject,
+    claim: Claim,
+) -> Result<Option<Error>> {
+    let more = |measure| claim.more(measure).filter(|_| measure != LimitMeasure::Workspaces);
+    let asked = subject.held_against(settings, more);
+    let rows: Vec<CountedRow> = many(p, limits::exceeded(&asked, p.now())).await?;
+    Ok(rows.into_iter().next().map(reached))
+}
+
 fn reached(row: CountedRow) -> Error {
     let view = limit_view(&row);
     let whose = match row.scope {

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::ports::{DbError, Platform};
 use crate::provider::{Catalog, Description, ErrorClass, Provider, ProviderError, ProviderKey};
 use crate::store::credentials::{self, CatalogRow, CredentialRow, OfferRow};
-use crate::store::{audit, changed, many, one};
+use crate::store::{audit, changed, many, one, warm};
 
 /// Longest key we take: Hetzner's have 64 characters, cloud key files a few thousand.
 const MAX_SECRET_BYTES: usize = 8 * 1024;
@@ -124,15 +124,20 @@ pub async fn replace(
 pub async fn delete(p: &impl Platform, caller: &Caller, id: CredentialId) -> Result<()> {
     let now = p.now();
     let act = caller.act("credential.delete", id, "");
-    let outcomes =
-        p.batch(vec![credentials::delete(id, caller.user.id, now), audit::record_if_changed(&act, now)]).await?;
+    let batch = vec![
+        credentials::delete(id, caller.user.id, now),
+        audit::record_if_changed(&act, now),
+        // No more machines are made with it.
+        warm::delete_with_credential(id, caller.user.id),
+    ];
+    let outcomes = p.batch(batch).await?;
     if changed(&outcomes, 0) {
         return Ok(());
     }
     load(p, caller.user.id, id).await?;
     Err(Error::new(
         ErrorCode::CredentialInUse,
-        "Nodes still need this credential to be destroyed. Delete them first, then the credential. Nothing was changed.",
+        "Nodes still need this credential to be destroyed. Delete them first, then the credential; machines that you keep warm are made again until you ask for none. Nothing was changed.",
     ))
 }
 

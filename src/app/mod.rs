@@ -43,5 +43,6 @@ pub mod ticket;
 mod turn;
 pub mod users;
 pub mod views;
+pub mod warm_pool;
 pub mod watch;
 pub mod workspace_token;

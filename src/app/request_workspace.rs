@@ -74,7 +74,8 @@ async fn create(
     create_workspace(p, &config.settings, &caller.actor(), asked, extra).await
 }
 
-fn refusal(refused: Refused) -> Error {
+/// What the caller is told whose container cannot be.
+pub(super) fn refusal(refused: Refused) -> Error {
     let (code, why) = match refused {
         Refused::Invalid(why) => (ErrorCode::InvalidBody, why),
         Refused::Ceiling(why) => (ErrorCode::CeilingExceeded, why),

@@ -7,6 +7,7 @@ mod inventory;
 mod overdue;
 mod prune;
 mod restarts;
+mod warm;
 
 pub(super) use prune::GONE_KEPT;
 
@@ -68,7 +69,7 @@ pub async fn cron(p: &impl Platform, config: &Config, accounts: &impl Accounts) 
 /// In minutes.
 const fn pause(kind: SweepKind) -> i64 {
     match kind {
-        SweepKind::Revocations | SweepKind::Overdue | SweepKind::Inventory | SweepKind::Restarts => 1,
+        SweepKind::Revocations | SweepKind::Overdue | SweepKind::Inventory | SweepKind::Restarts | SweepKind::Warm => 1,
         SweepKind::Budgets => BUDGET_MINUTES,
         SweepKind::Prune => PRUNE_MINUTES,
     }
@@ -121,6 +122,7 @@ async fn one(
         SweepKind::Overdue => overdue::sweep(p, mode).await,
         SweepKind::Budgets => budgets::sweep(p, &config.settings, mode).await,
         SweepKind::Restarts => restarts::sweep(p, &config.settings, mode).await,
+        SweepKind::Warm => warm::sweep(p, config, mode).await,
         SweepKind::Inventory => inventory::sweep(p, config, accounts, mode, turn).await,
         SweepKind::Prune => prune::sweep(p, mode).await,
     }

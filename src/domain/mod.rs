@@ -20,4 +20,5 @@ pub mod ticket;
 pub mod together;
 pub mod token;
 pub mod user_data;
+pub mod warm;
 pub mod workspace;

@@ -151,6 +151,9 @@ pub struct Node {
     pub budget_spent_at: Option<UnixMillis>,
     /// Places that workspaces hold: counted when the row was read, never stored.
     pub places_taken: u32,
+    /// How many machines its owner keeps warm, where this is one of them; 0 for any other. Counted when the row was read, never
+    /// stored.
+    pub kept_warm: u32,
     /// Whether its agent is there: an observation, read with the row and never stored by the machine.
     pub link: Link,
 }
@@ -195,6 +198,7 @@ impl Node {
             failure_detail: None,
             budget_spent_at: None,
             places_taken: 1,
+            kept_warm: 0,
             link: Link::Never,
         }
     }

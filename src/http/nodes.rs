@@ -9,6 +9,7 @@ use ringfence_protocol::params::{ForgetNodeParams, ListParams};
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::state::NodePolicy;
 use ringfence_protocol::views::{NodeView, Page, PostureView};
+use ringfence_protocol::warm::{SetWarmPoolParams, WarmPoolView};
 
 use super::App;
 use super::browser::audited;
@@ -16,7 +17,7 @@ use super::extract::{JsonBody, PathId, QueryParams, User};
 use super::problem::Failure;
 use super::table::Table;
 use crate::app::caller::Caller;
-use crate::app::{delete_node, forget_node, lifecycle, node_policy, read};
+use crate::app::{delete_node, forget_node, lifecycle, node_policy, read, warm_pool};
 
 type Answer<T> = Result<T, Failure>;
 
@@ -32,6 +33,8 @@ pub fn routes() -> Router<App> {
         .serve(&routes::NODE_UNCORDON, uncordon_node)
         .serve(&routes::NODE_DRAIN, drain_node)
         .serve(&routes::NODE_FORGET, forget)
+        .serve(&routes::WARM_POOL_GET, get_warm_pool)
+        .serve(&routes::WARM_POOL_SET, set_warm_pool)
         .build()
 }
 
@@ -127,4 +130,18 @@ async fn forget(
     let extra = audited(&app, &caller, "node.forget", id);
     let (settings, actor) = (&app.config.settings, caller.actor());
     Ok(Json(forget_node::forget_node(&app.host, settings, &actor, id, &body.params, extra).await?))
+}
+
+#[worker::send]
+async fn get_warm_pool(State(app): State<App>, User(caller): User) -> Answer<Json<WarmPoolView>> {
+    Ok(Json(warm_pool::get(&app.host, &app.config, &caller).await?))
+}
+
+#[worker::send]
+async fn set_warm_pool(
+    State(app): State<App>,
+    User(caller): User,
+    body: JsonBody<SetWarmPoolParams>,
+) -> Answer<Json<WarmPoolView>> {
+    Ok(Json(warm_pool::set(&app.host, &app.config, &caller, body.params).await?))
 }

@@ -14,7 +14,9 @@ mod row;
 
 pub use row::{NodeRow, NodeSpec};
 
-/// The columns of a [`NodeRow`], of a node `n` and its credential `c`.
+/// The columns of a [`NodeRow`], of a node `n` and its credential `c`. `kept_warm` is its user's minimum for a node that is among
+/// the first so many, by id, of the empty ones that can take a workspace (those of the user's own pool, of its credential, as it
+/// says): of two that are looked at at once neither both go nor both stay because of one another.
 macro_rules! columns {
     () => {
         "n.id, n.user_id, n.tenant_id, n.row_version, n.created_at_ms, n.installation, n.provider, n.credential_id,
@@ -25,7 +27,17 @@ macro_rules! columns {
          n.agent_version, n.connected_at_ms, n.last_hello_at_ms, n.cpu_percent, n.memory_percent, n.facts_json,
          n.engine_choice, n.disk_bytes, n.failure_detail, n.posture_epoch, n.posture_holds, n.budget_spent_at_ms, n.disconnected_at_ms,
          n.offers_json, n.offer_index, n.key_refused, n.paid_period_secs,
-         (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id) AS places_taken, c.sealed_secret, c.seal_version"
+         (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id) AS places_taken, c.sealed_secret, c.seal_version,
+         CASE WHEN n.state = 'ready' THEN (
+           SELECT w.minimum FROM warm_pools w JOIN users u ON u.id = w.user_id AND u.state = 'active'
+           WHERE w.user_id = n.user_id AND (
+             SELECT MAX(k.id) = n.id AND COUNT(*) <= w.minimum FROM nodes k
+             WHERE k.user_id = w.user_id AND k.credential_id = w.credential_id AND k.state = 'ready' AND k.id <= n.id
+               AND k.isolation = 'user' AND k.policy = 'schedulable' AND k.region = w.region AND k.cpus >= w.cpus
+               AND k.memory_bytes >= w.memory_bytes AND COALESCE(k.disk_bytes, w.disk_bytes) >= w.disk_bytes
+               AND COALESCE(k.engine_choice, 'unconfined') = w.engine_choice AND k.connected_at_ms IS NOT NULL
+               AND (w.engine_choice = 'unconfined' OR (k.posture_holds = 1 AND k.posture_epoch = k.agent_epoch))
+               AND NOT EXISTS (SELECT 1 FROM node_slots s WHERE s.node_id = k.id))) END AS kept_warm"
     };
 }
 

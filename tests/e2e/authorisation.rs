@@ -282,11 +282,13 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         | "get_gateway_node"
         | "get_quota"
         | "get_usage"
+        | "get_warm_pool"
         | "list_tenants"
         | "list_tenant_users"
         | "list_tenant_nodes"
         | "list_tenant_workspaces"
         | "get_tenant_usage" => (endpoint.fill(&[]), None),
+        "set_warm_pool" => (endpoint.fill(&[]), Some(json!({ "minimum": 1, "credential_id": victim.credential }))),
         "create_tenant" => (endpoint.fill(&[]), Some(json!({ "name": "theirs" }))),
         "get_limits" => (format!("{}?scope=user&id={}", endpoint.fill(&[]), victim.person.user), None),
         "set_limits" => {

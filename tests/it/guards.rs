@@ -4,6 +4,7 @@ use ringfence::domain::lifecycle::{Moment, Timing};
 use ringfence::domain::workspace::Workspace;
 use ringfence::ports::{Clock, Db, DbError, Entropy, Statement};
 use ringfence::store::nodes::NodeRow;
+use ringfence::store::warm::{self, PoolSpec};
 use ringfence::store::workspaces::{NewWorkspace, WorkspaceRow};
 use ringfence::store::{credentials, many, nodes, one, workspaces};
 use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
@@ -209,6 +210,32 @@ fn a_workspace_is_made_only_where_its_user_has_got_its_place() {
             !scene.changes_alone(workspaces::insert(&new, &workspace, scene.world.p.now())).await,
             "on another's place"
         );
+    });
+}
+
+#[test]
+fn a_pool_is_of_its_users_own_credential_whoever_asks() {
+    run(async {
+        let scene = Scene::new().await;
+        let spec = PoolSpec {
+            minimum: 1,
+            credential_id: scene.who.credential,
+            region: "fsn1".into(),
+            size: "cx23".into(),
+            cpus: 2,
+            memory_bytes: 4 << 30,
+            disk_bytes: 40 << 30,
+            price_micros_per_hour: 6_600,
+            currency: "EUR".into(),
+        };
+        let put = |user: UserId| warm::put(user, &spec, EngineChoice::Unconfined, scene.world.p.now());
+        let stranger = scene.world.someone().actor.user_id;
+        assert!(!scene.changes_alone(put(stranger)).await, "somebody else's credential");
+        assert!(scene.changes_alone(put(scene.who.actor.user_id)).await);
+        let deleted =
+            format!("UPDATE provider_credentials SET deleted_at_ms = 0 WHERE id = '{}'", scene.who.credential);
+        scene.world.p.db.execute(&deleted).unwrap();
+        assert!(!scene.changes_alone(put(scene.who.actor.user_id)).await, "a deleted one");
     });
 }
 

@@ -34,4 +34,6 @@ mod sweeps;
 mod tenants;
 mod tokens;
 mod user_data;
+mod warm_pool;
+mod warm_sweep;
 mod workspace_failures;

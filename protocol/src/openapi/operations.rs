@@ -25,6 +25,7 @@ use crate::views::{
     PostureView, ProviderView, ProvisioningView, ReadyView, SessionView, SignInLinkView, UserView, WorkspaceTokenView,
     WorkspaceView,
 };
+use crate::warm::{SetWarmPoolParams, WarmPoolView};
 
 type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 
@@ -203,6 +204,17 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::NODE_GATEWAY_TOKEN => {
             created::<GatewayTokenView>().idempotent().or(&[ErrorCode::Conflict])
         }
+        routes::WARM_POOL_GET => ok::<WarmPoolView>(),
+        routes::WARM_POOL_SET => ok::<WarmPoolView>()
+            .takes::<SetWarmPoolParams>()
+            .or(&[
+                ErrorCode::Conflict,
+                ErrorCode::NoCredential,
+                ErrorCode::NotFound,
+                ErrorCode::NotOffered,
+                ErrorCode::ProviderUnavailable,
+            ])
+            .notes("Each costs its price for as long as it is there. Missing ones are made by a sweep, one a minute, within every limit."),
         routes::GATEWAY_NODE => ok::<GatewayNodeView>(),
         routes::EVENTS => ok::<EventsView>().query::<EventsParams>(),
 

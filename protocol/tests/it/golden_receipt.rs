@@ -1,9 +1,10 @@
-//! The receipt of an ephemeral workspace; the gateway token of a dedicated node.
+//! The receipt of an ephemeral workspace; the gateway token of a dedicated node; machines that are kept warm.
 
 use ringfence_protocol::gateway::{GatewayNodeView, GatewayTokenView};
 use ringfence_protocol::params::SecretText;
 use ringfence_protocol::receipt::{MachineReceipt, ReceiptView, SavedView};
 use ringfence_protocol::state::{NodeHealth, NodeState, ProviderKind, SaveOutcome};
+use ringfence_protocol::warm::{SetWarmPoolParams, WarmMachineView, WarmPoolView};
 
 use crate::examples::{Pinned, at, euros, id};
 
@@ -55,6 +56,34 @@ fn gateway_tokens_keep_their_form() {
             slots: 3,
             hard_deadline_at: at(86_400),
         },
+    );
+    insta::assert_snapshot!(pinned.into_text());
+}
+
+#[test]
+fn warm_pools_keep_their_form() {
+    let mut pinned = Pinned::default();
+    let (region, size) = (Some("fsn1".into()), Some("cx23".into()));
+    pinned.json("SetWarmPoolParams", &SetWarmPoolParams { minimum: 2, credential_id: Some(id(5)), region, size });
+    pinned.json("SetWarmPoolParams, of none", &SetWarmPoolParams::default());
+    let view = WarmPoolView {
+        minimum: 2,
+        machine: Some(WarmMachineView {
+            credential_id: id(5),
+            region: "fsn1".into(),
+            size: "cx23".into(),
+            price_per_hour: euros(6_600),
+        }),
+        warm: 1,
+        being_made: 0,
+        problem: Some("Your limit for machines is 1, and 1 is used.".into()),
+        next_try_at: Some(at(600)),
+        set_at: Some(at(0)),
+    };
+    pinned.json("WarmPoolView", &view);
+    pinned.json(
+        "WarmPoolView, of none",
+        &WarmPoolView { minimum: 0, machine: None, warm: 0, problem: None, next_try_at: None, set_at: None, ..view },
     );
     insta::assert_snapshot!(pinned.into_text());
 }

@@ -7,6 +7,7 @@ use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
     EventsParams, ListParams, RedeemLinkParams, ReplaceCredentialParams,
 };
+use ringfence_protocol::warm::SetWarmPoolParams;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -40,6 +41,7 @@ fn requests_with_unknown_fields_are_refused() {
     refuses_more_than::<LimitsParams>(json!({ "scope": "user" }));
     refuses_more_than::<SetLimitsParams>(json!({ "scope": "user", "limits": {} }));
     refuses_more_than::<LimitAmounts>(json!({ "nodes": 3 }));
+    refuses_more_than::<SetWarmPoolParams>(json!({ "minimum": 1 }));
     refuses_more_than::<ListParams>(json!({}));
     refuses_more_than::<EventsParams>(json!({}));
     refuses_more_than::<Attach>(json!({ "viewer": id::<kind::Viewer>(1) }));

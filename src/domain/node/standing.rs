@@ -31,10 +31,9 @@ impl Node {
     /// Why it is still there, and what follows. None when nothing of it is left.
     pub fn standing(&self) -> Option<Standing<NodeState>> {
         let (because, until) = match self.state {
-            State::Requested | State::Provisioning { .. } | State::Booting => {
-                ("because it is being made for a workspace that waits for it.".into(), self.deadline)
-            }
+            State::Requested | State::Provisioning { .. } | State::Booting => (self.awaited(), self.deadline),
             State::Ready { warm_since: None } => (self.occupied(), None),
+            State::Ready { warm_since: Some(_) } if self.kept_warm > 0 => (self.kept(), None),
             State::Ready { warm_since: Some(_) } => (self.warm(), self.deadline),
             State::Failed { .. } => {
                 ("because it could not be made, and what there may be of it is cleaned up.".into(), None)
@@ -48,6 +47,13 @@ impl Node {
             State::Gone { .. } => return None,
         };
         Some(Standing { because, until, next: self.next() })
+    }
+
+    fn awaited(&self) -> String {
+        match self.places_taken {
+            0 => "because it is being made, to be kept for your next workspace.".into(),
+            _ => "because it is being made for a workspace that waits for it.".into(),
+        }
     }
 
     fn occupied(&self) -> String {
@@ -75,6 +81,14 @@ impl Node {
         }
     }
 
+    fn kept(&self) -> String {
+        let machines = match self.kept_warm {
+            1 => "a machine".to_owned(),
+            several => format!("{several} machines"),
+        };
+        format!("because you keep {machines} warm for your next workspace, whether or not you work.")
+    }
+
     fn next(&self) -> Option<Next<NodeState>> {
         let next = |to, at, why: &str| Next { to, at, why: why.to_owned() };
         let at = self.deadline?;
@@ -84,7 +98,7 @@ impl Node {
                 next(NodeState::Failed, at, "If the provider has not made the machine by then.")
             }
             State::Booting => next(NodeState::Failed, at, "If its agent is not ready by then."),
-            State::Ready { warm_since: Some(_) } if at < self.hard_deadline => {
+            State::Ready { warm_since: Some(_) } if at < self.hard_deadline && self.kept_warm == 0 => {
                 next(NodeState::Destroying, at, "If no workspace is created by then.")
             }
             State::Ready { .. } => {

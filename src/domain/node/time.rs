@@ -10,6 +10,9 @@ use crate::domain::lifecycle::{FailureCode, Moment};
 
 /// How long before the next paid period the deletion begins: a deletion and some attempts.
 const PAID_MARGIN: Duration = Duration::from_secs(120);
+/// How long a machine that is kept warm goes on at least before it is asked again whether it still is: a write and an alarm a day
+/// each for every hour are what an idle machine may take.
+const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 impl Node {
     /// Once a budget is spent, a machine without workspaces ends at once, and one with workspaces after the grace: its hard
@@ -78,6 +81,11 @@ impl Node {
                     Isolation::User => self.warm_until(at).min(self.hard_deadline),
                     Isolation::Dedicated | Isolation::Ephemeral => self.hard_deadline,
                 });
+                Vec::new()
+            }
+            (0, Some(_)) if self.kept_warm > 0 && self.deadline.is_some_and(|deadline| at.now >= deadline) => {
+                // The hard deadline ends it all the same, and so does everything else that does not ask whether it is idle.
+                self.deadline = Some(self.warm_until(at).max(at.now + KEPT_FOR).min(self.hard_deadline));
                 Vec::new()
             }
             (0, Some(_)) if self.deadline.is_some_and(|deadline| at.now >= deadline) => {

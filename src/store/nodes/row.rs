@@ -50,6 +50,7 @@ pub struct NodeRow {
     pub slots: u32,
     /// Places that are taken.
     pub places_taken: u32,
+    kept_warm: Option<u32>,
     /// Its disk; none for a node from before that was recorded.
     pub disk_bytes: Option<u64>,
     /// What workspaces on it are to be run with; none for a node from before there was a choice: unconfined.
@@ -129,13 +130,14 @@ impl NodeRow {
             failure_detail: self.failure_detail.clone(),
             budget_spent_at: millis(self.budget_spent_at_ms),
             places_taken: self.places_taken,
+            kept_warm: self.kept_warm.unwrap_or(0),
             link: self.link(),
         }
     }
 
     /// The machine of this row, with what is never stored as in `other`: to compare the two.
     pub fn node_like(&self, other: &Node) -> Node {
-        Node { places_taken: other.places_taken, link: other.link, ..self.node() }
+        Node { places_taken: other.places_taken, kept_warm: other.kept_warm, link: other.link, ..self.node() }
     }
 
     fn link(&self) -> Link {

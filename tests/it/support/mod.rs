@@ -6,5 +6,6 @@ pub mod cloud;
 pub mod joined;
 pub mod keys;
 pub mod platform;
+pub mod pools;
 pub mod sqlite;
 pub mod world;

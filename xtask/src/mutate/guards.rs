@@ -64,6 +64,26 @@ guards! {
     "limits-of-a-claim" in "src/app/create_workspace.rs":
         "admission::require(settings, subject, new.id, Claim::Place, now)," => "admission::require(&Settings::default(), subject, new.id, Claim::Place, now),";
 
+    // Machines that are kept warm: so many and no more, within every limit.
+    "warm-rank" in "src/store/nodes.rs":
+        "MAX(k.id) = n.id AND COUNT(*) <= w.minimum" => "MAX(k.id) = n.id";
+    "warm-needs-its-agent" in "src/store/nodes.rs":
+        "= w.engine_choice AND k.connected_at_ms IS NOT NULL" => "= w.engine_choice";
+    "warm-of-active-users" in "src/store/nodes.rs":
+        "ON u.id = w.user_id AND u.state = 'active'" => "ON u.id = w.user_id";
+    "warm-wish-is-the-one-read" in "src/store/warm.rs":
+        "w.user_id = ?1 AND w.row_version = ?2 AND (SELECT" => "w.user_id = ?1 AND ?2 = ?2 AND (SELECT";
+    "warm-shortage-at-the-write" in "src/store/warm.rs":
+        "'ready')) < w.minimum)" => "'ready')) < w.minimum + 1)";
+    "warm-limits-at-the-write" in "src/app/sweep/warm.rs":
+        "            admission::require_node(settings, subject, id, need, now),\n" => "";
+    "warm-pause-at-the-write" in "src/app/sweep/warm.rs":
+        "            switches::require_provisioning(),\n" => "";
+    "warm-minimum-has-a-bound" in "src/app/warm_pool.rs":
+        "if params.minimum > MAX_WARM_MINIMUM {" => "if params.minimum == u32::MAX {";
+    "warm-pool-of-ones-own-cloud" in "src/store/warm.rs":
+        "WHERE c.id = ?4 AND c.user_id = ?1 AND c.deleted_at_ms IS NULL" => "WHERE c.id = ?4 AND c.deleted_at_ms IS NULL";
+
     // What may be claimed.
     "ready-claim" in "src/store/workspaces.rs":
         "AND (n.state = 'ready' OR (n.isolation = 'dedicated' AND n.state IN ('requested', 'provisioning', 'booting')))" => "";

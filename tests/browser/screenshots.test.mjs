@@ -237,6 +237,14 @@ const PICTURES = [
     },
   },
   { name: "nodes-full", at: "/nodes", scene: full },
+  {
+    name: "nodes-keep-warm",
+    at: "/nodes",
+    scene: full,
+    act: (page) =>
+      page.getByRole("button", { name: "Change", exact: true }).click(),
+    until: (page) => page.getByText("together.").waitFor(),
+  },
   { name: "nodes-empty", at: "/nodes", scene: empty },
   { name: "nodes-failing", at: "/nodes", scene: full, failing: true },
   {

@@ -54,6 +54,8 @@ export async function stage(
     if (scene[pathname]) return answer(scene[pathname]);
     if (pathname === "/api/events")
       return answer(eventsOf(scene, searchParams));
+    if (pathname === "/api/warm-pool")
+      return answer({ minimum: 0, warm: 0, being_made: 0 });
     if (pathname.endsWith("/catalog")) return answer(scene.catalog);
     const [, , kind, id] = pathname.split("/");
     const item = scene[kind]?.[id];

@@ -1,6 +1,6 @@
 // One function per operation of the API that the page uses.
 import { request } from './request';
-import type { CreateCredentialParams, CreateWorkspaceParams, LimitAmounts, LimitScope, Role } from './schema';
+import type { CreateCredentialParams, CreateWorkspaceParams, LimitAmounts, LimitScope, Role, SetWarmPoolParams } from './schema';
 
 export { ApiError, whenSignedOut } from './request';
 
@@ -62,6 +62,8 @@ export const uncordonNode = (id: string) => request('post', '/api/nodes/{id}/unc
 export const drainNode = (id: string) => request('post', '/api/nodes/{id}/drain', { path: { id } });
 export const forgetNode = (id: string, confirm: string) => request('post', '/api/nodes/{id}/forget', { path: { id }, body: { confirm } });
 export const createGatewayToken = (id: string) => request('post', '/api/nodes/{id}/gateway-token', { path: { id }, creates: true });
+export const warmPool = () => request('get', '/api/warm-pool', {});
+export const setWarmPool = (body: SetWarmPoolParams) => request('put', '/api/warm-pool', { body });
 export const nodeLifecycle = (id: string) => request('get', '/api/nodes/{id}/lifecycle', { path: { id } });
 export const workspaceLifecycle = (id: string) => request('get', '/api/workspaces/{id}/lifecycle', { path: { id } });
 export const events = (query: { after?: number; node_id?: string; limit?: number } = {}) => request('get', '/api/events', { query });

@@ -14,8 +14,8 @@ export function standing({ minimum, warm, being_made }: WarmPoolView): string {
 }
 
 /** What so many cost, before it is asked for. */
-export function costOf(count: number, price: Money): string {
-  if (!count) return 'Those that are there go once their idle time is over, within the hour.';
+export function costOf(count: number, price: Money | undefined): string {
+  if (!count || !price) return 'Those that are there go once their idle time is over, within the hour.';
   const each = `About ${perHour(price)} each, also while nobody works`;
   if (count === 1) return `${each}.`;
   return `${each}: ${perHour({ amount: String(Number(price.amount) * count), currency: price.currency })} together.`;

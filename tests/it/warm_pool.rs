@@ -157,6 +157,7 @@ fn one_whose_agent_is_away_is_not_kept_past_its_idle_time() {
         assert!(view.warm == 0 && view.problem.unwrap().contains("cannot take a workspace now"));
         assert!(sweep(&world).await.is_empty(), "not one more for every link that is away for a moment");
         world.until_node_gone(&who, lost).await;
+        assert_eq!(world.node(&who, lost).await.failure.as_deref(), Some("idle"));
         world.machines_boot.set(true);
         sweep(&world).await;
         assert_eq!(live(&world).len(), 1);

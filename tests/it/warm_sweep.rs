@@ -51,6 +51,7 @@ fn nothing_is_made_for_a_suspended_user_and_what_is_there_is_not_kept() {
         let suspend = format!("UPDATE users SET state = 'suspended' WHERE id = '{}'", who.actor.user_id);
         world.p.db.execute(&suspend).unwrap();
         world.until_node_gone(&who, kept).await;
+        assert_eq!(world.node(&who, kept).await.failure.as_deref(), Some("idle"));
         assert!(sweep(&world).await.is_empty());
         assert!(live(&world).is_empty());
     });
@@ -194,6 +195,7 @@ fn a_spent_budget_ends_it_and_none_is_made() {
         );
         world.p.db.execute(&spent).unwrap();
         world.until_node_gone(&who, kept).await;
+        assert_eq!(world.node(&who, kept).await.failure.as_deref(), Some("budget_spent"));
         assert!(sweep(&world).await[0].contains("the cost of this month"));
         assert!(live(&world).is_empty());
     });

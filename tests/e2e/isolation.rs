@@ -1,16 +1,19 @@
-//! Isolation modes at the whole: ephemeral machines end with a receipt and are nobody else's to see; a user has one dedicated one.
+//! Isolation modes at the whole: ephemeral machines end with a receipt and are nobody else's to see; a user has one dedicated one,
+//! and so many warm ones as they asked for.
 
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 use reqwest::StatusCode;
 use ringfence_protocol::gateway::{GatewayNodeView, GatewayTokenView};
+use ringfence_protocol::lifecycle::LifecycleView;
 use ringfence_protocol::limits::{LimitAmounts, LimitView, MembershipParams, SetLimitsParams};
 use ringfence_protocol::params::{CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams};
 use ringfence_protocol::receipt::ReceiptView;
 use ringfence_protocol::routes::{self, Endpoint};
 use ringfence_protocol::state::{Isolation, LimitMeasure, LimitScope, NodeState, Permission, Role, WorkspaceState};
 use ringfence_protocol::sweeps::SweepParams;
-use ringfence_protocol::views::{Page, UserView, WorkspaceTokenView};
+use ringfence_protocol::views::{NodeView, Page, UserView, WorkspaceTokenView};
+use ringfence_protocol::warm::{SetWarmPoolParams, WarmPoolView};
 use xtask::client::{Client, until};
 
 use crate::world::{LIMIT, Setting, World, story};
@@ -120,6 +123,44 @@ async fn dedicated_requests_at_once_land_on_one_machine() -> Result<()> {
         holder.with_api_token(&next.secret)?.call::<GatewayNodeView>(&routes::GATEWAY_NODE, &[]).await?;
         let fourth = ada.create_isolated(Isolation::Dedicated).await;
         ensure!(fourth.is_err(), "it is full, and there is no second one");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_machine_that_is_kept_warm_outlives_its_idle_time_and_takes_the_next_workspace() -> Result<()> {
+    let setting = Setting::default().var("RINGFENCE_IDLE_TIMEOUT_SECS", 1);
+    story(setting, async |world| {
+        let ada = world.person("ada").await?;
+        let pool = async || ada.client.call::<WarmPoolView>(&routes::WARM_POOL_GET, &[]).await;
+        let ask = |minimum| SetWarmPoolParams { minimum, ..SetWarmPoolParams::default() };
+        let asked: WarmPoolView = ada.client.send(&routes::WARM_POOL_SET, &[], &ask(1)).await?;
+        ensure!(asked.minimum == 1 && asked.machine.is_some() && asked.problem.is_none(), "{asked:?}");
+        // Nobody asks for it: the cron makes it.
+        world.stack.run_cron("* * * * *").await?;
+        until("one to be warm", LIMIT, async || Ok(pool().await?.warm == 1)).await?;
+        let nodes: Page<NodeView> = ada.client.call(&routes::NODES_LIST, &[]).await?;
+        ensure!(nodes.items.len() == 1, "{nodes:?}");
+        let node = nodes.items[0].id;
+        until("its idle time to be over, and it to be kept", LIMIT, async || {
+            let view = ada.client.node(node).await?;
+            ensure!(view.state == NodeState::Ready, "it is kept: {view:?}");
+            Ok(view
+                .deadline_at
+                .zip(view.warm_since_at)
+                .is_some_and(|(until, since)| until.since(since).as_secs() > 1800))
+        })
+        .await?;
+        let life: LifecycleView = ada.client.call(&routes::NODE_LIFECYCLE, &[&node]).await?;
+        ensure!(life.alive.as_ref().is_some_and(|alive| alive.because.contains("you keep a machine warm")), "{life:?}");
+        let work = ada.running().await?;
+        ensure!(work.node.id == node, "{}", work.placement_explanation);
+        world.stack.run_cron("* * * * *").await?;
+        until("another to be warm", LIMIT, async || Ok(pool().await?.warm == 1)).await?;
+        ensure!(world.cloud.machines().await?.len() == 2, "one in its place");
+        let asked: WarmPoolView = ada.client.send(&routes::WARM_POOL_SET, &[], &ask(0)).await?;
+        ensure!(asked.minimum == 0 && asked.machine.is_none(), "{asked:?}");
         Ok(())
     })
     .await

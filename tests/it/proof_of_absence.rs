@@ -126,3 +126,30 @@ fn lists_settle_from_the_last_create_call_and_not_from_the_first() {
         assert_eq!(story.is_gone(), gone, "{secs} s after the first call, {} s after the last", secs - 100);
     }
 }
+
+#[test]
+fn a_second_machine_of_a_node_is_deleted_whenever_it_is_found() {
+    let other = InstanceId("2".into());
+    let second = || Instance { id: other.clone(), ipv4: None, ipv6: None };
+    let mut story = Story::destroying(2);
+    let effects =
+        story.node.handle(Event::FindAnswered(Ok(vec![machine(), second()])), &moment(&story.timing, story.secs));
+    assert!(effects.unwrap().contains(&Effect::Call(Call::Delete(other.clone()))));
+    assert_eq!(story.node.instance, Some(machine()), "its own stays its own");
+    story.happens(Event::DeleteAnswered(InstanceId("1".into()), Ok(Deletion::Accepted)));
+    story.secs = 700;
+    story.happens(Event::GetAnswered(Ok(None)));
+    assert!(story.is_gone());
+    let effects = story.node.handle(Event::FindAnswered(Ok(vec![second()])), &moment(&story.timing, story.secs));
+    assert!(effects.unwrap().contains(&Effect::Call(Call::Delete(other))), "also when the node is gone");
+}
+
+#[test]
+fn what_could_not_be_asked_of_the_provider_in_time_is_not_asked_late() {
+    let timing = Timing::default();
+    let node = Node::requested(Isolation::User, Evidence::NotNeeded, &moment(&timing, 0));
+    let mut story = Story { timing, node, secs: timing.requested.as_secs() };
+    let effects = story.tick();
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Call(_))), "{effects:?}");
+    assert_eq!((story.node.word(), story.node.create_attempts), (NodeState::Failed, 0));
+}

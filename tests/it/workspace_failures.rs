@@ -88,3 +88,19 @@ fn what_fails_even_to_stop_is_commanded_again_in_its_own_time_and_not_at_once() 
     assert_eq!(workspace.state, State::Stopped);
     assert!(commands <= 5, "{commands} commands in ten minutes");
 }
+
+#[test]
+fn a_removal_is_newer_than_every_command_before_it() {
+    let timing = Timing::default();
+    let at = |secs| Moment { now: START + Duration::from_secs(secs), jitter: 0, timing: &timing };
+    for state in [State::Creating, State::Running, State::Stopped] {
+        let mut workspace = Workspace { state, ..running() };
+        let asked = workspace.spec_generation;
+        let effects = workspace.handle(Event::DeleteRequested, &at(1)).unwrap();
+        assert!(removed(&effects), "{effects:?}");
+        assert!(workspace.spec_generation > asked, "{state:?}: a command that comes late would make it again");
+        let removal = workspace.spec_generation;
+        workspace.handle(Event::DeleteRequested, &at(2)).unwrap();
+        assert_eq!(workspace.spec_generation, removal, "a repeat is the same command");
+    }
+}

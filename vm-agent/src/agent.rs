@@ -237,7 +237,9 @@ impl LinkTask {
         let mut pong_by: Option<Instant> = None;
         let mut closed = None;
         let mut ping = tokio::time::interval(Duration::from_secs(PING_INTERVAL_SECS));
-        let mut measure = tokio::time::interval(facts::MEASURE_EVERY);
+        // Not at once: what the first figure says counts until the machine has been something else for a while.
+        let mut measure =
+            tokio::time::interval_at(tokio::time::Instant::now() + facts::MEASURE_EVERY, facts::MEASURE_EVERY);
         for timer in [&mut ping, &mut measure] {
             timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         }

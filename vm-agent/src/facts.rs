@@ -33,13 +33,13 @@ pub struct Sampler {
 impl Sampler {
     /// Measures the disk that holds this directory.
     pub fn new(workspaces: &Path) -> Self {
-        Self { workspaces: workspaces.to_owned(), cpu: None }
+        Self { workspaces: workspaces.to_owned(), cpu: cpu_time() }
     }
 
-    /// Measures. The processors' figure covers the time since the last call; at the first, since boot.
+    /// Measures. The processors' figure covers the time since the last call, or since this was made: a machine is busy while it
+    /// boots, and that is no reason to place nothing on it.
     pub fn measure(&mut self) -> Facts {
-        let now = fs::read_to_string("/proc/stat").ok();
-        let now = now.as_deref().and_then(parse_cpu);
+        let now = cpu_time();
         let before = std::mem::replace(&mut self.cpu, now);
         let memory = fs::read_to_string("/proc/meminfo").ok();
         let memory = memory.as_deref().and_then(parse_memory).unwrap_or_default();
@@ -54,6 +54,10 @@ impl Sampler {
             measured_at: clock::machine_now(),
         }
     }
+}
+
+fn cpu_time() -> Option<CpuTime> {
+    parse_cpu(&fs::read_to_string("/proc/stat").ok()?)
 }
 
 /// An amount of something, and how much of it is used.
@@ -81,8 +85,7 @@ fn share(part: u64, whole: u64) -> f32 {
 }
 
 fn cpu_percent(before: Option<CpuTime>, now: Option<CpuTime>) -> f32 {
-    let Some(now) = now else { return 0.0 };
-    let before = before.unwrap_or(CpuTime { busy: 0, total: 0 });
+    let (Some(before), Some(now)) = (before, now) else { return 0.0 };
     share(now.busy.saturating_sub(before.busy), now.total.saturating_sub(before.total))
 }
 

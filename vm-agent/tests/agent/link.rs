@@ -63,7 +63,7 @@ async fn the_boot_is_told_until_it_is_confirmed() {
 }
 
 #[tokio::test]
-async fn facts_are_sent_at_the_start_of_a_link() {
+async fn facts_are_sent_once_a_link_has_been_there_for_a_while() {
     let mut control_plane = ControlPlane::start().await;
     let machine = Machine::new(&control_plane);
     let agent = machine.start();

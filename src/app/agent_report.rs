@@ -51,7 +51,9 @@ pub async fn agent_report(
         }
         AgentMessage::Quarantine { detail } => {
             let lost = node::Event::TrustLost { detail: cut(&detail) };
-            decide(p, settings, id, agent_epoch, Vec::new(), |turn| turn.node_event(lost.clone())).await
+            let quarantine = decide(p, settings, id, agent_epoch, Vec::new(), |turn| turn.node_event(lost.clone()));
+            // Its end comes sooner than any alarm that is set, and nobody comes back to say it again.
+            armed(p, id, quarantine).await
         }
         AgentMessage::WorkspaceStep { workspace_id, step } => {
             let (event, at) = boot_step(&step, p.now());

@@ -404,3 +404,20 @@ fn a_linked_agent_is_told_to_remove_what_was_given_up_while_the_database_was_awa
         assert_eq!(there(), [kept.id], "its link was there all the time, and no hello comes to put it right");
     });
 }
+
+#[test]
+fn a_quarantine_is_looked_after_even_where_its_object_dies_right_after_writing_it() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let node = created.node.id;
+        let epoch = world.p.db.count(&format!("SELECT agent_epoch FROM nodes WHERE id = '{node}'"));
+        let lost = AgentMessage::Quarantine { detail: "rules are gone".into() };
+        // What it has left to do is dropped with the process.
+        drop(agent_report(&world.p, &world.settings, node, epoch, lost).await.unwrap());
+        assert_eq!(world.node(&who, node).await.state, NodeState::Quarantined);
+        assert!(world.p.alarms.borrow()[&node] <= world.p.now());
+    });
+}

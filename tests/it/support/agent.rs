@@ -15,6 +15,8 @@ use ringfence_protocol::time::UnixMillis;
 #[derive(Default)]
 pub struct FakeAgent {
     pub workspaces: BTreeMap<WorkspaceId, (i64, WorkspacePhase)>,
+    /// What was removed, and by which command: an older one that comes late does not make it again.
+    pub buried: BTreeMap<WorkspaceId, i64>,
     /// It takes commands and answers nothing.
     pub mute: bool,
     /// It fails to make workspaces.
@@ -67,11 +69,16 @@ impl FakeAgent {
             | ControlMessage::Revoke { .. } => return None,
         };
         let known = self.workspaces.get(&id).map_or(0, |known| known.0);
-        if self.mute || generation < known {
+        let is_buried = self
+            .buried
+            .get(&id)
+            .is_some_and(|buried| generation < *buried || (generation == *buried && phase != WorkspacePhase::Absent));
+        if self.mute || generation < known || is_buried {
             return None;
         }
         if phase == WorkspacePhase::Absent {
             self.workspaces.remove(&id);
+            self.buried.insert(id, generation);
         } else {
             self.workspaces.insert(id, (generation, phase));
         }

@@ -168,7 +168,8 @@ impl Sim {
         let link = self.with_object(node, |object| object.link.clone());
         let Some(link) = link.filter(|link| link.instance == *id) else { return };
         self.with_machine(id, |machine| machine.last_said = Some(message.clone()));
-        self.begin(Job::Deliver { node, link: link.id, epoch: link.epoch, message });
+        self.with_object(node, |object| object.said.push_back((link.id, link.epoch, message)));
+        self.begin(Job::Deliver(node));
     }
 
     /// The agent takes the next message, does what it asks and answers.

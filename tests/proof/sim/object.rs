@@ -1,5 +1,6 @@
 //! The object of a node: what `durable/` does around the use cases, with an alarm, storage and memory that can be lost.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ringfence::app::agent_report::{agent_report, link_closed};
@@ -41,7 +42,8 @@ pub struct Object {
     pub wakes: Wakes,
     /// Whether its alarm is running: the platform runs one at a time.
     pub running: bool,
-    /// In memory: what an agent says is recorded in the order in which it was said.
+    /// In memory: what an agent has said that is not recorded yet, in that order, and the turn to record it.
+    pub said: VecDeque<(u64, i64, AgentMessage)>,
     pub in_order: Rc<tokio::sync::Mutex<()>>,
     pub link: Option<Link>,
 }
@@ -162,10 +164,11 @@ impl Sim {
         ticket.next_look(now, pause)
     }
 
-    /// A message of an agent arrives.
-    pub async fn deliver(&self, node: NodeId, link: u64, epoch: i64, message: AgentMessage) {
+    /// The next message of an agent is recorded. Whichever of those that wait has the turn: the order is that of their arrival.
+    pub async fn deliver(&self, node: NodeId) {
         let in_order = self.with_object(node, |object| Rc::clone(&object.in_order));
         let _turn = in_order.lock().await;
+        let Some((link, epoch, message)) = self.with_object(node, |object| object.said.pop_front()) else { return };
         pause().await;
         let note = self.trace.as_ref().map(|_| format!("{message:?}"));
         match agent_report(self, self.settings(), node, epoch, message).await {
@@ -204,6 +207,7 @@ impl Sim {
         self.count(|figures| figures.crashes += 1);
         self.with_object(node, |object| {
             object.wakes = Wakes::default();
+            object.said.clear();
             object.in_order = Rc::default();
             object.running = false;
         });

@@ -212,9 +212,7 @@ impl Sim {
         match job {
             Job::Wish(wish) => Task::new(Process::Request, kept, self.ask(wish)),
             Job::Alarm(node, safety) => Task::new(Process::Object(node), kept, self.run_alarm(node, safety)),
-            Job::Deliver { node, link, epoch, message } => {
-                Task::new(Process::Object(node), kept, self.deliver(node, link, epoch, message))
-            }
+            Job::Deliver(node) => Task::new(Process::Object(node), kept, self.deliver(node)),
             Job::LinkEnded(node) => Task::new(Process::Object(node), kept, self.link_ended(node)),
             Job::Obey(id, link) => Task::new(Process::Outside, kept, self.obey(id, link)),
             Job::Boot(id) => Task::new(Process::Outside, kept, self.boot(id)),

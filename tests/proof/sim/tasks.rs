@@ -11,7 +11,6 @@ use std::time::Duration;
 use ringfence::domain::node::InstanceId;
 use ringfence::ports::Clock;
 use ringfence_protocol::ids::NodeId;
-use ringfence_protocol::link::AgentMessage;
 use ringfence_protocol::time::UnixMillis;
 
 use super::Sim;
@@ -35,8 +34,8 @@ pub enum Job {
     Wish(Wish),
     /// The alarm of a node's object, which has set its safety alarm.
     Alarm(NodeId, UnixMillis),
-    /// A message of an agent arrives.
-    Deliver { node: NodeId, link: u64, epoch: i64, message: AgentMessage },
+    /// A message of a node's agent has arrived.
+    Deliver(NodeId),
     /// A link's end is noticed.
     LinkEnded(NodeId),
     /// An agent takes the next message of its link.

@@ -1,5 +1,7 @@
 //! Users: what they ask for, and that they ask again when no answer comes.
 
+use std::time::Duration;
+
 use ringfence::app::caller::{Caller, Source};
 use ringfence::app::idempotency::Repeatable;
 use ringfence::app::{
@@ -15,10 +17,13 @@ use ringfence_protocol::time::UnixMillis;
 
 use super::Sim;
 use super::tasks::{Job, pause};
+use crate::support::platform::START;
 use crate::support::world::{Someone, World, catalog};
 
 /// How often somebody asks again for what was not answered.
 const MAX_TRIES: u32 = 4;
+/// How long what is gone can be read at least.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A user.
 pub struct User {
@@ -164,8 +169,11 @@ impl Sim {
         if error.code == ErrorCode::Internal {
             self.breached(format!("{:?} is answered with an internal error: {:?}", wish.what, error.log));
         }
+        // What has been gone for a month is not even known any more.
+        let is_forgotten = error.code == ErrorCode::NotFound && self.now().since(START) >= FORGOTTEN_AFTER;
         if let What::Delete(_) | What::DeleteNode(_) = wish.what
             && error.code != ErrorCode::Unavailable
+            && !is_forgotten
         {
             self.breached(format!("I4: {:?} is refused: {error:?}", wish.what));
         }

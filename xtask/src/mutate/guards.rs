@@ -113,6 +113,8 @@ guards! {
         "    p.wake(node, p.now() + ARM_DELAY).await?;\n" => "";
     "arm-before-founding" in "src/app/intent.rs":
         "    p.found(node, provider, region, p.now() + ARM_DELAY).await?;\n" => "    let _ = (provider, region);\n";
+    "arm-before-quarantine" in "src/app/agent_report.rs":
+        "armed(p, id, quarantine).await" => "quarantine.await";
     "wake-after-write" in "src/app/intent.rs":
         "    let _ = p.wake(node, p.now()).await;\n" => "";
     "safety-alarm" in "src/domain/alarm.rs":

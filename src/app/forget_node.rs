@@ -40,9 +40,9 @@ pub async fn forget_node_as_admin(
     params: &ForgetNodeParams,
 ) -> Result<()> {
     caller.require_admin()?;
-    confirmed(params, id)?;
     // Before the alarm is touched: an object of no node is not woken.
     one::<NodeRow>(p, nodes::load(id)).await?.ok_or_else(|| Error::not_found("node"))?;
+    confirmed(params, id)?;
     let extra = vec![audit::record(&caller.act("node.forget", id, "By an admin."), p.now())];
     change_anybodys_node(p, settings, id, Event::ForgetRequested, extra).await.map(drop).map_err(explained)
 }

@@ -92,7 +92,8 @@ async fn crowds(client: &Client, stack: &Stack) -> Result<Vec<Row>> {
         there = crowd;
         let before = lines(&log)?.len();
         let made = client.create_workspace(&CreateWorkspaceParams::default()).await?;
-        client.delete_node(made.node.id).await?;
+        // Not its node: the workspace of the other measurements may be there too.
+        client.delete_workspace(made.id).await?;
         let lines = lines(&log)?;
         let create = lines
             .iter()

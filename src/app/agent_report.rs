@@ -133,7 +133,10 @@ async fn decide(
             Err(Denied::Ending) => return refused(),
         }
         turn.settle_workspaces();
-        if let Commit::Stored(driven) = turn.commit(p, seen.clone()).await? {
+        // What is over by now may be so whatever the message was about.
+        let unheard = turn.given_up();
+        if let Commit::Stored(mut driven) = turn.commit(p, seen.clone()).await? {
+            driven.to_agent.extend(unheard);
             return Ok(*driven);
         }
     }

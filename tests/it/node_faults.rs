@@ -381,28 +381,33 @@ fn a_cordoned_node_gets_no_workspace_and_a_drained_one_ends_with_its_last() {
 
 #[test]
 fn a_linked_agent_is_told_to_remove_what_was_given_up_while_the_database_was_away() {
-    run(async {
-        let world = World::new();
-        let who = world.someone();
-        // Two, so that the node lives on.
-        let kept = world.create(&who).await.unwrap();
-        world.until_running(&who, kept.id).await;
-        let deleted = world.create(&who).await.unwrap();
-        world.until_running(&who, deleted.id).await;
-        let node = kept.node.id;
-        assert_eq!(deleted.node.id, node);
-        let there = || world.agents.borrow()[&node].workspaces.keys().copied().collect::<Vec<_>>();
-        assert!(there().contains(&deleted.id));
+    for a_word_comes_first in [false, true] {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            // Two, so that the node lives on.
+            let kept = world.create(&who).await.unwrap();
+            world.until_running(&who, kept.id).await;
+            let deleted = world.create(&who).await.unwrap();
+            world.until_running(&who, deleted.id).await;
+            let node = kept.node.id;
+            assert_eq!(deleted.node.id, node);
+            let there = || world.agents.borrow()[&node].workspaces.keys().copied().collect::<Vec<_>>();
+            assert!(there().contains(&deleted.id));
 
-        delete_workspace(&world.p, &world.settings, &who.actor, deleted.id, vec![]).await.unwrap();
-        world.die_after(0, Death::BeforeCommit);
-        world.run_until_time(world.p.now() + Duration::from_secs(600)).await;
-        world.p.db.heal();
-        world
-            .until("it is given up", async || world.workspace(&who, deleted.id).await.state == WorkspaceState::Gone)
-            .await;
-        assert_eq!(there(), [kept.id], "its link was there all the time, and no hello comes to put it right");
-    });
+            delete_workspace(&world.p, &world.settings, &who.actor, deleted.id, vec![]).await.unwrap();
+            world.die_after(0, Death::BeforeCommit);
+            world.run_until_time(world.p.now() + Duration::from_secs(600)).await;
+            world.p.db.heal();
+            if a_word_comes_first {
+                world.say(node, AgentMessage::Ready).await;
+            }
+            world
+                .until("it is given up", async || world.workspace(&who, deleted.id).await.state == WorkspaceState::Gone)
+                .await;
+            assert_eq!(there(), [kept.id], "its link was there all the time, and no hello comes to put it right");
+        });
+    }
 }
 
 #[test]

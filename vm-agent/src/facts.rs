@@ -201,6 +201,7 @@ mod tests {
         let now = parse_cpu("cpu  150 0 100 740 110 0 0 0 50 0\n").unwrap();
         assert_eq!(before, CpuTime { busy: 200, total: 1000 });
         assert_eq!(cpu_percent(Some(before), Some(now)), 50.0);
+        assert_eq!(cpu_percent(None, Some(now)), 0.0, "the average since boot is no figure: a boot is busy");
         assert_eq!(parse_cpu("intr 1"), None);
     }
 

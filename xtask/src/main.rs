@@ -55,7 +55,7 @@ enum Command {
         /// Only this suite.
         #[arg(long, value_enum)]
         only: Option<Suite>,
-        /// Only the native tests: half a minute, and neither workerd nor a browser.
+        /// Only the native tests: two to three minutes, and neither workerd nor a browser.
         #[arg(long)]
         quick: bool,
         /// Passed on to the test runners: a filter on test names.

@@ -10,8 +10,8 @@ use crate::domain::lifecycle::{FailureCode, Moment};
 
 /// How long before the next paid period the deletion begins: a deletion and some attempts.
 const PAID_MARGIN: Duration = Duration::from_secs(120);
-/// How long a machine that is kept warm goes on at least before it is asked again whether it still is: a write and an alarm a day
-/// each for every hour are what an idle machine may take.
+/// How long a machine that is kept warm goes on at least before it is asked again whether it still is: 24 alarms and writes a day,
+/// within the 50 of each that an idle machine may take.
 const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 impl Node {

@@ -12,8 +12,6 @@ use crate::config::Settings;
 use crate::domain::{node, workspace};
 use crate::error::{Error, Result};
 use crate::ports::{Platform, Statement};
-use crate::store::nodes::NodeRow;
-use crate::store::{nodes, one};
 
 pub(super) async fn change_node(
     p: &impl Platform,
@@ -23,13 +21,9 @@ pub(super) async fn change_node(
     event: node::Event,
     extra: Vec<Statement>,
 ) -> Result<NodeView> {
-    let not_found = || Error::not_found("node");
     // Before the alarm is touched: nobody wakes another user's node.
-    let row: NodeRow = one(p, nodes::load(id)).await?.ok_or_else(not_found)?;
-    if row.user_id != actor.user_id {
-        return Err(not_found());
-    }
-    change_anybodys_node(p, settings, id, event, extra).await
+    let turn = Turn::load(p, &settings.timing, id).await?.filter(|turn| turn.row.user_id == actor.user_id);
+    change(p, settings, turn.ok_or_else(not_found)?, event, extra).await
 }
 
 /// The same whoever owns it, for those who were admitted by other means.
@@ -40,10 +34,25 @@ pub(super) async fn change_anybodys_node(
     event: node::Event,
     extra: Vec<Statement>,
 ) -> Result<NodeView> {
-    let not_found = || Error::not_found("node");
+    let turn = Turn::load(p, &settings.timing, id).await?.ok_or_else(not_found)?;
+    change(p, settings, turn, event, extra).await
+}
+
+async fn change(
+    p: &impl Platform,
+    settings: &Settings,
+    turn: Turn<'_>,
+    event: node::Event,
+    extra: Vec<Statement>,
+) -> Result<NodeView> {
+    let id = turn.row.id;
+    let mut read = Some(turn);
     armed(p, id, async {
         for _ in 0..MAX_CONFLICTS {
-            let mut turn = Turn::load(p, &settings.timing, id).await?.ok_or_else(not_found)?;
+            let mut turn = match read.take() {
+                Some(turn) => turn,
+                None => Turn::load(p, &settings.timing, id).await?.ok_or_else(not_found)?,
+            };
             if event == node::Event::DeleteRequested {
                 // Asked to go, rather than lost with their node.
                 let ids: Vec<WorkspaceId> = turn.tenancies.iter().map(|tenancy| tenancy.row.id).collect();
@@ -63,4 +72,8 @@ pub(super) async fn change_anybodys_node(
         Err(too_many_conflicts())
     })
     .await
+}
+
+fn not_found() -> Error {
+    Error::not_found("node")
 }

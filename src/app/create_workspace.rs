@@ -251,7 +251,7 @@ async fn provision(
             workspaces::claim_new(id, new.user_id, new.id, now),
             admission::require(settings, subject, new.id, need, now),
             workspaces::insert(new, &workspace, now),
-            events::record_founding(id, &state, new.id, &requested(&workspace), now),
+            events::record_all(id, &[(None, &state), (Some(new.id), &requested(&workspace))], now),
         ];
         batch.extend(extra);
         match p.batch(batch).await {

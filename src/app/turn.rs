@@ -17,7 +17,7 @@ use crate::ports::{DbError, Outcome, Platform, Statement};
 use crate::store::events::EventRow;
 use crate::store::nodes::NodeRow;
 use crate::store::workspaces::WorkspaceRow;
-use crate::store::{all, events, first, nodes, workspaces};
+use crate::store::{all, events, first, nodes, versions, workspaces};
 
 /// How often a change is tried again that another writer was quicker than.
 pub(super) const MAX_CONFLICTS: usize = 8;
@@ -240,22 +240,23 @@ impl<'a> Turn<'a> {
     }
 
     fn statements(&self, extra: Vec<Statement>) -> Vec<Statement> {
-        let (mut required, mut changes) = (Vec::new(), Vec::new());
+        let (mut read_nodes, mut read_workspaces, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         if self.changes_node() {
-            required.push(nodes::require_version(self.row.id, self.row.row_version));
+            read_nodes.push((self.row.id, self.row.row_version));
             changes.push(nodes::update(self.row.id, self.row.row_version, &self.node));
         }
         for tenancy in self.tenancies.iter().filter(|tenancy| tenancy.has_changed()) {
             let (row, workspace) = (&tenancy.row, &tenancy.workspace);
-            required.push(workspaces::require_version(row.id, row.row_version));
+            read_workspaces.push((row.id, row.row_version));
             changes.push(workspaces::update(row.id, row.row_version, workspace));
             if tenancy.gives_place_back() {
                 changes.push(workspaces::release(row.id));
             }
         }
-        let now = self.moment.now;
-        let records = self.records.iter().map(|(workspace, event)| events::record(self.row.id, *workspace, event, now));
-        required.into_iter().chain(changes).chain(records).chain(extra).collect()
+        let required = (!changes.is_empty()).then(|| versions::require(&read_nodes, &read_workspaces));
+        let records: Vec<_> = self.records.iter().map(|(workspace, event)| (*workspace, event)).collect();
+        let recorded = (!records.is_empty()).then(|| events::record_all(self.row.id, &records, self.moment.now));
+        required.into_iter().chain(changes).chain(recorded).chain(extra).collect()
     }
 
     /// What was stored is what would be read now, but for the rows themselves: only views are made of them from here on.

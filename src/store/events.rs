@@ -44,39 +44,20 @@ const fn word(event: &EventKind) -> &'static str {
 
 /// Records an event of a node, or of a workspace on it. Gives the row.
 pub fn record(node: NodeId, workspace: Option<WorkspaceId>, event: &EventKind, now: UnixMillis) -> Statement {
-    // An enum of texts and numbers always serialises.
-    let json = serde_json::to_string(event).unwrap_or_default();
-    Statement::new(
-        "INSERT INTO events (user_id, node_id, workspace_id, at_ms, kind, event_json)
-         SELECT n.user_id, n.id, ?2, ?3, ?4, ?5 FROM nodes n WHERE n.id = ?1
-         RETURNING id, at_ms, node_id, workspace_id, event_json",
-        [node.into(), workspace.into(), now.into(), word(event).into(), json.into()],
-    )
+    record_all(node, &[(workspace, event)], now)
 }
 
-/// Records that a node and its first workspace were asked for.
-pub fn record_founding(
-    node: NodeId,
-    node_event: &EventKind,
-    workspace: WorkspaceId,
-    workspace_event: &EventKind,
-    now: UnixMillis,
-) -> Statement {
+/// Records events of a node and of workspaces on it, in this order. Gives the rows.
+pub fn record_all(node: NodeId, events: &[(Option<WorkspaceId>, &EventKind)], now: UnixMillis) -> Statement {
+    // Enums of texts and numbers always serialise.
     let json = |event: &EventKind| serde_json::to_string(event).unwrap_or_default();
+    let rows: Vec<_> = events.iter().map(|(workspace, event)| (workspace, word(event), json(event))).collect();
     Statement::new(
         "INSERT INTO events (user_id, node_id, workspace_id, at_ms, kind, event_json)
-         SELECT n.user_id, n.id, v.workspace_id, ?7, v.kind, v.event_json
-         FROM nodes n, (SELECT NULL AS workspace_id, ?2 AS kind, ?3 AS event_json UNION ALL SELECT ?4, ?5, ?6) v
-         WHERE n.id = ?1",
-        [
-            node.into(),
-            word(node_event).into(),
-            json(node_event).into(),
-            workspace.into(),
-            word(workspace_event).into(),
-            json(workspace_event).into(),
-            now.into(),
-        ],
+         SELECT n.user_id, n.id, r.value ->> 0, ?3, r.value ->> 1, r.value ->> 2
+         FROM nodes n, json_each(?2) r WHERE n.id = ?1 ORDER BY r.key
+         RETURNING id, at_ms, node_id, workspace_id, event_json",
+        [node.into(), serde_json::to_string(&rows).unwrap_or_default().into(), now.into()],
     )
 }
 

@@ -20,6 +20,7 @@ pub mod restarts;
 pub mod sweeps;
 pub mod switches;
 pub mod tenants;
+pub mod versions;
 pub mod warm;
 pub mod workspaces;
 

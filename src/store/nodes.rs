@@ -173,15 +173,6 @@ fn offers_json(node: &Node) -> Option<String> {
     (!list.is_empty()).then(|| serde_json::to_string(list).unwrap_or_default())
 }
 
-/// Lets the batch fail unless the node's row is the one that was read.
-pub fn require_version(id: NodeId, row_version: i64) -> Statement {
-    Statement::new(
-        "INSERT INTO preconditions (broken)
-         SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND row_version = ?2)",
-        [id.into(), row_version.into()],
-    )
-}
-
 /// The user's nodes that might take a workspace: reads only rows of this user (I1).
 pub fn candidates(user: UserId, credential: CredentialId, isolation: Isolation) -> Statement {
     match isolation {

@@ -330,15 +330,6 @@ pub fn posture(id: WorkspaceId, user: UserId) -> Statement {
     )
 }
 
-/// Lets the batch fail unless the workspace's row is the one that was read.
-pub fn require_version(id: WorkspaceId, row_version: i64) -> Statement {
-    Statement::new(
-        "INSERT INTO preconditions (broken)
-         SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND row_version = ?2)",
-        [id.into(), row_version.into()],
-    )
-}
-
 /// Gives a place back.
 pub fn release(workspace: WorkspaceId) -> Statement {
     Statement::new("DELETE FROM node_slots WHERE workspace_id = ?1", [workspace.into()])

@@ -6,7 +6,7 @@ use ringfence::ports::{Clock, Db, DbError, Entropy, Statement};
 use ringfence::store::nodes::NodeRow;
 use ringfence::store::warm::{self, PoolSpec};
 use ringfence::store::workspaces::{NewWorkspace, WorkspaceRow};
-use ringfence::store::{credentials, many, nodes, one, workspaces};
+use ringfence::store::{credentials, many, nodes, one, versions, workspaces};
 use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
 use ringfence_protocol::state::{EngineChoice, Isolation, NodePolicy};
 
@@ -161,18 +161,15 @@ fn a_write_that_read_something_older_changes_nothing() {
             assert_eq!(scene.changes_alone(update).await, changes);
         }
         for required in [
-            nodes::require_version(scene.node, node.row_version - 1),
-            workspaces::require_version(scene.workspace, workspace.row_version - 1),
+            versions::require(&[(scene.node, node.row_version - 1)], &[]),
+            versions::require(&[(scene.node, node.row_version)], &[(scene.workspace, workspace.row_version - 1)]),
         ] {
             let refused = p.batch(vec![required]).await.unwrap_err();
             assert!(matches!(&refused, DbError::Constraint(why) if why.contains("precondition_failed")), "{refused:?}");
         }
-        for holds in [
-            nodes::require_version(scene.node, node.row_version),
-            workspaces::require_version(scene.workspace, workspace.row_version),
-        ] {
-            p.batch(vec![holds]).await.unwrap();
-        }
+        let read = (scene.node, node.row_version);
+        let other = (scene.workspace, workspace.row_version);
+        p.batch(vec![versions::require(&[read], &[other])]).await.unwrap();
     });
 }
 

@@ -8,7 +8,7 @@ use ringfence::app::keep_alive::keep_alive;
 use ringfence::app::set_running::stop_workspace;
 use ringfence::domain::patience::PatienceLimits;
 use ringfence::ports::Db as _;
-use ringfence::store::{one, workspaces};
+use ringfence::store::{one, versions, workspaces};
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
 use ringfence_protocol::link::{Activity, AgentMessage, Facts};
 use ringfence_protocol::params::{CreateWorkspaceParams, EventsParams, KeepAliveParams};
@@ -173,7 +173,7 @@ fn a_stop_for_want_of_use_loses_to_use_that_crosses_it() {
         let mut stopping = read.workspace();
         stopping.running = false;
         let batch = vec![
-            workspaces::require_version(view.id, read.row_version),
+            versions::require(&[], &[(view.id, read.row_version)]),
             workspaces::update(view.id, read.row_version, &stopping),
         ];
         world.p.batch(batch).await.unwrap_err();

@@ -291,8 +291,8 @@ fn a_wish_that_was_written_by_a_process_that_died_then_is_not_forgotten() {
         let who = world.someone();
         let created = world.create(&who).await.unwrap();
         world.until_running(&who, created.id).await;
-        // The third batch of a DELETE is its write.
-        world.die_after(3, Death::AfterCommit);
+        // The second batch of a DELETE is its write.
+        world.die_after(2, Death::AfterCommit);
         delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap_err();
         assert!(world.p.db.heal());
         assert_eq!(world.workspace(&who, created.id).await.state, WorkspaceState::Deleting);

@@ -99,12 +99,12 @@ guards! {
     // I9: every change is one compare-and-set.
     "row-version-node" in "src/store/nodes.rs":
         "dearest_micros_per_hour = ?31\n         WHERE id = ?1 AND row_version = ?2" => "dearest_micros_per_hour = ?31\n         WHERE id = ?1 AND ?2 = ?2";
-    "row-version-required-node" in "src/store/nodes.rs":
-        "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND row_version = ?2)" => "NOT EXISTS (SELECT 1 FROM nodes WHERE id = ?1 AND ?2 = ?2)";
+    "row-version-required-node" in "src/store/versions.rs":
+        "SELECT 1 FROM nodes WHERE id = r.value ->> 0 AND row_version = r.value ->> 1" => "SELECT 1 FROM nodes WHERE id = r.value ->> 0";
     "row-version-workspace" in "src/store/workspaces.rs":
         "stop_asked_at_ms = ?15\n         WHERE id = ?1 AND row_version = ?2" => "stop_asked_at_ms = ?15\n         WHERE id = ?1 AND ?2 = ?2";
-    "row-version-required-workspace" in "src/store/workspaces.rs":
-        "NOT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND row_version = ?2)" => "NOT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND ?2 = ?2)";
+    "row-version-required-workspace" in "src/store/versions.rs":
+        "SELECT 1 FROM workspaces WHERE id = r.value ->> 0 AND row_version = r.value ->> 1" => "SELECT 1 FROM workspaces WHERE id = r.value ->> 0";
     "a-claim-ends-warmth" in "src/app/create_workspace.rs":
         "            workspaces::end_warmth(new.id),\n" => "";
 

@@ -4,7 +4,7 @@ use ringfence_protocol::ids::{CredentialId, NodeId, WorkspaceId};
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::{EngineChoice, Isolation, ProviderKind};
-use ringfence_protocol::views::{EventKind, WorkspaceView};
+use ringfence_protocol::views::WorkspaceView;
 
 use super::actor::Actor;
 use super::admission::{self, Subject};
@@ -175,7 +175,7 @@ async fn claim(
             admission::require(settings, subject, new.id, Claim::Place, now),
             workspaces::end_warmth(new.id),
             workspaces::insert(new, &workspace, now),
-            events::record(node, Some(new.id), &requested(&workspace), now),
+            events::record(node, Some(new.id), &workspace.as_event(), now),
         ];
         batch.extend_from_slice(extra);
         match p.batch(batch).await {
@@ -218,11 +218,8 @@ async fn provision(
     founded(p, id, place, async {
         let now = p.now();
         let moment = Moment { now, jitter: 0, timing: &settings.timing };
-        let evidence = match wish.engine {
-            EngineChoice::Containers => Evidence::Missing,
-            EngineChoice::Unconfined => Evidence::NotNeeded,
-        };
-        let mut node = Node::requested(wish.isolation, evidence, &moment).living_at_most(lifetime, &moment);
+        let mut node = Node::requested(wish.isolation, Evidence::to_begin_with(wish.engine), &moment)
+            .living_at_most(lifetime, &moment);
         node.offers = order.offers();
         node.paid_period = Description::of(wish.provider).billing_period.filter(|_| settings.keep_paid_hours);
         let workspace = Workspace::requested(asked.patience, &moment);
@@ -244,14 +241,13 @@ async fn provision(
             currency: order.currency,
             slots: settings.slots(wish.isolation),
         };
-        let state = EventKind::NodeState { state: node.word(), detail: node.reason() };
         let mut batch = vec![
             switches::require_provisioning(),
             nodes::insert(&spec, &node, now),
             workspaces::claim_new(id, new.user_id, new.id, now),
             admission::require(settings, subject, new.id, need, now),
             workspaces::insert(new, &workspace, now),
-            events::record_all(id, &[(None, &state), (Some(new.id), &requested(&workspace))], now),
+            events::record_all(id, &[(None, &node.as_event()), (Some(new.id), &workspace.as_event())], now),
         ];
         batch.extend(extra);
         match p.batch(batch).await {
@@ -295,8 +291,4 @@ async fn not_admitted(
             "A limit was reached at that moment, or your tenant changed. Nothing was created; try again.",
         ),
     })
-}
-
-fn requested(workspace: &Workspace) -> EventKind {
-    EventKind::WorkspaceState { state: workspace.word(), detail: workspace.reason() }
 }

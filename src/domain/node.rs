@@ -400,7 +400,12 @@ impl Node {
         };
         self.failures = 0;
         self.key_refused = false;
-        vec![Effect::Record(EventKind::NodeState { state: self.word(), detail: self.reason() })]
+        vec![Effect::Record(self.as_event())]
+    }
+
+    /// The state it is in, as an event to be recorded.
+    pub fn as_event(&self) -> EventKind {
+        EventKind::NodeState { state: self.word(), detail: self.reason() }
     }
 }
 

@@ -359,6 +359,11 @@ impl Workspace {
         self.warnings = 0;
         self.stop_asked_at = None;
         self.deadline = lasts.map(|lasts| at.now + lasts);
-        vec![Effect::Record(EventKind::WorkspaceState { state: self.word(), detail: self.reason() })]
+        vec![Effect::Record(self.as_event())]
+    }
+
+    /// The state it is in, as an event to be recorded.
+    pub fn as_event(&self) -> EventKind {
+        EventKind::WorkspaceState { state: self.word(), detail: self.reason() }
     }
 }

@@ -66,11 +66,7 @@ enum Command {
     /// Measure what the budgets limit, and print one table.
     ///
     /// Builds what is deployed. Exit code 0 only if every budget is kept; figures of a busy machine tell little.
-    Bench {
-        /// Print JSON instead of a table.
-        #[arg(long)]
-        json: bool,
-    },
+    Bench(bench::BenchOptions),
     /// Tell the stories of simulated worlds: users, clouds, agents and crashes from a seed each. Prints every seed that failed.
     Sim(sim::SimOptions),
     /// Take each guard out in turn, in a copy of the checkout, and see that something goes red. About a minute for each.
@@ -107,7 +103,7 @@ fn run(command: Command) -> Result<()> {
         Command::Dev(options) => dev::run(&options),
         Command::Demo { release } => demo::run(profile(!release)),
         Command::Test { only, quick, filter } => suites::run(only, quick, filter.as_deref()),
-        Command::Bench { json } => bench::run(json),
+        Command::Bench(options) => bench::run(&options),
         Command::Sim(options) => sim::run(&options),
         Command::Mutate(options) => mutate::run(&options),
         Command::Check => progress::step("Checking", check::run),

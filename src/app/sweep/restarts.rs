@@ -2,7 +2,7 @@
 //! is told. What was on the old one is lost with it; its workspaces say so.
 
 use ringfence_protocol::ids::NodeId;
-use ringfence_protocol::state::{EngineChoice, Isolation};
+use ringfence_protocol::state::Isolation;
 use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
@@ -74,21 +74,16 @@ async fn make_anew(p: &impl Platform, settings: &Settings, ended: &EndedRow, cou
     let made = founded(p, id, (place.0, &place.1), async {
         let now = p.now();
         let moment = Moment { now, jitter: 0, timing: &settings.timing };
-        let evidence = match spec.engine_choice {
-            EngineChoice::Containers => Evidence::Missing,
-            EngineChoice::Unconfined => Evidence::NotNeeded,
-        };
-        let node = Node::requested(Isolation::Dedicated, evidence, &moment);
+        let node = Node::requested(Isolation::Dedicated, Evidence::to_begin_with(spec.engine_choice), &moment);
         let subject = Subject { user: spec.user_id, tenant: spec.tenant_id };
         let need = Claim::Node { isolation: Isolation::Dedicated, price_micros_per_hour: spec.price_micros_per_hour };
-        let state = EventKind::NodeState { state: node.word(), detail: node.reason() };
         let mut batch = vec![
             restarts::require_undecided(ended.id),
             nodes::insert(&spec, &node, now),
             admission::require_node(settings, subject, id, need, now),
         ];
         batch.extend(restarts::replace(ended.id, id, count));
-        batch.push(events::record(id, None, &state, now));
+        batch.push(events::record(id, None, &node.as_event(), now));
         batch.push(events::record(ended.id, None, &EventKind::Notice { detail: told.clone() }, now));
         match p.batch(batch).await {
             Ok(_) => Ok(true),

@@ -93,20 +93,15 @@ async fn make(p: &impl Platform, config: &Config, row: &ShortPoolRow, failures: 
     let made = founded(p, id, (row.provider, &row.spec.region), async {
         let now = p.now();
         let moment = Moment { now, jitter: 0, timing: &settings.timing };
-        let evidence = match config.engine {
-            EngineChoice::Containers => Evidence::Missing,
-            EngineChoice::Unconfined => Evidence::NotNeeded,
-        };
-        let mut node = Node::requested(Isolation::User, evidence, &moment);
+        let mut node = Node::requested(Isolation::User, Evidence::to_begin_with(config.engine), &moment);
         node.paid_period = Description::of(row.provider).billing_period.filter(|_| settings.keep_paid_hours);
-        let state = EventKind::NodeState { state: node.word(), detail: node.reason() };
         let batch = vec![
             warm::require_short(row.user_id, row.row_version, config.engine),
             switches::require_provisioning(),
             nodes::insert(&spec(config, row, id), &node, now),
             admission::require_node(settings, subject, id, need, now),
             warm::made(row.user_id, row.row_version, id, failures, config.engine, now),
-            events::record(id, None, &state, now),
+            events::record(id, None, &node.as_event(), now),
         ];
         match p.batch(batch).await {
             Ok(_) => Ok(true),

@@ -1,6 +1,6 @@
 //! What can happen to a node, what follows from it, and the machine at its provider.
 
-use ringfence_protocol::state::NodePolicy;
+use ringfence_protocol::state::{EngineChoice, NodePolicy};
 use ringfence_protocol::views::EventKind;
 
 use crate::domain::lifecycle::FailureCode;
@@ -68,6 +68,14 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// What is known of a machine that does not exist yet.
+    pub const fn to_begin_with(engine: EngineChoice) -> Self {
+        match engine {
+            EngineChoice::Containers => Self::Missing,
+            EngineChoice::Unconfined => Self::NotNeeded,
+        }
+    }
+
     /// Whether workspaces may be placed.
     pub const fn suffices(self) -> bool {
         match self {

@@ -36,10 +36,12 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
     };
     say("the same with ttyd");
     let echoes = ttyd.echoes().await?;
+    let flooded = ttyd.echoes_under_flood().await?;
     let rate = ttyd.throughput().await?;
     Ok(vec![
         Row::figure("ttyd: keystroke → echo, p50", echoes.percentile_ms(50), Unit::Milliseconds),
         Row::figure("ttyd: keystroke → echo, p99", echoes.percentile_ms(99), Unit::Milliseconds),
+        Row::figure("ttyd: keystroke → echo beside a flood, p99", flooded.percentile_ms(99), Unit::Milliseconds),
         Row::figure("ttyd: terminal throughput", rate, Unit::MibPerSecond),
     ])
 }
@@ -100,6 +102,18 @@ impl Ttyd {
             samples.push(started.elapsed());
         }
         Ok(Samples::new(samples))
+    }
+
+    /// Echoes while another terminal prints without end and is read as fast as can be.
+    async fn echoes_under_flood(&self) -> Result<Samples> {
+        let mut flood = self.open().await?;
+        flood.type_bytes(b"yes\n").await?;
+        flood.wait_for(b"y\r\ny\r\ny\r\n").await?;
+        let reader = tokio::spawn(async move { while flood.read().await.is_ok() {} });
+        let samples = self.echoes().await;
+        // ttyd hangs up on what was started for a client that has gone.
+        reader.abort();
+        samples
     }
 
     async fn throughput(&self) -> Result<f64> {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use ringfence_protocol::ids::WorkspaceId;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::statistics::Samples;
 use super::table::{Row, Unit};
@@ -76,13 +77,20 @@ async fn echoes_under_flood(client: &Client, workspace: WorkspaceId, terminal: &
     let mut flood = open(client, workspace, "flood").await?;
     flood.type_line("yes").await?;
     flood.wait_for("y\r\ny\r\ny\r\n", LIMIT).await?;
+    let (enough, mut told) = oneshot::channel::<()>();
     let reader = tokio::spawn(async move {
-        while flood.read_frame(Instant::now() + LIMIT).await.is_ok_and(|came| came) {
+        while told.try_recv() == Err(TryRecvError::Empty) {
+            ensure!(flood.read_frame(Instant::now() + LIMIT).await?, "the flood stopped");
             flood.forget_output();
         }
+        // What is measured next has the machine to itself.
+        flood.type_bytes(b"\x03").await?;
+        flood.type_line("echo it is \"\"over").await?;
+        flood.wait_for("it is over\r\n", LIMIT).await
     });
     let samples = echoes(terminal).await;
-    reader.abort();
+    drop(enough);
+    reader.await??;
     samples
 }
 

@@ -10,6 +10,8 @@ mod input;
 mod pace;
 mod ring;
 mod task;
+#[cfg(test)]
+mod task_tests;
 mod tty;
 mod viewer;
 

@@ -187,6 +187,7 @@ impl Terminal {
                 () = sleep_until(deadline), if deadline.is_some() => Event::Time,
             };
             let now = Instant::now();
+            let has_moved = matches!(event, Event::Read(Ok(_)) | Event::Place(Some(_)));
             match event {
                 Event::Command(Some(command)) => self.obey(command, now),
                 Event::Command(None) => self.phase = Phase::Ending { until: now, reason: CloseReason::WorkspaceEnded },
@@ -225,6 +226,11 @@ impl Terminal {
                 Event::Time => self.tick(now),
             }
             self.apply_size();
+            if has_moved && !self.core.has_something_to_send(now) {
+                // A TTY that floods is always ready. The link's task, which was woken by what this one has sent, and every other
+                // terminal would wait until this task has used up its budget: dozens of reads, tens of milliseconds.
+                tokio::task::yield_now().await;
+            }
         }
         self.say_ended();
         if let (Phase::Ending { .. }, Some(end)) = (self.phase, self.source.end.take()) {

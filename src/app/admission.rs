@@ -62,7 +62,7 @@ pub(super) fn require(
     limits::require_admitted(workspace, subject.user, subject.tenant, &asked, now)
 }
 
-/// The same for a node that is made without a workspace.
+/// The same for a node that is made without a workspace: no limit of workspaces is held against it.
 pub(super) fn require_node(
     settings: &Settings,
     subject: Subject,
@@ -70,7 +70,7 @@ pub(super) fn require_node(
     claim: Claim,
     now: UnixMillis,
 ) -> Statement {
-    let asked = subject.held_against(settings, remaining(claim));
+    let asked = subject.held_against(settings, without_workspace(remaining(claim)));
     limits::require_node_admitted(node, subject.user, subject.tenant, &asked, now)
 }
 
@@ -80,6 +80,11 @@ fn remaining(claim: Claim) -> impl Fn(LimitMeasure) -> Option<i64> {
         let more = claim.more(measure)?;
         Some(if measure == LimitMeasure::CostPerMonth { more } else { 0 })
     }
+}
+
+/// Where limits were lowered there may be more workspaces than are allowed, and a node without one adds nothing to them.
+fn without_workspace(more: impl Fn(LimitMeasure) -> Option<i64>) -> impl Fn(LimitMeasure) -> Option<i64> {
+    move |measure| more(measure).filter(|_| measure != LimitMeasure::Workspaces)
 }
 
 /// The limit that a claim would exceed, if there is one now.
@@ -94,15 +99,14 @@ pub(super) async fn refusal(
     Ok(rows.into_iter().next().map(reached))
 }
 
-/// The same for a node that is made without a workspace: no limit of workspaces is held against it.
+/// The same for a node that is made without a workspace.
 pub(super) async fn refusal_of_node(
     p: &impl Platform,
     settings: &Settings,
     subject: Subject,
     claim: Claim,
 ) -> Result<Option<Error>> {
-    let more = |measure| claim.more(measure).filter(|_| measure != LimitMeasure::Workspaces);
-    let asked = subject.held_against(settings, more);
+    let asked = subject.held_against(settings, without_workspace(|measure| claim.more(measure)));
     let rows: Vec<CountedRow> = many(p, limits::exceeded(&asked, p.now())).await?;
     Ok(rows.into_iter().next().map(reached))
 }

@@ -285,6 +285,27 @@ fn a_dedicated_machine_that_was_deleted_stays_so_and_limits_hold_for_restarts() 
 }
 
 #[test]
+fn a_pause_that_comes_while_a_dedicated_machine_is_made_anew_lets_it_wait() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let failed = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        world.until_running(&who, failed.id).await;
+        fail_dedicated(&world, &who).await;
+        // Between the look at the switch and the write of the new node.
+        let late = "CREATE TRIGGER late AFTER UPDATE OF restart_tried_at_ms ON nodes BEGIN
+             INSERT INTO switches VALUES ('provisioning', 0, 'admin', 'a look'); END";
+        world.p.db.execute(late).unwrap();
+        world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        assert!(restarts(&world).await.is_empty());
+        assert_eq!(world.node_ids().len(), 1, "none is made");
+        world.p.db.execute("DROP TRIGGER late; DELETE FROM switches").unwrap();
+        let told = restarts(&world).await;
+        assert!(told[0].contains("(1 of 5)"), "{told:?}");
+    });
+}
+
+#[test]
 fn a_gateway_token_opens_one_view_of_the_dedicated_machine_that_is_there() {
     run(async {
         let world = World::new();

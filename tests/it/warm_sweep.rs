@@ -107,6 +107,20 @@ fn at_a_limit_none_is_made_and_its_owner_is_told() {
 }
 
 #[test]
+fn more_workspaces_than_are_allowed_by_now_keep_no_machine_from_being_made() {
+    run(async {
+        let world = World::new();
+        let who = somebody(&world);
+        let workspace = world.create(&who).await.unwrap();
+        world.until_running(&who, workspace.id).await;
+        world.p.db.execute("INSERT INTO limits VALUES ('installation', '', 'workspaces', 0, 0)").unwrap();
+        ask(&world, &who, of(1)).await.unwrap();
+        assert!(sweep(&world).await[0].contains("is being made"));
+        assert_eq!(live(&world).len(), 2);
+    });
+}
+
+#[test]
 fn limits_hold_in_the_batch_that_makes_it_whatever_was_seen_before() {
     run(async {
         let world = World::new();

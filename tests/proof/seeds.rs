@@ -84,6 +84,9 @@ fn what_must_hold_does_in_every_simulated_world() {
             "batches": figures.batches,
             "crashes": figures.crashes,
             "faults": figures.faults,
+            "kept_warm": figures.warm,
+            "given_up": figures.forgotten,
+            "refused": figures.refused,
             "failed": told,
         });
         std::fs::write(path, report.to_string()).unwrap();

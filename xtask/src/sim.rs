@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Deserialize;
 
+use crate::suites::PROOF_MEMORY;
 use crate::{project, run};
 
 /// The test that runs seeds. CI runs it with its own number of them.
@@ -38,6 +39,9 @@ struct Report {
     batches: u64,
     crashes: u64,
     faults: u64,
+    kept_warm: u64,
+    given_up: u64,
+    refused: u64,
     failed: Vec<Failed>,
 }
 
@@ -54,7 +58,7 @@ pub fn run(options: &SimOptions) -> Result<()> {
     let mut command = run::command("cargo");
     command.args(["test", "--profile", "proof", "-p", "ringfence", "--test", "proof", "--", "--exact", TEST]);
     command.args(["--nocapture"]).env("RUST_BACKTRACE", "0").env("RINGFENCE_SIM_REPORT", &path);
-    command.env("RINGFENCE_SIM_SEEDS", options.seeds.to_string());
+    command.env("RINGFENCE_SIM_SEEDS", options.seeds.to_string()).env(PROOF_MEMORY.0, PROOF_MEMORY.1);
     command.env("RINGFENCE_SIM_START", options.start.to_string());
     let outcome = run::show(&mut command);
     let Ok(text) = fs::read_to_string(&path) else {
@@ -79,10 +83,11 @@ fn print(report: &Report) {
     }
     println!("{} seeds in {:.0} s, {:.0} a second", report.seeds, report.seconds, report.seeds_per_second);
     println!(
-        "{} workspaces on {} nodes, {} of them ready; {} alarms, {} batches, {} crashes, {} faults; {} seeds failed",
-        report.workspaces,
-        report.nodes,
-        report.nodes_that_got_ready,
+        "{} workspaces on {} nodes, {} of them ready, {} made to be kept warm, {} given up; {} requests refused by a limit or a pause",
+        report.workspaces, report.nodes, report.nodes_that_got_ready, report.kept_warm, report.given_up, report.refused
+    );
+    println!(
+        "{} alarms, {} batches, {} crashes, {} faults; {} seeds failed",
         report.alarms,
         report.batches,
         report.crashes,

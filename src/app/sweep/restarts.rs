@@ -19,7 +19,7 @@ use crate::domain::restart::{self, MAX_RESTARTS, Restart};
 use crate::error::Result;
 use crate::ports::{DbError, Platform};
 use crate::store::restarts::{self, EndedRow};
-use crate::store::{events, many, nodes};
+use crate::store::{events, many, nodes, switches};
 
 /// Nodes that are looked at in one run, at most.
 const MAX_NODES: u32 = 3;
@@ -41,7 +41,10 @@ pub(super) async fn sweep(p: &impl Platform, settings: &Settings, mode: Mode) ->
         let told = match restart::after(code, row.restarts, ended.since(created), ended) {
             Restart::At { due, .. } if due > p.now() => continue,
             Restart::At { .. } if mode == Mode::DryRun => "It would be made anew.".to_owned(),
-            Restart::At { count, .. } => make_anew(p, settings, row, count).await?,
+            Restart::At { count, .. } => match make_anew(p, settings, row, count).await? {
+                Some(told) => told,
+                None => continue,
+            },
             Restart::GivenUp => {
                 let why =
                     format!("Your dedicated machine has failed {MAX_RESTARTS} times in a row: no new one is made.");
@@ -63,8 +66,8 @@ pub(super) async fn sweep(p: &impl Platform, settings: &Settings, mode: Mode) ->
     Ok(actions)
 }
 
-/// Asks for another one like it. Says what became of that.
-async fn make_anew(p: &impl Platform, settings: &Settings, ended: &EndedRow, count: u32) -> Result<String> {
+/// Asks for another one like it. Says what became of that; nothing, where no machines are made by now: it waits.
+async fn make_anew(p: &impl Platform, settings: &Settings, ended: &EndedRow, count: u32) -> Result<Option<String>> {
     let id: NodeId = p.id();
     let spec = ended.spec(id);
     let place = (spec.provider, spec.region.clone());
@@ -79,6 +82,7 @@ async fn make_anew(p: &impl Platform, settings: &Settings, ended: &EndedRow, cou
         let need = Claim::Node { isolation: Isolation::Dedicated, price_micros_per_hour: spec.price_micros_per_hour };
         let mut batch = vec![
             restarts::require_undecided(ended.id),
+            switches::require_provisioning(),
             nodes::insert(&spec, &node, now),
             admission::require_node(settings, subject, id, need, now),
         ];
@@ -94,11 +98,14 @@ async fn make_anew(p: &impl Platform, settings: &Settings, ended: &EndedRow, cou
     })
     .await?;
     if made {
-        return Ok(told);
+        return Ok(Some(told));
+    }
+    if provisioning::is_paused(p, settings).await? {
+        return Ok(None);
     }
     let why = "Your dedicated machine has failed and no new one can be made: a limit is reached, its cloud was disconnected, or you have another one by now.";
     decide_none(p, Mode::Act, ended.id, Some(why)).await?;
-    Ok(why.into())
+    Ok(Some(why.into()))
 }
 
 async fn decide_none(p: &impl Platform, mode: Mode, id: NodeId, told: Option<&str>) -> Result<()> {

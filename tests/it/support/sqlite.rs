@@ -157,22 +157,40 @@ impl SqliteDb {
     }
 
     fn run(&self, statements: &[Statement], death: Option<Death>) -> Result<Vec<Outcome>, DbError> {
-        let mut connection = self.connection.borrow_mut();
-        let transaction = connection.transaction().unwrap();
-        let mut outcomes = Vec::new();
+        let connection = self.connection.borrow();
+        // Prepared once, which a transaction of the library's is not.
+        let bare = |sql| connection.prepare_cached(sql).and_then(|mut prepared| prepared.execute([]));
+        bare("BEGIN").unwrap();
+        let result = self.run_all(&connection, statements, death).and_then(|outcomes| {
+            bare("COMMIT").map_err(|error| classify(error, "COMMIT"))?;
+            Ok(outcomes)
+        });
+        // Some failures have ended it already.
+        if result.is_err() && !connection.is_autocommit() {
+            bare("ROLLBACK").unwrap();
+        }
+        match death {
+            Some(_) => result.and(Err(DbError::Unavailable("died after the commit".into()))),
+            None => result,
+        }
+    }
+
+    fn run_all(
+        &self,
+        connection: &Connection,
+        statements: &[Statement],
+        death: Option<Death>,
+    ) -> Result<Vec<Outcome>, DbError> {
+        let mut outcomes = Vec::with_capacity(statements.len());
         for statement in statements {
-            let outcome = run_one(&transaction, statement).map_err(|error| classify(error, statement.sql))?;
+            let outcome = run_one(connection, statement).map_err(|error| classify(error, statement.sql))?;
             self.statements.set(self.statements.get() + 1);
             self.rows_written.set(self.rows_written.get() + outcome.changes);
             outcomes.push(outcome);
         }
-        if death == Some(Death::BeforeCommit) {
-            return Err(DbError::Unavailable("died before the commit".into()));
-        }
-        transaction.commit().map_err(|error| classify(error, "COMMIT"))?;
         match death {
-            Some(_) => Err(DbError::Unavailable("died after the commit".into())),
-            None => Ok(outcomes),
+            Some(Death::BeforeCommit) => Err(DbError::Unavailable("died before the commit".into())),
+            Some(Death::AfterCommit) | None => Ok(outcomes),
         }
     }
 }
@@ -198,7 +216,6 @@ fn run_one(connection: &Connection, statement: &Statement) -> rusqlite::Result<O
     let mut prepared =
         connection.prepare_cached(statement.sql).unwrap_or_else(|error| panic!("{error}: {}", statement.sql));
     assert_eq!(prepared.parameter_count(), statement.params.len(), "parameters of {}", statement.sql);
-    let names: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let params = statement.params.iter().map(|value| match value {
         Value::Null => rusqlite::types::Value::Null,
         // As D1 does: a number of JavaScript is bound as a real one.
@@ -210,8 +227,9 @@ fn run_one(connection: &Connection, statement: &Statement) -> rusqlite::Result<O
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let mut columns = BTreeMap::new();
-        for (index, name) in names.iter().enumerate() {
-            columns.insert(name.clone(), json(row.get_ref(index)?));
+        // Many statements give no row: nobody asks for the names of their columns.
+        for (index, name) in row.as_ref().column_names().enumerate() {
+            columns.insert(name.to_owned(), json(row.get_ref(index)?));
         }
         found.push(columns);
     }

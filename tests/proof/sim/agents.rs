@@ -179,7 +179,9 @@ impl Sim {
         }
         let answer = self.with_machine(&id, |machine| {
             let (of, message) = machine.inbox.pop_front()?;
-            if of == link { machine.agent.obey(&message) } else { None }
+            // A hook that saves may hang: then there is no answer, and the machine ends all the same.
+            let hangs = message == ControlMessage::SaveAll && self.chance.one_in(4);
+            if of == link && !hangs { machine.agent.obey(&message) } else { None }
         });
         if let Some(answer) = answer.flatten() {
             self.say(&id, answer);
@@ -194,7 +196,7 @@ impl Sim {
         }
         let id = self.chance.pick(&ids).clone();
         let Some(node) = self.with_machine(&id, |machine| machine.node) else { return };
-        match self.chance.below(17) {
+        match self.chance.below(19) {
             0 | 1 => self.close_link(node),
             2 => {
                 let clumsy = self.chance.one_in(2);
@@ -232,6 +234,7 @@ impl Sim {
             }
             12 if self.chance.one_in(4) => self.begin(Job::SecondKey(node)),
             14..=16 => self.used(&id),
+            17 => self.measured(&id),
             // By hand, at the provider's console.
             13 if self.chance.one_in(4) => self.vanish(&id),
             _ => {}
@@ -252,6 +255,20 @@ impl Sim {
         });
         if let Some(report) = report.flatten() {
             self.say(id, AgentMessage::Workspace(report));
+        }
+    }
+
+    /// The machine is measured again: what must hold does, or not.
+    fn measured(&self, id: &InstanceId) {
+        let outcome = if self.chance.one_in(2) { PostureOutcome::Fail } else { PostureOutcome::Pass };
+        let measured = self.with_machine(id, |machine| {
+            machine.agent.posture.as_mut().map(|known| {
+                *known = posture(outcome);
+                known.clone()
+            })
+        });
+        if let Some(posture) = measured.flatten() {
+            self.say(id, AgentMessage::NodePosture(posture));
         }
     }
 

@@ -53,6 +53,11 @@ pub fn watch(world: &World) {
         "BEFORE UPDATE OF state ON workspaces WHEN OLD.state = 'gone' AND NEW.state <> 'gone'",
         "I4 it is back",
     );
+    rule(
+        "place_of_the_gone",
+        "BEFORE INSERT ON node_slots WHEN (SELECT state FROM nodes WHERE id = NEW.node_id) = 'gone'",
+        "I4 a place on what is gone",
+    );
     rule("epoch", "BEFORE UPDATE OF agent_epoch ON nodes WHEN NEW.agent_epoch < OLD.agent_epoch", "I6 an old epoch");
     rule(
         "generation",
@@ -82,13 +87,18 @@ impl Sim {
         let digest = self.digest.get() ^ self.now().get().unsigned_abs();
         self.digest.set(digest.wrapping_mul(0x0000_0100_0000_01b3).wrapping_add(self.world.p.db.rows_written.get()));
         self.judge_limits();
+        self.judge_admission();
         let cloud = &self.world.cloud;
         if cloud.machines.borrow().len() < 2 {
             return;
         }
-        let live =
-            self.world.p.db.known("SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms IS NOT NULL", []);
-        let live: BTreeSet<NodeId> = live.iter().map(|id| id.parse().unwrap()).collect();
+        let db = &self.world.p.db;
+        // Given up by its owner: the sweeps of its account look after its machine, for as long as it takes.
+        let given_up = db.known("SELECT id FROM nodes WHERE state = 'gone' AND failure = 'forgotten'", []);
+        self.given_up.borrow_mut().extend(given_up.iter().map(|id| id.parse::<NodeId>().unwrap()));
+        let live = db.known("SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms IS NOT NULL", []);
+        let mut live: BTreeSet<NodeId> = live.iter().map(|id| id.parse().unwrap()).collect();
+        live.extend(self.given_up.borrow().iter());
         for machine in cloud.machines.borrow().values().filter(|machine| machine.id != foreign()) {
             if !machine.node().is_some_and(|node| live.contains(&node)) {
                 self.breached(format!("I2: nobody looks after {} of {:?}", machine.id.0, machine.node()));
@@ -96,9 +106,9 @@ impl Sim {
         }
     }
 
-    /// No limit is exceeded, whoever was admitted at the same time (I5).
+    /// No limit is exceeded, whoever was admitted at the same time (I5). Where limits change, what was there before may be more.
     fn judge_limits(&self) {
-        let Some(most) = self.most else { return };
+        let Some(most) = self.most.filter(|_| !self.has_admin) else { return };
         let db = &self.world.p.db;
         let nodes = db.known("SELECT id FROM nodes WHERE state <> 'gone' LIMIT 100", []).len() as i64;
         let busiest =
@@ -187,7 +197,11 @@ impl Sim {
         if !nodes.is_empty() {
             self.breached(format!("I4: all is quiet, and still {nodes:?}"));
         }
-        let left: Vec<InstanceId> = self.world.cloud.machines.borrow().keys().cloned().collect();
+        let mut left: Vec<InstanceId> = self.world.cloud.machines.borrow().keys().cloned().collect();
+        if db.count("SELECT COUNT(*) FROM provider_credentials WHERE deleted_at_ms IS NULL") == 0 {
+            // Whoever gives up a machine and takes back the key to it too leaves it to itself.
+            left.retain(|id| !self.is_given_up(id));
+        }
         if left != [foreign()] {
             self.breached(format!("I2: of ours none and of others' one should be left: {left:?}"));
         }
@@ -213,10 +227,17 @@ impl Sim {
             let number = |sql| db.count(sql).unsigned_abs();
             figures.nodes = number("SELECT COUNT(*) FROM nodes");
             figures.workspaces = number("SELECT COUNT(*) FROM workspaces");
+            figures.forgotten = number("SELECT COUNT(*) FROM nodes WHERE failure = 'forgotten'");
             figures.ready = number(
                 "SELECT COUNT(*) FROM events WHERE kind = 'node_state' AND json_extract(event_json, '$.state') = 'ready'",
             );
         });
+    }
+
+    /// Whether the machine is one whose node was given up.
+    pub fn is_given_up(&self, id: &InstanceId) -> bool {
+        let node = self.world.cloud.machines.borrow().get(id).and_then(|machine| machine.node());
+        node.is_some_and(|node| self.given_up.borrow().contains(&node))
     }
 
     /// Nothing ended before its time.
@@ -263,7 +284,7 @@ impl Sim {
         let unsettled = db.texts(&format!(
             "SELECT n.id FROM nodes n JOIN events e ON e.node_id = n.id AND e.kind = 'node_state'
                AND json_extract(e.event_json, '$.state') = 'gone'
-             WHERE n.provider_instance_id IS NULL AND n.create_attempts > 0
+             WHERE n.provider_instance_id IS NULL AND n.create_attempts > 0 AND n.failure <> 'forgotten'
                AND e.at_ms < n.last_create_attempt_at_ms + {}",
             timing.settle.as_millis()
         ));

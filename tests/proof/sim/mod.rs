@@ -5,6 +5,8 @@
 //! chooses which task goes on, what goes wrong and when time passes, so that a seed is a whole story and tells it again. What
 //! must hold is looked at whenever something was written, and once more when all has come to rest.
 
+mod admins;
+mod admission;
 mod agents;
 mod chance;
 mod judge;
@@ -16,7 +18,7 @@ mod tasks;
 mod users;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence::config::{Config, Settings};
 use ringfence::domain::node::InstanceId;
@@ -58,11 +60,16 @@ pub struct Figures {
     pub crashes: u64,
     pub faults: u64,
     pub batches: u64,
+    /// Nodes that were made to be kept warm, and nodes that were given up.
+    pub warm: u64,
+    pub forgotten: u64,
+    /// Refusals: while paused, and for a limit or a budget.
+    pub refused: u64,
 }
 
 impl Figures {
     pub fn add(&mut self, other: &Self) {
-        let Self { workspaces, nodes, ready, alarms, crashes, faults, batches } = other;
+        let Self { workspaces, nodes, ready, alarms, crashes, faults, batches, warm, forgotten, refused } = other;
         self.workspaces += workspaces;
         self.nodes += nodes;
         self.ready += ready;
@@ -70,6 +77,9 @@ impl Figures {
         self.crashes += crashes;
         self.faults += faults;
         self.batches += batches;
+        self.warm += warm;
+        self.forgotten += forgotten;
+        self.refused += refused;
     }
 }
 
@@ -88,10 +98,15 @@ pub struct Sim {
     asleep_until: Cell<Option<UnixMillis>>,
     /// The most nodes, and the most workspaces of one user.
     most: Option<i64>,
+    /// Whether users keep machines warm, and whether an admin is at work.
+    has_pools: bool,
+    has_admin: bool,
     /// One in that many calls goes wrong; nothing does when there is none.
     fault_rate: Cell<Option<u64>>,
     /// The database cannot be reached until then.
     db_away_until: Cell<UnixMillis>,
+    /// Nodes that were given up while their machines may be there still.
+    given_up: RefCell<BTreeSet<NodeId>>,
     names: Cell<u64>,
     links: Cell<u64>,
     breach: RefCell<Option<String>>,
@@ -106,6 +121,7 @@ impl Sim {
         let chance = Chance::new(seed);
         let world = World::over(TestPlatform::over(seed, SqliteDb::recycled()));
         judge::watch(&world);
+        admission::watch(&world);
         let engine = *chance.pick(&[EngineChoice::Unconfined, EngineChoice::Containers]);
         let mut config = keys::config(&[
             ("RINGFENCE_ENGINE", engine.as_str()),
@@ -121,12 +137,15 @@ impl Sim {
             config.settings.limits.put(LimitScope::User, LimitMeasure::Workspaces, most);
         }
         let users = (0..1 + chance.below(3)).map(|_| User::new(&world)).collect();
+        let (has_pools, has_admin) = (chance.one_in(3), chance.one_in(3));
         let fault_rate = *chance.pick(&[None, Some(60), Some(20), Some(8)]);
         let sim = Self {
             world,
             config,
             users,
             most,
+            has_pools,
+            has_admin,
             objects: RefCell::default(),
             machines: RefCell::default(),
             sky: Sky::default(),
@@ -134,6 +153,7 @@ impl Sim {
             asleep_until: Cell::new(None),
             fault_rate: Cell::new(fault_rate),
             db_away_until: Cell::new(UnixMillis::new(0)),
+            given_up: RefCell::default(),
             names: Cell::new(0),
             links: Cell::new(0),
             breach: RefCell::default(),

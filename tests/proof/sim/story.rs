@@ -7,10 +7,13 @@ use ringfence::app::sweep::cron;
 use ringfence::ports::Clock;
 use ringfence::provider::{CreateInstance, ErrorClass, Mark};
 use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::link::AgentMessage;
+use ringfence_protocol::state::PostureOutcome;
 use ringfence_protocol::time::UnixMillis;
 
 use super::Sim;
 use super::tasks::{Job, Process, Task, sleep};
+use crate::support::agent::posture;
 
 /// How long it takes everything to become as it was asked for, once nothing goes wrong: longer than all of a node's
 /// deadlines one after the other.
@@ -19,6 +22,16 @@ const CALM: Duration = Duration::from_secs(50 * 60);
 const MAX_PASSES: u32 = 6000;
 /// Polls until time must pass, at most.
 const MAX_POLLS: u32 = 20_000;
+
+/// Minutes of sweeps after which what is kept warm is there and whatever is beyond a spent budget has ended: its grace, the save step
+/// and a few minutes.
+const SWEEPS: u32 = 20;
+/// Sweeps after which another machine is made for a pool that is short of one.
+const PATIENCE_OF_A_POOL: u32 = 4;
+/// Runs of the sweeps until every machine that was given up is deleted, at most.
+const LAST_SWEEPS: u32 = 40;
+/// Machines that live longer are not kept warm for the whole of it.
+const SHORT_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 struct Stage<'a> {
     sim: &'a Sim,
@@ -35,11 +48,16 @@ pub fn tell(sim: &Sim) {
     sim.begin(Job::Cron);
     stage.run_until(sim.now() + Duration::from_secs(1));
     sim.judge_calm();
+    stage.sweep_for_a_while();
     if sim.chance.one_in(2) {
         sim.note(|| "everybody leaves".into());
         sim.everybody_leaves();
     }
+    if sim.settings().timing.user_lifetime > SHORT_LIFE {
+        sim.nobody_keeps_any_warm();
+    }
     stage.run_until(UnixMillis::new(i64::MAX));
+    stage.sweep_what_was_given_up();
     sim.judge_end();
 }
 
@@ -78,6 +96,53 @@ impl<'a> Stage<'a> {
             if !self.pass_time(Some(end)) {
                 return;
             }
+        }
+    }
+
+    fn sweep_after(&mut self, pause: Duration) {
+        self.run_until(self.sim.now() + pause);
+        self.sim.begin(Job::Cron);
+        self.run_runnable();
+    }
+
+    /// Sweeps make what is to be kept warm and end what is beyond a budget.
+    fn sweep_for_a_while(&mut self) {
+        if !self.sim.has_pools && !self.sim.has_admin {
+            return;
+        }
+        let ending = self.sim.beyond_a_budget();
+        // Two users are looked after in a minute, one machine for each.
+        let minutes = if ending.is_empty() { SWEEPS / 2 } else { SWEEPS };
+        let (mut short, mut in_a_row) = (Vec::new(), 0);
+        for _ in 0..minutes {
+            self.sweep_after(Duration::from_secs(60));
+            let still = self.sim.short_pools();
+            in_a_row = if still.iter().any(|pool| short.contains(pool)) { in_a_row + 1 } else { 0 };
+            short = still;
+            if in_a_row >= PATIENCE_OF_A_POOL {
+                self.sim.breached(format!("I13: too few machines are kept warm, and no more are made: {short:?}"));
+            }
+        }
+        self.run_until(self.sim.now() + Duration::from_secs(60));
+        self.sim.judge_budgets(&ending);
+    }
+
+    /// The machines of nodes that were given up are deleted by the sweeps of their accounts, when they can be.
+    fn sweep_what_was_given_up(&mut self) {
+        let sim = self.sim;
+        let is_left = || sim.world.cloud.machines.borrow().keys().any(|id| sim.is_given_up(id));
+        for run in 0..LAST_SWEEPS {
+            if self.is_over() || !is_left() {
+                return;
+            }
+            if run == 0 {
+                sim.nobody_keeps_any_warm();
+                self.run_until(UnixMillis::new(i64::MAX));
+            }
+            let later = sim.now() + Duration::from_secs(400);
+            sim.world.p.now.set(later);
+            sim.begin(Job::Cron);
+            self.run_until(UnixMillis::new(i64::MAX));
         }
     }
 
@@ -259,13 +324,21 @@ impl Sim {
         self.db_away_until.set(self.db_away_until.get().min(self.now()));
         self.sky.mood.set(None);
         let mut mute = Vec::new();
-        for machine in self.machines.borrow_mut().values_mut() {
+        let mut better = Vec::new();
+        for (id, machine) in self.machines.borrow_mut().iter_mut() {
             machine.agent.clumsy = false;
+            if machine.agent.posture.as_ref().is_some_and(|posture| !posture.holds()) {
+                machine.agent.posture = Some(posture(PostureOutcome::Pass));
+                better.push(id.clone());
+            }
             if std::mem::take(&mut machine.agent.mute) {
                 mute.push(machine.node);
             }
         }
         // An agent that heard nothing for a while lost its link.
         mute.into_iter().for_each(|node| self.close_link(node));
+        for id in better {
+            self.say(&id, AgentMessage::NodePosture(posture(PostureOutcome::Pass)));
+        }
     }
 }

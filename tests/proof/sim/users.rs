@@ -5,17 +5,20 @@ use std::time::Duration;
 use ringfence::app::caller::{Caller, Source};
 use ringfence::app::idempotency::Repeatable;
 use ringfence::app::{
-    credentials, delete_node, delete_workspace, keep_alive, node_policy, request_workspace, set_running,
+    credentials, delete_node, delete_workspace, forget_node, keep_alive, node_policy, request_workspace, set_running,
+    warm_pool,
 };
 use ringfence::ports::Clock;
 use ringfence::store::identity::UserRow;
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
-use ringfence_protocol::params::{CreateWorkspaceParams, KeepAliveParams};
+use ringfence_protocol::params::{CreateWorkspaceParams, ForgetNodeParams, KeepAliveParams};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::{Isolation, NodePolicy, UserState};
 use ringfence_protocol::time::UnixMillis;
+use ringfence_protocol::warm::SetWarmPoolParams;
 
 use super::Sim;
+use super::admins::Order;
 use super::tasks::{Job, pause};
 use crate::support::platform::START;
 use crate::support::world::{Someone, World, catalog};
@@ -28,7 +31,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A user.
 pub struct User {
     pub someone: Someone,
-    caller: Caller,
+    pub caller: Caller,
 }
 
 /// What a user wants.
@@ -41,7 +44,12 @@ pub struct Wish {
 
 #[derive(Debug, Clone)]
 pub enum What {
-    Create { key: String, isolation: Isolation, idle_secs: Option<u64>, keep_secs: Option<u64> },
+    Create {
+        key: String,
+        isolation: Isolation,
+        idle_secs: Option<u64>,
+        keep_secs: Option<u64>,
+    },
     Stop(WorkspaceId),
     Start(WorkspaceId),
     Delete(WorkspaceId),
@@ -49,6 +57,10 @@ pub enum What {
     DeleteNode(NodeId),
     Policy(NodeId, NodePolicy),
     DeleteCredential,
+    WarmPool(u32),
+    Forget(NodeId),
+    /// Of an admin, who is a user as well.
+    Order(Order),
 }
 
 impl User {
@@ -90,7 +102,9 @@ impl Sim {
             let one = one_of("SELECT id FROM nodes WHERE user_id = ?1 ORDER BY id");
             one.map(|id| id.parse::<NodeId>().unwrap())
         };
-        let what = match self.chance.below(20) {
+        let stuck = self.stuck_node(Some(id)).filter(|_| self.chance.one_in(4));
+        let what = match self.chance.below(25) {
+            _ if stuck.is_some() => stuck.map(What::Forget),
             0..=7 => Some(self.create()),
             8 | 9 => workspace().map(What::Stop),
             10 | 11 => workspace().map(What::Start),
@@ -101,7 +115,11 @@ impl Sim {
                 let policies = [NodePolicy::Schedulable, NodePolicy::Cordoned, NodePolicy::Draining];
                 What::Policy(node, *self.chance.pick(&policies))
             }),
-            _ => Some(What::DeleteCredential),
+            19 => Some(What::DeleteCredential),
+            20 | 21 if self.has_pools => Some(What::WarmPool(u32::try_from(self.chance.below(4)).unwrap())),
+            22 => self.stuck_node(Some(id)).or_else(node).map(What::Forget),
+            23 | 24 => self.order().map(What::Order),
+            _ => None,
         };
         if let Some(what) = what {
             self.begin(Job::Wish(Wish { user, what, tries: 0 }));
@@ -118,8 +136,16 @@ impl Sim {
         What::Create { key: format!("w{name}"), isolation, idle_secs, keep_secs }
     }
 
+    /// Nobody wants machines kept any more.
+    pub fn nobody_keeps_any_warm(&self) {
+        for user in (0..self.users.len()).filter(|_| self.has_pools) {
+            self.begin(Job::Wish(Wish { user, what: What::WarmPool(0), tries: 0 }));
+        }
+    }
+
     /// Everybody wants all of it gone.
     pub fn everybody_leaves(&self) {
+        self.nobody_keeps_any_warm();
         for (user, User { someone, .. }) in self.users.iter().enumerate() {
             let id = someone.actor.user_id;
             for node in self.world.p.db.texts(&format!("SELECT id FROM nodes WHERE user_id = '{id}' ORDER BY id")) {
@@ -163,9 +189,21 @@ impl Sim {
                 let id = self.users[wish.user].someone.credential;
                 credentials::delete(self, caller, id).await
             }
+            What::WarmPool(minimum) => {
+                let params = SetWarmPoolParams { minimum, ..SetWarmPoolParams::default() };
+                warm_pool::set(self, &self.config, caller, params).await.map(drop)
+            }
+            What::Forget(id) => {
+                let params = ForgetNodeParams { confirm: id.to_string() };
+                forget_node::forget_node(self, settings, &actor, id, &params, vec![]).await.map(drop)
+            }
+            What::Order(order) => self.obey_order(caller, order).await,
         };
         self.note(|| format!("{:?}: {:?}", wish.what, result.as_ref().map_err(|error| (error.code, &error.log))));
         let Err(error) = result else { return };
+        if matches!(error.code, ErrorCode::ProvisioningPaused | ErrorCode::LimitReached | ErrorCode::BudgetReached) {
+            self.count(|figures| figures.refused += 1);
+        }
         if error.code == ErrorCode::Internal {
             self.breached(format!("{:?} is answered with an internal error: {:?}", wish.what, error.log));
         }

@@ -77,6 +77,10 @@ guards! {
         "'ready')) < w.minimum)" => "'ready')) < w.minimum + 1)";
     "warm-limits-at-the-write" in "src/app/sweep/warm.rs":
         "            admission::require_node(settings, subject, id, need, now),\n" => "";
+    "warm-holds-no-workspaces-against-it" in "src/app/admission.rs":
+        "more(measure).filter(|_| measure != LimitMeasure::Workspaces)" => "more(measure)";
+    "restart-pause-at-the-write" in "src/app/sweep/restarts.rs":
+        "            switches::require_provisioning(),\n" => "";
     "warm-pause-at-the-write" in "src/app/sweep/warm.rs":
         "            switches::require_provisioning(),\n" => "";
     "warm-minimum-has-a-bound" in "src/app/warm_pool.rs":

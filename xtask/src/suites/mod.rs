@@ -94,11 +94,16 @@ const END_TO_END: [&[&str]; 1] = [&["--package", "ringfence", "--test", "e2e*"]]
 
 /// Thousands of simulated worlds: they are told quickly only by optimised code.
 const PROOF: [&str; 4] = ["--package", "ringfence", "--test", "proof"];
+/// Memory that is given back comes back at once, in worlds that are made and thrown away by the thousand: an eighth of the time.
+pub(crate) const PROOF_MEMORY: (&str, &str) = (
+    "GLIBC_TUNABLES",
+    "glibc.malloc.tcache_count=127:glibc.malloc.tcache_max=4096:glibc.malloc.trim_threshold=1000000000:glibc.malloc.top_pad=67108864",
+);
 
 fn native(filter: Option<&str>) -> Result<Count> {
     let mut count = cargo_tests(&NATIVE, filter, &[])?;
     let profile = if has_nextest() { "--cargo-profile=proof" } else { "--profile=proof" };
-    count += cargo_tests(&[&[&PROOF[..], &[profile]].concat()], filter, &[])?;
+    count += cargo_tests(&[&[&PROOF[..], &[profile]].concat()], filter, &[PROOF_MEMORY])?;
     Ok(count)
 }
 

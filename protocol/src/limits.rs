@@ -145,6 +145,25 @@ pub struct TenantNodeView {
     pub created_at: UnixMillis,
 }
 
+/// A node that does not get on and whose owner is suspended: an admin's to give up, and nothing more is shown of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StuckNodeView {
+    /// Names the node.
+    pub id: NodeId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// Where it is in its life.
+    pub state: NodeState,
+    /// Since when.
+    pub state_since_at: UnixMillis,
+    /// Why it has to go, as a code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// What keeps it, in a sentence.
+    pub reason: String,
+}
+
 /// A workspace as the admin of its owner's tenant sees it. Ephemeral ones are their creator's alone and are only counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -184,7 +184,8 @@ endpoints! {
     ADMIN_PROVISIONING_PAUSE = Post "/api/admin/provisioning/pause" Admin, "pause_provisioning", "Makes no more machines for anybody; everything else goes on.";
     ADMIN_PROVISIONING_RESUME = Post "/api/admin/provisioning/resume" Admin, "resume_provisioning", "Makes machines again.";
     ADMIN_SWEEP = Post "/api/admin/sweep" Admin, "sweep", "Looks for machines, nodes and rows that were left behind and ends them; with dry_run it only tells.";
-    ADMIN_NODE_FORGET = Post "/api/admin/nodes/{id}/forget" Admin, "forget_node_as_admin", "Gives up anybody's node whose machine cannot be destroyed from here: its owner may be suspended.";
+    ADMIN_NODES_STUCK = Get "/api/admin/nodes/stuck" Admin, "list_stuck_nodes", "Nodes of suspended users whose machines cannot be destroyed from here, newest first.";
+    ADMIN_NODE_FORGET = Post "/api/admin/nodes/{id}/forget" Admin, "forget_node_as_admin", "Gives up a suspended user's node whose machine cannot be destroyed from here.";
     ADMIN_AUDIT = Get "/api/admin/audit" Admin, "list_audit", "Security-relevant acts, newest first.";
 
     AGENT_BOOTSTRAP = Post "/agent/bootstrap" NewAgent, "agent_bootstrap", "Trades a bootstrap token for a callback token.";

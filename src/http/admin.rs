@@ -5,7 +5,7 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
 use ringfence_protocol::ids::{NodeId, UserId};
 use ringfence_protocol::limits::{
-    CreateTenantParams, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams, TenantView,
+    CreateTenantParams, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams, StuckNodeView, TenantView,
 };
 use ringfence_protocol::params::{CreateUserParams, ForgetNodeParams, ListParams, PauseProvisioningParams};
 use ringfence_protocol::routes::{self, Principal};
@@ -35,6 +35,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::ADMIN_PROVISIONING_PAUSE, pause_provisioning)
         .serve(&routes::ADMIN_PROVISIONING_RESUME, resume_provisioning)
         .serve(&routes::ADMIN_SWEEP, sweep_now)
+        .serve(&routes::ADMIN_NODES_STUCK, list_stuck_nodes)
         .serve(&routes::ADMIN_NODE_FORGET, forget_node)
         .serve(&routes::ADMIN_USER_MEMBERSHIP, set_membership)
         .serve(&routes::ADMIN_TENANTS_LIST, list_tenants)
@@ -78,6 +79,15 @@ async fn suspend_user(
     PathId(id): PathId<UserId>,
 ) -> Answer<Json<UserView>> {
     Ok(Json(users::suspend(&app.host, &caller, id).await?))
+}
+
+#[worker::send]
+async fn list_stuck_nodes(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    QueryParams(params): QueryParams<ListParams>,
+) -> Answer<Json<Page<StuckNodeView>>> {
+    Ok(Json(forget_node::stuck_nodes(&app.host, &caller, &params).await?))
 }
 
 #[worker::send]

@@ -8,7 +8,8 @@ import { after, before, describe, test } from "node:test";
 import { opened, output, problem, reset, stage } from "./scenes/api.mjs";
 import { contained } from "./scenes/contained.mjs";
 import { empty, full, ID } from "./scenes/data.mjs";
-import { apart, stuck, tended } from "./scenes/lives.mjs";
+import { apart, ending, stuck, tended } from "./scenes/lives.mjs";
+import { mayNotify } from "./support/absence.mjs";
 import { DESKTOP, launch, PHONE, visitor } from "./support/chromium.mjs";
 import { serveDist } from "./support/dist.mjs";
 
@@ -98,6 +99,25 @@ const PICTURES = [
     scene: full,
     until: (page) =>
       page.locator("[data-step=booting][data-status=active]").waitFor(),
+  },
+  {
+    name: "workspace-ending",
+    at: `/workspaces/${ID.running}`,
+    scene: ending,
+    terminal,
+    act: (page) =>
+      mayNotify(browser, { context: page.context(), page }, "prompt"),
+    until: async (page) => {
+      await shown(page);
+      await page.getByRole("button", { name: "Notify me" }).waitFor();
+    },
+  },
+  {
+    name: "workspace-ending-deleted",
+    at: `/workspaces/${ID.stopped}`,
+    scene: ending,
+    until: (page) => page.getByText("save hook has failed").waitFor(),
+    act: (page) => page.getByRole("button", { name: "Keep it" }).waitFor(),
   },
   { name: "workspace-stopped", at: `/workspaces/${ID.stopped}`, scene: full },
   { name: "workspace-failed", at: `/workspaces/${ID.failed}`, scene: full },
@@ -334,6 +354,15 @@ const PICTURES = [
     until: (page) => page.getByText("No machines are made").waitFor(),
   },
   {
+    name: "installation-forget",
+    at: "/installation",
+    scene: stuck,
+    act: async (page) => {
+      await page.getByRole("button", { name: "Forget" }).first().click();
+      await page.locator("dialog input").fill(`nod_${"k".repeat(20)}`);
+    },
+  },
+  {
     name: "installation-failing",
     at: "/installation",
     scene: tended,
@@ -384,6 +413,12 @@ const PICTURES = [
     at: "/limits",
     scene: full,
     until: (page) => page.getByText("The plan carries").waitFor(),
+  },
+  {
+    name: "limits-quota",
+    at: "/limits",
+    scene: full,
+    act: (page) => page.getByText("The plan carries").scrollIntoViewIfNeeded(),
   },
   { name: "limits-failing", at: "/limits", scene: full, failing: true },
   {

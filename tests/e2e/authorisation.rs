@@ -281,6 +281,7 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         | "sweep"
         | "get_gateway_node"
         | "get_quota"
+        | "list_stuck_nodes"
         | "get_usage"
         | "get_warm_pool"
         | "list_tenants"

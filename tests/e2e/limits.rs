@@ -3,11 +3,14 @@
 use anyhow::{Context as _, Result, ensure};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
-use ringfence_protocol::limits::{LimitAmounts, LimitView, LimitsView, MembershipParams, SetLimitsParams, TenantView};
+use ringfence_protocol::limits::{LimitAmounts, LimitView, LimitsView, MembershipParams, QuotaItem, QuotaView, SetLimitsParams, TenantView};
 use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::plan;
 use ringfence_protocol::problem::{ErrorCode, Problem};
 use ringfence_protocol::routes;
-use ringfence_protocol::state::{Isolation, LimitMeasure, LimitScope, Role, WorkspaceState};
+use ringfence_protocol::state::{
+    Isolation, LimitMeasure, LimitScope, NodeState, QuotaKind, Role, WorkspaceState,
+};
 use ringfence_protocol::views::{Page, UserView, WorkspaceView};
 use serde_json::json;
 use xtask::client::Client;
@@ -134,4 +137,63 @@ async fn a_tenants_admin_sees_its_users_and_what_they_have() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn an_admin_sees_what_of_the_plan_the_day_has_used_grow_with_what_is_done() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let (ada, admin) = (world.person("ada").await?, admin(world).await?);
+        let refused = ada.client.request(&routes::ADMIN_QUOTA, &[]).send().await?;
+        ensure!(refused.status() == StatusCode::FORBIDDEN, "{}", refused.status());
+        let problem: Problem = serde_json::from_slice(&refused.bytes().await?)?;
+        ensure!(problem.code == ErrorCode::Forbidden, "{problem:?}");
+
+        let quota = async || -> Result<QuotaView> {
+            Ok(admin.request(&routes::ADMIN_QUOTA, &[]).send().await?.error_for_status()?.json().await?)
+        };
+        let quiet = quota().await?;
+        let limits: Vec<_> = quiet.items.iter().map(|item| (item.quota, item.limit)).collect();
+        let plan = [
+            (QuotaKind::Requests, plan::REQUESTS),
+            (QuotaKind::ObjectRequests, plan::OBJECT_REQUESTS),
+            (QuotaKind::RowsRead, plan::ROWS_READ),
+            (QuotaKind::RowsWritten, plan::ROWS_WRITTEN),
+        ];
+        ensure!(limits == plan && quiet.idle_nodes_carried > 0, "{quiet:?}");
+        ensure!(quiet.since_at.get() % 86_400_000 == 0, "the day begins at midnight UTC: {quiet:?}");
+
+        // A machine, and with it events and acts.
+        let workspace = ada.running().await?;
+        let busy = quota().await?;
+        if busy.since_at == quiet.since_at {
+            rose(&quiet, &busy)?;
+        }
+        // What is gone has been used all the same, and its end was work too.
+        ada.client.delete_node(workspace.node.id).await?;
+        ada.node_until(workspace.node.id, NodeState::Gone).await?;
+        let over = quota().await?;
+        if over.since_at == busy.since_at {
+            let least = |item: &QuotaItem| busy.items.iter().any(|other| other.quota == item.quota && item.estimate >= other.estimate);
+            ensure!(over.items.iter().all(least), "{busy:?} then {over:?}");
+        }
+        // Requests that are refused are not in any row, and so not in the estimate: it says so.
+        ensure!(over.how.contains("only read"), "{}", over.how);
+        Ok(())
+    })
+    .await
+}
+
+/// Each estimate has grown by what a machine's life costs at least, and none has passed its limit.
+fn rose(before: &QuotaView, after: &QuotaView) -> Result<()> {
+    let costs = [
+        plan::MACHINE_LIFE.requests,
+        plan::MACHINE_LIFE.object_requests,
+        plan::MACHINE_LIFE.rows_read,
+        plan::MACHINE_LIFE.rows_written,
+    ];
+    for ((less, more), cost) in before.items.iter().zip(&after.items).zip(costs) {
+        ensure!(more.estimate >= less.estimate + cost && cost > 0, "{less:?} then {more:?}, of {cost}");
+        ensure!(more.estimate <= more.limit, "{more:?}");
+    }
+    Ok(())
 }

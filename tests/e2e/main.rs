@@ -9,6 +9,7 @@ mod chaos;
 mod cloud;
 mod crashes;
 mod faults;
+mod forgetting;
 mod headroom;
 mod http_contract;
 mod idleness;

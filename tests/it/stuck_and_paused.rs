@@ -1,10 +1,10 @@
 //! The ways out of what does not get on: forgetting a node, and pausing the making of machines, which never stops their end (I4).
 
-use ringfence::app::forget_node::{forget_node, forget_node_as_admin};
+use ringfence::app::forget_node::{forget_node, forget_node_as_admin, stuck_nodes};
 use ringfence::app::sweep::{Mode, all};
 use ringfence::provider::ErrorClass;
 use ringfence_protocol::ids::NodeId;
-use ringfence_protocol::params::ForgetNodeParams;
+use ringfence_protocol::params::{ForgetNodeParams, ListParams};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::{Isolation, NodeState, Role, WorkspaceState};
 use ringfence_protocol::views::NodeView;
@@ -109,18 +109,30 @@ fn a_suspended_users_stuck_node_is_forgotten_by_an_admin_and_nobody_else() {
             let forgotten = forget_node_as_admin(&world.p, &world.settings, &caller, node, &params).await;
             forgotten.map_err(|error| error.code)
         };
+        let listed = async |role, cursor: Option<String>| {
+            let params = ListParams { limit: Some(1), cursor };
+            stuck_nodes(&world.p, &world.caller(&other, role), &params).await.map_err(|error| error.code)
+        };
         assert_eq!(forget(Role::Admin, node, &id).await, Err(ErrorCode::Conflict), "it can still be destroyed");
         world.cloud.fail_next([Fault::Refused(ErrorClass::Auth); 400]);
         delete_all(&world, &who).await;
         world.alarm().await;
         world.alarm().await;
+        assert_eq!(forget(Role::Admin, node, &id).await, Err(ErrorCode::Conflict), "its owner can do so");
+        assert_eq!(listed(Role::Admin, None).await.unwrap().items, vec![], "and nobody else needs to see it");
         world
             .p
             .db
             .execute(&format!("UPDATE users SET state = 'suspended' WHERE id = '{}'", who.actor.user_id))
             .unwrap();
+        let page = listed(Role::Admin, None).await.unwrap();
+        let [seen] = page.items.as_slice() else { panic!("{page:?}") };
+        assert_eq!((seen.id, seen.user_id, seen.state), (node, who.actor.user_id, NodeState::Destroying));
+        assert!(seen.reason.contains("refuses the credential"), "{}", seen.reason);
+        assert_eq!(page.next_cursor, None);
         for role in [Role::Member, Role::TenantAdmin] {
             assert_eq!(forget(role, node, &id).await, Err(ErrorCode::Forbidden));
+            assert_eq!(listed(role, None).await, Err(ErrorCode::Forbidden));
         }
         assert_eq!(forget(Role::Admin, node, "yes").await, Err(ErrorCode::InvalidBody));
         let unknown = NodeId::from_entropy([9; 13]);
@@ -129,6 +141,8 @@ fn a_suspended_users_stuck_node_is_forgotten_by_an_admin_and_nobody_else() {
         }
         assert!(!world.p.alarms.borrow().contains_key(&unknown), "an object of no node is not woken");
         forget(Role::Admin, node, &id).await.unwrap();
+        forget(Role::Admin, node, &id).await.unwrap();
+        assert_eq!(listed(Role::Admin, None).await.unwrap().items, vec![]);
         assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes WHERE state = 'gone' AND failure = 'forgotten'"), 1);
         assert_eq!(world.p.db.count("SELECT COUNT(*) FROM audit WHERE action = 'node.forget'"), 1);
     });

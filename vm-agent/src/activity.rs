@@ -1,6 +1,6 @@
 //! Signs that workspaces are used: input, output that somebody looks at, processor time. Collected all the time, told seldom.
 //!
-//! What never counts: an open tab, a heartbeat, a measurement, the agent's own start.
+//! What never counts: an open tab, its size, a heartbeat, a measurement, the agent's own start.
 
 mod load;
 
@@ -24,6 +24,10 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 
+/// A screen of another size is drawn anew within so long. Nobody asked for that output: the page's own warning that a workspace is
+/// about to end takes a line of the screen, and must not be what keeps it.
+const REDRAWN_WITHIN: Duration = Duration::from_secs(2);
+
 /// What terminals saw last. Written by their tasks, which wait for nothing.
 #[derive(Debug)]
 pub struct Signs {
@@ -31,12 +35,13 @@ pub struct Signs {
     /// Milliseconds after `begun`, and one; zero is never.
     typed: AtomicU64,
     shown: AtomicU64,
+    resized: AtomicU64,
 }
 
 impl Signs {
     /// Nothing yet.
     pub fn new(begun: Instant) -> Self {
-        Self { begun, typed: AtomicU64::new(0), shown: AtomicU64::new(0) }
+        Self { begun, typed: AtomicU64::new(0), shown: AtomicU64::new(0), resized: AtomicU64::new(0) }
     }
 
     /// A viewer typed something new.
@@ -46,7 +51,16 @@ impl Signs {
 
     /// Something was put out while a viewer looked.
     pub fn shown(&self, now: Instant) {
-        self.shown.store(self.stamp(now), Ordering::Relaxed);
+        let (stamp, resized) = (self.stamp(now), self.resized.load(Ordering::Relaxed));
+        let within = u64::try_from(REDRAWN_WITHIN.as_millis()).unwrap_or(u64::MAX);
+        if resized == 0 || stamp.saturating_sub(resized) > within {
+            self.shown.store(stamp, Ordering::Relaxed);
+        }
+    }
+
+    /// A terminal has another size.
+    pub fn resized(&self, now: Instant) {
+        self.resized.store(self.stamp(now), Ordering::Relaxed);
     }
 
     fn stamp(&self, now: Instant) -> u64 {
@@ -257,6 +271,22 @@ mod tests {
         }
         signs.typed(bench.at(100_000));
         assert_eq!(bench.look(100_001), Some((ActivityCause::TerminalInput, 100_000)), "the first sign comes at once");
+    }
+
+    #[test]
+    fn what_is_drawn_anew_at_another_size_is_no_use_and_what_follows_is() {
+        let mut bench = Bench::new(HALF_HOUR);
+        let signs = bench.ledger.signs(bench.id, bench.start);
+        assert!(bench.look(0).is_some());
+        signs.resized(bench.at(100));
+        signs.shown(bench.at(100));
+        signs.shown(bench.at(101));
+        assert_eq!(bench.look(200), None);
+        signs.shown(bench.at(103));
+        assert_eq!(bench.look(201), Some((ActivityCause::TerminalOutput, 103)));
+        signs.resized(bench.at(300));
+        signs.typed(bench.at(300));
+        assert_eq!(bench.look(301), Some((ActivityCause::TerminalInput, 300)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { WorkspaceView } from '../src/lib/api/schema';
-import { askedPatience, standing, titlePrefix, warning } from '../src/lib/ending';
+import type { EventView, WorkspaceView } from '../src/lib/api/schema';
+import { askedPatience, lastSave, standing, titlePrefix, warning } from '../src/lib/ending';
 
 const NOW = Date.parse('2026-11-28T12:00:00Z');
 const after = (secs: number) => new Date(NOW + 1000 * secs).toISOString();
@@ -19,11 +19,29 @@ test('a page warns as early as the control plane does, and not before', () => {
   expect(warning(workspace(null), NOW)).toBeNull();
 });
 
+test('the last warning is told from the first, where there are two', () => {
+  const last = (secs: number, idle: number) =>
+    warning(workspace({ at: after(secs), cause: 'idle', detail: '' }, { idle_timeout_secs: idle }), NOW)?.last;
+  expect([600, 121, 120, 5].map((secs) => last(secs, 900))).toEqual([false, false, true, true]);
+  expect([100, 75, 5].map((secs) => last(secs, 300))).toEqual([undefined, true, true]);
+});
+
+test('a save is told of until it runs again', () => {
+  const event = (id: number, kind: string, more: object) => ({ id, kind, workspace_id: 'wsp_a', ...more }) as unknown as EventView;
+  const saved = event(2, 'saved', { outcome: 'saved', detail: 'all of it' });
+  const running = event(3, 'workspace_state', { state: 'running' });
+  const stopped = event(4, 'workspace_state', { state: 'stopped' });
+  expect(lastSave([saved, stopped], 'wsp_a')).toBe(saved);
+  expect(lastSave([saved, running, stopped], 'wsp_a')).toBeNull();
+  expect(lastSave([saved], 'wsp_b')).toBeNull();
+});
+
 test('an end that nothing puts off offers no way to', () => {
   const last = warning(workspace({ at: after(90), cause: 'lifetime_over', detail: 'Its node ends.' }), NOW);
   expect(last).toMatchObject({ mayKeep: false, detail: 'Its node ends.' });
   expect(titlePrefix(last)).toBe('(2 min) ');
-  expect(titlePrefix(warning(workspace({ at: after(60), cause: 'keep_over', detail: '' }), NOW))).toBe('(ends now) ');
+  const prefix = (secs: number) => titlePrefix(warning(workspace({ at: after(secs), cause: 'keep_over', detail: '' }), NOW));
+  expect([61, 60, 59, 1, 0, -9].map(prefix)).toEqual(['(2 min) ', '(1 min) ', '(under 1 min) ', '(under 1 min) ', '(ends now) ', '(ends now) ']);
   expect(titlePrefix(null)).toBe('');
 });
 

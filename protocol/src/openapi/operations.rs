@@ -8,7 +8,7 @@ use crate::gateway::{GatewayNodeView, GatewayTokenView};
 use crate::lifecycle::LifecycleView;
 use crate::limits::{
     CreateTenantParams, LimitView, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams,
-    TenantNodeView, TenantView, TenantWorkspaceView,
+    StuckNodeView, TenantNodeView, TenantView, TenantWorkspaceView,
 };
 use crate::link::{Attach, BootFailedReport, BootstrapParams, CallbackGrant};
 use crate::params::{
@@ -246,8 +246,9 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::ADMIN_SWEEP => ok::<SweepView>().query::<SweepParams>().notes(
             "One run does a bounded amount; the next goes on from there. The same runs every minute by itself.",
         ),
+        routes::ADMIN_NODES_STUCK => page::<StuckNodeView>(),
         routes::ADMIN_NODE_FORGET => no_content().takes::<ForgetNodeParams>().or(&[ErrorCode::Conflict]).notes(
-            "Only while its deletion is late or the provider refuses the key, as for its owner.",
+            "Only while its deletion is late or the provider refuses the key, as for its owner; who is not suspended forgets their nodes themselves.",
         ),
         routes::ADMIN_AUDIT => page::<AuditView>(),
 

@@ -2,7 +2,7 @@
 
 use ringfence_protocol::limits::{
     CreateTenantParams, LimitAmounts, LimitView, LimitsParams, LimitsView, MembershipParams, QuotaItem, QuotaView,
-    SetLimitsParams, TenantNodeView, TenantView, TenantWorkspaceView,
+    SetLimitsParams, StuckNodeView, TenantNodeView, TenantView, TenantWorkspaceView,
 };
 use ringfence_protocol::state::{
     Isolation, LimitMeasure, LimitScope, NodeState, ProviderKind, QuotaKind, Role, WorkspaceState,
@@ -57,6 +57,17 @@ fn limits_and_tenants_keep_their_form() {
             price_per_hour: euros(6_600),
             cost_so_far: euros(13_200),
             created_at: at(0),
+        },
+    );
+    pinned.json(
+        "StuckNodeView",
+        &StuckNodeView {
+            id: id(3),
+            user_id: id(1),
+            state: NodeState::Destroying,
+            state_since_at: at(0),
+            failure: Some("deleted".into()),
+            reason: "The provider refuses the credential.".into(),
         },
     );
     pinned.json(

@@ -115,6 +115,7 @@ export const tended = {
   ...full,
   "/api/admin/provisioning": PROVISIONING.on,
   "/api/admin/sweep": SWEPT,
+  "/api/admin/nodes/stuck": { items: [] },
 };
 
 /** One in which no machines are made, with a node whose machine cannot be deleted. */
@@ -181,3 +182,74 @@ export const apart = {
 };
 apart["/api/nodes"] = { items: Object.values(apart.nodes) };
 apart["/api/workspaces"] = { items: Object.values(apart.workspaces) };
+
+const stuckNode = (user, node, seconds, reason) => ({
+  id: `nod_${node.repeat(20)}`,
+  user_id: full["/api/admin/users"].items[user].id,
+  state: "destroying",
+  state_since_at: ago(seconds),
+  failure: "deleted",
+  reason,
+});
+stuck["/api/admin/nodes/stuck"] = {
+  items: [
+    stuckNode(
+      2,
+      "k",
+      9 * 86_400,
+      "The provider refuses the credential, so the machine cannot be deleted: replace the key. Its owner deleted it.",
+    ),
+    stuckNode(
+      2,
+      "m",
+      4000,
+      "The provider has not confirmed the deletion in time; still trying. Nobody used it for 30 minutes.",
+    ),
+  ],
+};
+
+/** A workspace that ends soon for want of use, and a stopped one, which saved, whose files are deleted soon. */
+const used = full.workspaces[ID.running];
+const over = full.workspaces[ID.stopped];
+export const ending = {
+  ...full,
+  workspaces: {
+    ...full.workspaces,
+    [ID.running]: {
+      ...used,
+      idle_timeout_secs: 1800,
+      stop_keep_secs: 86_400,
+      ending: {
+        at: hence(470),
+        cause: "idle",
+        detail:
+          "It is stopped when it was not used for 30 minutes. Its files are kept.",
+      },
+    },
+    [ID.stopped]: {
+      ...over,
+      idle_timeout_secs: 1800,
+      stop_keep_secs: 86_400,
+      ending: {
+        at: hence(95),
+        cause: "keep_over",
+        detail:
+          "It is stopped, and deleted with its files after 1 day of that.",
+      },
+    },
+  },
+  events: [
+    ...full.events,
+    {
+      id: full.events.at(-1).id + 1,
+      at: ago(86_400),
+      node_id: over.node.id,
+      workspace_id: over.id,
+      kind: "saved",
+      outcome: "failed",
+      duration_ms: 4100,
+      detail: "fatal: could not read from remote repository",
+    },
+  ],
+};
+ending["/api/workspaces"] = { items: Object.values(ending.workspaces) };

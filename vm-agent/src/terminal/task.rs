@@ -364,6 +364,7 @@ impl Terminal {
         if self.size != (cols, rows) {
             self.size = (cols, rows);
             if let Some(writer) = &self.writer {
+                self.signs.resized(Instant::now());
                 writer.resize(self.size);
             }
         }

@@ -1,6 +1,6 @@
 // When and why a workspace ends by itself, in words; when a page warns of it. Pure. The times of warnings are the control
 // plane's (src/domain/workspace/ending.rs): the page only counts down between what it is told.
-import type { ActivityCause, EndingCause, WorkspaceView } from './api/schema';
+import type { ActivityCause, EndingCause, EventView, WorkspaceView } from './api/schema';
 import { elapsed, instant, relative } from './format';
 
 const MINUTE = 60_000;
@@ -21,16 +21,19 @@ const WHAT: Record<EndingCause, string> = {
   lifetime_over: 'Is destroyed with its node',
 };
 
-/** How long before the end a page warns: as early as the control plane does. */
-function lead(workspace: WorkspaceView): number {
+/** How long before the end a page warns, and warns for the last time: when the control plane does. One and the same where it waits shortly. */
+function leads(workspace: WorkspaceView, cause: EndingCause): { first: number; last: number } {
   const waits = { idle: workspace.idle_timeout_secs, keep_over: workspace.stop_keep_secs, lifetime_over: 600 };
-  const millis = 1000 * waits[workspace.ending?.cause ?? 'idle'];
-  return millis >= FIRST_LEAD ? FIRST_LEAD : Math.min(LAST_LEAD, millis / 4);
+  const millis = 1000 * waits[cause];
+  const last = Math.min(LAST_LEAD, millis / 4);
+  return { first: millis >= FIRST_LEAD ? FIRST_LEAD : last, last };
 }
 
 export interface Warning {
   /** Names this end: another end is another warning. */
   key: string;
+  /** Whether it is the last one before the end. */
+  last: boolean;
   cause: EndingCause;
   leftMs: number;
   title: string;
@@ -44,10 +47,12 @@ export function warning(workspace: WorkspaceView, now: number): Warning | null {
   const { ending } = workspace;
   if (!ending) return null;
   const leftMs = Date.parse(ending.at) - now;
-  if (leftMs > lead(workspace)) return null;
+  const { first, last } = leads(workspace, ending.cause);
+  if (leftMs > first) return null;
   const when = leftMs > 0 ? `in ${elapsed(leftMs)}` : 'now';
   return {
     key: `${ending.cause} ${ending.at}`,
+    last: leftMs <= last,
     cause: ending.cause,
     leftMs,
     title: `${WHAT[ending.cause]} ${when}`,
@@ -76,7 +81,22 @@ const stripped = (when: string): string => (/^\d/.test(when) ? `at ${when}` : wh
 /** What stands before a page's title while something ends. */
 export function titlePrefix(warning: Warning | null): string {
   if (!warning) return '';
-  return warning.leftMs > MINUTE ? `(${Math.ceil(warning.leftMs / MINUTE)} min) ` : '(ends now) ';
+  if (warning.leftMs <= 0) return '(ends now) ';
+  return warning.leftMs < MINUTE ? '(under 1 min) ' : `(${Math.ceil(warning.leftMs / MINUTE)} min) `;
+}
+
+type Saved = Extract<EventView, { kind: 'saved' }>;
+
+/** How the save step before its latest end went; none where there was none. */
+export function lastSave(events: EventView[], workspaceId: string): Saved | null {
+  let saved: Saved | null = null;
+  for (const event of events) {
+    if (event.workspace_id !== workspaceId) continue;
+    if (event.kind === 'saved') saved = event;
+    // What was saved before it ran again is another story.
+    else if (event.kind === 'workspace_state' && event.state === 'running') saved = null;
+  }
+  return saved;
 }
 
 export interface PatienceForm {

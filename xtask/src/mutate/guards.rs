@@ -214,4 +214,6 @@ guards! {
         "    extra.extend(repeatable.statement(&id.to_string(), now));\n" => "";
     "idempotency-constraint" in "src/store/idempotency.rs":
         "CASE WHEN idempotency_keys.created_at_ms <= ?7 THEN excluded.created_at_ms END" => "CASE WHEN ?7 = ?7 THEN excluded.created_at_ms END";
+    "owner-of-a-node-that-an-admin-forgets" in "src/app/forget_node.rs":
+        "owner.is_some_and(|owner| owner.state == UserState::Active)" => "owner.is_none()";
 }

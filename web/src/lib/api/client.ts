@@ -75,6 +75,9 @@ export const resumeUser = (id: string) => request('post', '/api/admin/users/{id}
 export const createSignInLink = (id: string) => request('post', '/api/admin/users/{id}/sign-in-link', { path: { id }, creates: true });
 export const setMembership = (id: string, tenant_id: string, role: Role) =>
   request('put', '/api/admin/users/{id}/membership', { path: { id }, body: { tenant_id, role } });
+export const stuckNodes = () => everything((query) => request('get', '/api/admin/nodes/stuck', { query }));
+export const forgetNodeAsAdmin = (id: string, confirm: string) =>
+  request('post', '/api/admin/nodes/{id}/forget', { path: { id }, body: { confirm } });
 export const tenants = () => everything((query) => request('get', '/api/admin/tenants', { query }));
 export const createTenant = (name: string) => request('post', '/api/admin/tenants', { body: { name }, creates: true });
 export const quota = () => request('get', '/api/admin/quota', {});

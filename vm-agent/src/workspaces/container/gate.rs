@@ -103,7 +103,8 @@ impl RuntimeGate {
         let runc = vec![Version::release(1, 2, 8), Version::release(1, 3, 3), Version::candidate(1, 4, 0, 3)];
         let crun = vec![Version::release(1, 25, 1)];
         // Ubuntu's `1.3.3-0ubuntu1~…` and what Docker's containerd.io ships are fixed by their version. A row here needs the
-        // distribution's own advisory; none that backports to an older version has been checked yet.
+        // distribution's own word for all three. Debian 13's security update, runc 1.1.15+ds1-2+deb13u1, is not one: its changelog
+        // (13 November 2026) names CVE-2025-31133 and CVE-2025-52565 and not CVE-2025-52881.
         Self { fixed: vec![("runc".into(), runc), ("crun".into(), crun)], patched: Vec::new() }
     }
 

@@ -5,7 +5,8 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
 use ringfence_protocol::ids::{NodeId, UserId};
 use ringfence_protocol::limits::{
-    CreateTenantParams, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams, StuckNodeView, TenantView,
+    CreateTenantParams, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams, StuckNodeView,
+    TenantView,
 };
 use ringfence_protocol::params::{CreateUserParams, ForgetNodeParams, ListParams, PauseProvisioningParams};
 use ringfence_protocol::routes::{self, Principal};

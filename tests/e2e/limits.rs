@@ -3,14 +3,14 @@
 use anyhow::{Context as _, Result, ensure};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
-use ringfence_protocol::limits::{LimitAmounts, LimitView, LimitsView, MembershipParams, QuotaItem, QuotaView, SetLimitsParams, TenantView};
+use ringfence_protocol::limits::{
+    LimitAmounts, LimitView, LimitsView, MembershipParams, QuotaItem, QuotaView, SetLimitsParams, TenantView,
+};
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::plan;
 use ringfence_protocol::problem::{ErrorCode, Problem};
 use ringfence_protocol::routes;
-use ringfence_protocol::state::{
-    Isolation, LimitMeasure, LimitScope, NodeState, QuotaKind, Role, WorkspaceState,
-};
+use ringfence_protocol::state::{Isolation, LimitMeasure, LimitScope, NodeState, QuotaKind, Role, WorkspaceState};
 use ringfence_protocol::views::{Page, UserView, WorkspaceView};
 use serde_json::json;
 use xtask::client::Client;
@@ -173,7 +173,9 @@ async fn an_admin_sees_what_of_the_plan_the_day_has_used_grow_with_what_is_done(
         ada.node_until(workspace.node.id, NodeState::Gone).await?;
         let over = quota().await?;
         if over.since_at == busy.since_at {
-            let least = |item: &QuotaItem| busy.items.iter().any(|other| other.quota == item.quota && item.estimate >= other.estimate);
+            let least = |item: &QuotaItem| {
+                busy.items.iter().any(|other| other.quota == item.quota && item.estimate >= other.estimate)
+            };
             ensure!(over.items.iter().all(least), "{busy:?} then {over:?}");
         }
         // Requests that are refused are not in any row, and so not in the estimate: it says so.

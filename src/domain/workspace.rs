@@ -39,6 +39,10 @@ mod standing;
 pub use ending::{Ending, Use};
 pub use events::{Effect, Event, Outlook, Report};
 
+/// When a command is looked at again that no agent is there to take: the agent is told what it is owed when it comes back, and a
+/// machine that never does must not be asked for every two minutes of its life. 24 alarms and writes a day.
+const UNHEARD: std::time::Duration = std::time::Duration::from_secs(3600);
+
 /// Where a workspace is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
@@ -131,6 +135,8 @@ impl Workspace {
         match self.state {
             // Its node was not looked at since it was accepted.
             State::Requested => Some(self.state_since),
+            // A command that is owed is not repeated while the machine's workspaces save: its node has timers of its own.
+            State::Running | State::Stopped if outlook == Outlook::Pending => None,
             State::Running | State::Stopped => self.deadline.into_iter().chain(self.patience_timeout(outlook)).min(),
             State::Placing | State::Creating | State::Deleting | State::Failed { .. } => self.deadline,
             State::Gone => None,
@@ -229,6 +235,10 @@ impl Workspace {
                 Vec::new()
             }
             (State::Running, Outlook::Ready { .. }) if late && self.stop_is_overdue(at) => self.stopped_unheard(at),
+            (State::Running | State::Stopped, Outlook::Ready { linked: false, .. }) if late && self.running => {
+                self.deadline = Some(at.now + UNHEARD);
+                Vec::new()
+            }
             (State::Running | State::Stopped, Outlook::Ready { .. }) if late => self.command(at),
             (State::Running | State::Stopped, Outlook::Ready { .. }) => self.wait(outlook, at),
             (State::Running | State::Stopped, Outlook::Pending) => Vec::new(),

@@ -419,6 +419,28 @@ fn every_failure_has_a_word_that_is_read_back() {
     }
 }
 
+/// A machine that is gone without a word would be asked for every two minutes of its life.
+#[test]
+fn a_command_that_no_agent_is_there_to_take_waits_for_it() {
+    let timing = Timing::default();
+    let unlinked = Outlook::Ready { ends_at: START + Duration::from_secs(100_000), linked: false };
+    let mut workspace = Workspace::requested(PATIENCE, &moment(&timing, 0));
+    workspace.handle(workspace::Event::Tick(READY), &moment(&timing, 1)).unwrap();
+    let stopped = Report::of(WorkspacePhase::Stopped, 1);
+    workspace.handle(workspace::Event::Reported(stopped), &moment(&timing, 2)).unwrap();
+    assert_eq!(workspace.state, workspace::State::Stopped);
+    workspace.handle(workspace::Event::StopRequested, &moment(&timing, 3)).unwrap();
+    workspace.handle(workspace::Event::StartRequested, &moment(&timing, 4)).unwrap();
+    let mut alarms = 0;
+    while let Some(wake) = workspace.poll_timeout(unlinked).filter(|wake| *wake < START + Duration::from_secs(86_400)) {
+        let at = Moment { now: wake, jitter: 0, timing: &timing };
+        workspace.handle(workspace::Event::Tick(unlinked), &at).unwrap();
+        alarms += 1;
+    }
+    assert!((1..40).contains(&alarms), "{alarms} alarms a day");
+    assert_eq!(workspace.owed(), Some(workspace::Effect::Ensure), "its agent is told when it comes back");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -494,12 +516,14 @@ proptest! {
                 Ok(_) => check_workspace(&before, &event, &workspace),
                 Err(_) => prop_assert_eq!(&before, &workspace),
             }
-            // As with nodes: alarms never spin.
-            let (mut ticked, before) = (workspace.clone(), workspace.clone());
-            if let Some(wake) = workspace.poll_timeout(READY) {
-                let at = Moment { now: wake.max(START + Duration::from_secs(secs)), jitter: 7, timing: &timing };
-                let effects = ticked.handle(workspace::Event::Tick(READY), &at).unwrap();
-                prop_assert!(!effects.is_empty() || ticked != before || wake > at.now, "spins in {:?}", before);
+            // As with nodes: alarms never spin, whatever its node is at: one whose workspaces save is not ready, either.
+            for outlook in [READY, Outlook::Pending, Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
+                let (mut ticked, before) = (workspace.clone(), workspace.clone());
+                if let Some(wake) = workspace.poll_timeout(outlook) {
+                    let at = Moment { now: wake.max(START + Duration::from_secs(secs)), jitter: 7, timing: &timing };
+                    let effects = ticked.handle(workspace::Event::Tick(outlook), &at).unwrap();
+                    prop_assert!(!effects.is_empty() || ticked != before || wake > at.now, "spins in {:?}", before);
+                }
             }
         }
         workspace.handle(workspace::Event::DeleteRequested, &moment(&timing, secs)).unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ringfence::app::delete_node::delete_node;
 use ringfence::app::delete_workspace::delete_workspace;
+use ringfence::app::node_policy::set_policy;
 use ringfence::app::read;
 use ringfence::app::set_running::{start_workspace, stop_workspace};
 use ringfence::app::workspace_token::{Standing, still_stands};
@@ -11,7 +12,7 @@ use ringfence::ports::{Clock, Entropy};
 use ringfence_protocol::claims::WorkspaceClaims;
 use ringfence_protocol::params::{EventsParams, ListParams};
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::state::{Isolation, NodeState, Permission, WorkspaceState};
+use ringfence_protocol::state::{Isolation, NodePolicy, NodeState, Permission, WorkspaceState};
 
 use crate::support::world::{World, run};
 
@@ -317,4 +318,25 @@ fn a_warm_node_is_kept_until_just_before_its_next_paid_hour_where_that_is_wanted
             assert!(world.p.now().since(begin).as_secs() / 60 <= expected + 1);
         });
     }
+}
+
+#[test]
+fn what_a_request_finds_to_be_late_is_given_up_by_the_alarm_which_tells_the_agent() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let deleted = world.create(&who).await.unwrap();
+        world.until_running(&who, deleted.id).await;
+        let node = deleted.node.id;
+        world.agents.borrow_mut().get_mut(&node).unwrap().mute = true;
+        delete_workspace(&world.p, &world.settings, &who.actor, deleted.id, vec![]).await.unwrap();
+        world.alarm().await;
+        world.p.now.set(world.p.now() + Duration::from_secs(600));
+        world.agents.borrow_mut().get_mut(&node).unwrap().mute = false;
+        set_policy(&world.p, &world.settings, &who.actor, node, NodePolicy::Cordoned, vec![]).await.unwrap();
+        assert_eq!(world.workspace(&who, deleted.id).await.state, WorkspaceState::Deleting);
+        world.alarm().await;
+        assert_eq!(world.workspace(&who, deleted.id).await.state, WorkspaceState::Gone);
+        assert!(world.agents.borrow()[&node].workspaces.is_empty(), "its agent was told");
+    });
 }

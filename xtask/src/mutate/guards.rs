@@ -182,6 +182,12 @@ guards! {
         "State::Quarantined { code } if late => self.destroy(code, at)," => "State::Quarantined { code } if late || self.places_taken == 0 => self.destroy(code, at),";
     "creating-deadline" in "src/domain/workspace.rs":
         "            (State::Creating, Outlook::Ready { .. } | Outlook::Pending) if late => {\n                self.fail(FailureCode::CreateTimeout, at)\n            }\n" => "";
+    "no-alarm-for-a-command-while-it-saves" in "src/domain/workspace.rs":
+        "            State::Running | State::Stopped if outlook == Outlook::Pending => None,\n" => "";
+    "no-alarms-for-an-agent-that-is-away" in "src/domain/workspace.rs":
+        "Outlook::Ready { linked: false, .. }) if late && self.running => {" => "Outlook::Ready { linked: false, .. }) if late && self.running && at.now < self.state_since => {";
+    "a-request-gives-nothing-up" in "src/app/turn.rs":
+        "if ready && tenancy.workspace.holds_place && !ahead.holds_place {" => "if ready && tenancy.workspace.holds_place && !ahead.holds_place && left > 9 {";
     "command-is-repeated" in "src/domain/workspace.rs":
         "            (State::Running | State::Stopped, Outlook::Ready { .. }) if late => self.command(at),\n" => "";
     "deleting-deadline" in "src/domain/workspace.rs":

@@ -57,6 +57,7 @@ pub fn tell(sim: &Sim) {
         sim.nobody_keeps_any_warm();
     }
     stage.run_until(UnixMillis::new(i64::MAX));
+    sim.judge_history();
     stage.sweep_what_was_given_up();
     sim.judge_end();
 }

@@ -11,17 +11,25 @@ const MAX_STEPS: u32 = 1500;
 /// Whether the end comes: by its timers alone, or after one more DELETE.
 pub(super) fn comes(life: &Life, state: &State, deleted: bool) -> bool {
     let last = of(life, state, deleted);
-    !last.lives() && last.machines.is_empty() && last.object.is_at_rest() && last.object.alarm.is_none()
+    // What was given up is deleted by the sweeps of its account.
+    let nothing_left = last.machines.is_empty() || last.is_given_up();
+    !last.lives()
+        && nothing_left
+        && last.workspaces.iter().all(|workspace| !workspace.holds_place)
+        && last.object.is_at_rest()
+        && last.object.alarm.is_none()
 }
 
 /// Where a state's story ends.
 pub(super) fn of(life: &Life, state: &State, deleted: bool) -> State {
     let mut state = state.clone();
-    state.left = Budget { faults: 0, crashes: 0, says: 0, deletes: 0 };
+    state.left = Budget { faults: 0, crashes: 0, says: 0, deletes: 0, spends: 0, forgets: 0 };
     let mut deletes = deleted;
     for _ in 0..MAX_STEPS {
         let action = if state.object.report.is_some() {
             Action::ReportWake
+        } else if state.sweeping {
+            Action::SweepWake
         } else if state.request.is_some() {
             Action::RequestStep
         } else if std::mem::take(&mut deletes) && state.lives() {

@@ -6,28 +6,35 @@
 //! step, which is what the compare-and-set of its rows makes of them. Times are relative to now, so that two stories that
 //! differ only in when they happened are one state.
 
+mod agent;
 mod ending;
+mod explore;
 mod object;
 mod provider;
 mod time;
+mod wishes;
 
 use std::time::Duration;
 
 use ringfence::domain::alarm::Wakes;
-use ringfence::domain::lifecycle::{Moment, Timing};
+use ringfence::domain::lifecycle::{FailureCode, Moment, Timing};
 use ringfence::domain::node::{CallError, Evidence, Node};
 use ringfence::domain::patience::Patience;
+use ringfence::domain::posture::Verdict;
 use ringfence::domain::workspace::Workspace;
 use ringfence_protocol::link::WorkspacePhase;
 use ringfence_protocol::state::{Isolation, NodeState};
 use ringfence_protocol::time::UnixMillis;
-use stateright::{Checker, Model, Property};
+use stateright::{Model, Property};
 
 use self::object::{Object, Run};
 use self::provider::Machine;
 
 /// Now, always.
 const NOW: UnixMillis = UnixMillis::from_secs(1_800_000_000);
+
+/// How late an alarm may be: longer than a safety alarm and a save step.
+const LATE: Duration = Duration::from_secs(60);
 
 /// What may happen, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,8 +45,12 @@ pub struct Budget {
     pub crashes: u8,
     /// Messages of the agent.
     pub says: u8,
-    /// DELETE requests.
+    /// DELETE requests, of the node or of one of its workspaces.
     pub deletes: u8,
+    /// Budgets that are spent.
+    pub spends: u8,
+    /// Requests to give up a node that is stuck.
+    pub forgets: u8,
 }
 
 /// The model.
@@ -47,6 +58,10 @@ pub struct Budget {
 pub struct Life {
     pub budget: Budget,
     pub isolation: Isolation,
+    /// What is known of its machine at first.
+    pub evidence: Evidence,
+    /// Workspaces that are founded with it.
+    pub workspaces: usize,
     pub timing: Timing,
 }
 
@@ -55,14 +70,16 @@ pub struct Life {
 pub struct State {
     /// The node's row.
     node: Option<Node>,
-    /// The row of its one workspace, until it is gone.
-    workspace: Option<Workspace>,
+    /// The rows of its workspaces, until they are gone.
+    workspaces: Vec<Workspace>,
     machines: Vec<Machine>,
     next_machine: u8,
     /// Until when a create call is on its way whose caller has given up.
     late_create: Option<UnixMillis>,
     object: Object,
     request: Option<Request>,
+    /// A sweep has written, and wakes the object next.
+    sweeping: bool,
     /// The epoch of the agent's link.
     link: Option<i64>,
     left: Budget,
@@ -78,9 +95,11 @@ pub struct Request {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Wish {
+pub enum Wish {
     Found,
     Delete,
+    DeleteWorkspace,
+    Forget,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,7 +124,11 @@ pub enum Action {
     RequestStep,
     CrashObject,
     CrashRequest,
-    Delete,
+    Ask(Wish),
+    /// A sweep finds that its budget is spent, then wakes the object, or dies in between.
+    Spend,
+    SweepWake,
+    CrashSweep,
     /// The late create call arrives.
     Arrive,
     Connect,
@@ -150,22 +173,15 @@ pub enum Message {
     Ready,
     TrustLost,
     BootFailed,
-    /// Of the newest generation it can know, or of the one before.
-    Workspace(WorkspacePhase, bool),
+    /// What was measured of the machine.
+    Posture(Verdict),
+    /// Of the workspace at that place: of the newest generation it can know, or of the one before.
+    Workspace(usize, WorkspacePhase, bool),
     /// A hello that knows of no workspace.
     Empty,
+    /// Every workspace has saved.
+    Saved,
 }
-
-const MESSAGES: [Message; 8] = [
-    Message::Ready,
-    Message::TrustLost,
-    Message::BootFailed,
-    Message::Empty,
-    Message::Workspace(WorkspacePhase::Running, true),
-    Message::Workspace(WorkspacePhase::Running, false),
-    Message::Workspace(WorkspacePhase::Failed, true),
-    Message::Workspace(WorkspacePhase::Absent, true),
-];
 
 /// Round numbers, so that stories meet again; the proportions are those of production.
 fn timing() -> Timing {
@@ -190,23 +206,24 @@ fn timing() -> Timing {
         stopping: secs(60),
         backoff_first: secs(10),
         backoff_max: secs(20),
+        budget_grace: secs(100),
+        save: secs(20),
         ..Timing::default()
     }
 }
 
 impl Life {
-    fn new(budget: Budget, isolation: Isolation) -> Self {
-        Self { budget, isolation, timing: timing() }
-    }
-
     fn moment(&self) -> Moment<'_> {
         Moment { now: NOW, jitter: 0, timing: &self.timing }
     }
 
-    fn requested(&self) -> (Node, Workspace) {
+    /// A node with its workspaces: all but the first have taken their places before anything else has happened.
+    fn requested(&self) -> (Node, Vec<Workspace>) {
         let moment = self.moment();
         let patience = Patience { idle_timeout: Duration::from_secs(60), stop_keep: Duration::from_secs(60) };
-        (Node::requested(self.isolation, Evidence::NotNeeded, &moment), Workspace::requested(patience, &moment))
+        let mut node = Node::requested(self.isolation, self.evidence, &moment);
+        node.places_taken = u32::try_from(self.workspaces).unwrap_or(u32::MAX);
+        (node, vec![Workspace::requested(patience, &moment); self.workspaces])
     }
 }
 
@@ -218,12 +235,13 @@ impl Model for Life {
         let object = Object { alarm: None, founded_at: None, wakes: Wakes::default(), run: Run::Asleep, report: None };
         vec![State {
             node: None,
-            workspace: None,
+            workspaces: Vec::new(),
             machines: Vec::new(),
             next_machine: 1,
             late_create: None,
             object,
             request: Some(Request { wish: Wish::Found, next: RequestStep::Arm }),
+            sweeping: false,
             link: None,
             left: self.budget,
             broken: None,
@@ -232,6 +250,7 @@ impl Model for Life {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         state.actions(actions);
+        state.agents(self, actions);
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
@@ -245,11 +264,13 @@ impl Model for Life {
         vec![
             Property::always("I2 every machine has a row that lives and a deadline", |_, state: &State| {
                 let looked_after = state.lives() && state.node.as_ref().is_some_and(|node| node.deadline.is_some());
-                state.machines.is_empty() || looked_after
+                state.machines.is_empty() || looked_after || state.is_given_up()
             }),
-            Property::always("I7 what is not over has a timer", |_, state: &State| {
-                let at_rest = state.object.is_at_rest() && state.request.is_none();
-                !at_rest || !state.lives() || state.object.alarm.is_some()
+            Property::always("I7 what is not over has a timer, in time", |_, state: &State| {
+                !state.is_at_rest() || !state.lives() || state.has_its_timer()
+            }),
+            Property::always("I5 a spent budget ends it, after its grace", |life: &Life, state: &State| {
+                !state.is_at_rest() || state.heeds_its_budget(life)
             }),
             Property::always("I9 every change follows the diagram", |_, state: &State| state.broken.is_none()),
             Property::always("I10 a machine is never made twice", |_, state: &State| state.machines.len() <= 1),
@@ -261,6 +282,15 @@ impl Model for Life {
             }),
             Property::sometimes("a machine was made and is gone", |_, state: &State| {
                 state.word() == Some(NodeState::Gone) && state.next_machine > 1 && state.machines.is_empty()
+            }),
+            Property::sometimes("a machine is given up", |_, state: &State| {
+                state.is_given_up() && !state.machines.is_empty()
+            }),
+            Property::sometimes("a machine ends because a budget is spent", |_, state: &State| {
+                state.node.as_ref().and_then(Node::code) == Some(FailureCode::BudgetSpent)
+            }),
+            Property::sometimes("an agent is ready on a machine where what must hold does not", |_, state: &State| {
+                state.node.as_ref().is_some_and(|node| node.agent_ready && node.evidence == Evidence::Broken)
             }),
         ]
     }
@@ -274,41 +304,33 @@ impl State {
     fn lives(&self) -> bool {
         self.word().is_some_and(|word| word != NodeState::Gone)
     }
-}
 
-fn number(name: &str) -> Option<usize> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
+    /// Its owner has given it up: the sweeps of its account look for its machine.
+    fn is_given_up(&self) -> bool {
+        self.node.as_ref().and_then(Node::code) == Some(FailureCode::Forgotten) && !self.lives()
+    }
 
-/// `RINGFENCE_MODEL_DEPTH` explores deeper than CI has the time for: `cargo xtask model --depth N`.
-#[test]
-fn whatever_happens_to_a_node_in_whatever_order_what_must_hold_does() {
-    let depth = number("RINGFENCE_MODEL_DEPTH");
-    let budget = Budget { faults: 2, crashes: 1, says: 2, deletes: 1 };
-    for isolation in [Isolation::User, Isolation::Ephemeral] {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let began = std::time::Instant::now();
-        let mut checker = Life::new(budget, isolation).checker().threads(threads);
-        checker = checker.target_max_depth(depth.unwrap_or(CI_DEPTH));
-        let checker = checker.spawn_bfs().join();
-        eprintln!(
-            "{isolation}: {} states, {} of them different, to a depth of {}, in {:.1} s",
-            checker.state_count(),
-            checker.unique_state_count(),
-            checker.max_depth(),
-            began.elapsed().as_secs_f64()
-        );
-        for (name, path) in checker.discoveries() {
-            if checker.model().property(name).expectation == stateright::Expectation::Always {
-                let last = path.last_state().clone();
-                let ends = [false, true].map(|deleted| ending::of(checker.model(), &last, deleted));
-                let story: Vec<String> = path.into_actions().iter().map(|action| format!("{action:?}")).collect();
-                panic!("{isolation}: {name}: {}\nthen {last:#?}\nends in {ends:#?}", story.join(", "));
-            }
-        }
-        checker.assert_properties();
+    fn is_at_rest(&self) -> bool {
+        self.object.is_at_rest() && self.request.is_none() && !self.sweeping
+    }
+
+    /// Whether its alarm comes when there is something to do, or soon after: one that was armed, one that repeats what was cut off.
+    /// What an agent has said and nobody was woken for is in a row whose deadline a sweep will find to have passed.
+    fn has_its_timer(&self) -> bool {
+        let due = self.poll_timeout().unwrap_or(NOW).max(NOW);
+        let own = self.node.iter().filter_map(|node| node.deadline);
+        let deadline = own.chain(self.workspaces.iter().filter_map(|workspace| workspace.deadline)).min();
+        let is_swept = deadline.is_some_and(|deadline| deadline <= due + LATE);
+        is_swept || self.object.alarm.is_some_and(|alarm| alarm <= due + LATE)
+    }
+
+    /// Once it has looked: without workspaces it ends at once, and with some it has no more time than the grace.
+    fn heeds_its_budget(&self, life: &Life) -> bool {
+        let Some(node) = &self.node else { return true };
+        let Some(spent_at) = node.budget_spent_at else { return true };
+        let is_ready = self.word() == Some(NodeState::Ready);
+        // Where something died before it woke the object, that looks at its next deadline, or when the sweep tells it again.
+        let has_looked = self.object.alarm.is_some_and(|alarm| alarm > NOW) && self.left.crashes == life.budget.crashes;
+        !has_looked || !is_ready || (node.places_taken > 0 && node.hard_deadline <= spent_at + life.timing.budget_grace)
     }
 }
-
-/// Deep enough for a node to be made, to get ready and to end, with two faults and a crash on the way.
-const CI_DEPTH: usize = 24;

@@ -1,21 +1,16 @@
 //! The object: what the shell in `durable/` does around the deciding code, one effect at a time.
 
-use std::time::Duration;
-
 use ringfence::domain::alarm::{self, Wakes, sooner};
-use ringfence::domain::lifecycle::{Denied, FailureCode};
 use ringfence::domain::node::{self, Call, Event, Node};
 use ringfence::domain::together::{self, Effect};
-use ringfence::domain::workspace::{self, Report, Workspace};
+use ringfence::domain::workspace::{self, Workspace};
 use ringfence_protocol::state::NodeState;
 use ringfence_protocol::time::UnixMillis;
 
-use super::{Action, Life, MESSAGES, Message, NOW, Outcome, Request, RequestStep, State, Wish};
+use super::{Action, Life, NOW, Outcome, State};
 
 /// As in `app/drive_node.rs`.
 const MAX_TURNS: u8 = 5;
-/// As in `app/intent.rs`.
-const ARM_DELAY: Duration = Duration::from_secs(15);
 
 /// A node's object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,7 +72,7 @@ impl Object {
     }
 
     /// A request's call: as `NodeCall::Wake` is answered.
-    fn called(&mut self, at: UnixMillis) {
+    pub(super) fn called(&mut self, at: UnixMillis) {
         self.founded_at.get_or_insert(NOW);
         self.wakes.arm(at, NOW);
         self.wake(at);
@@ -91,14 +86,7 @@ impl State {
         if self.object.report.is_some() {
             actions.push(Action::ReportWake);
         }
-        if self.request.is_some() {
-            actions.push(Action::RequestStep);
-            if crashes {
-                actions.push(Action::CrashRequest);
-            }
-        } else if self.left.deletes > 0 && self.lives() {
-            actions.push(Action::Delete);
-        }
+        self.wishes(actions);
         if asleep && let Some(at) = self.object.alarm {
             if at <= NOW {
                 actions.push(Action::Alarm);
@@ -118,7 +106,6 @@ impl State {
         if self.may_pass(faults) {
             actions.push(Action::Pass);
         }
-        self.agents(actions);
     }
 
     fn steps(&self, actions: &mut Vec<Action>, faults: bool) {
@@ -128,19 +115,6 @@ impl State {
             && faults
         {
             actions.extend(super::provider::faults(call).iter().copied().map(Action::Step));
-        }
-    }
-
-    fn agents(&self, actions: &mut Vec<Action>) {
-        let live = matches!(self.word(), Some(NodeState::Provisioning | NodeState::Booting | NodeState::Ready));
-        if self.left.says == 0 {
-            return;
-        }
-        match self.link {
-            None if live && !self.machines.is_empty() => actions.push(Action::Connect),
-            None => {}
-            Some(_) if self.object.report.is_none() => actions.extend(MESSAGES.map(Action::Say)),
-            Some(_) => {}
         }
     }
 
@@ -169,6 +143,11 @@ impl State {
                 }
             }
             Action::RequestStep => self.request_step(life),
+            Action::Spend => self.spend(),
+            Action::SweepWake => {
+                self.sweeping = false;
+                self.object.called(NOW);
+            }
             Action::CrashObject => {
                 self.left.crashes -= 1;
                 self.object.run = Run::Asleep;
@@ -180,10 +159,11 @@ impl State {
                 self.left.crashes -= 1;
                 self.request = None;
             }
-            Action::Delete => {
-                self.left.deletes -= 1;
-                self.request = Some(Request { wish: Wish::Delete, next: RequestStep::Arm });
+            Action::CrashSweep => {
+                self.left.crashes -= 1;
+                self.sweeping = false;
             }
+            Action::Ask(wish) => self.ask(wish),
             Action::Arrive => self.arrive(),
             Action::Connect => {
                 self.link = self.node.as_ref().map(|node| node.agent_epoch);
@@ -244,12 +224,12 @@ impl State {
             self.object.run = settle(None, End::Unwritten);
             return;
         };
-        let (mut workspace, at) = (self.workspace.clone(), life.moment());
+        let (mut workspaces, at) = (self.workspaces.clone(), life.moment());
         let mut calls = Vec::new();
         for answer in answers {
             collect(node.handle(answer.clone(), &at).unwrap_or_default(), &mut calls);
         }
-        let mut beside: Vec<&mut Workspace> = workspace.iter_mut().collect();
+        let mut beside: Vec<&mut Workspace> = workspaces.iter_mut().collect();
         let asking = !calls.is_empty();
         for effect in together::tick(&mut node, &mut beside, asking, &at) {
             match effect {
@@ -257,7 +237,7 @@ impl State {
                 Effect::Workspace(_, _) => {}
             }
         }
-        let changed = self.store(node, workspace);
+        let changed = self.store(node, workspaces);
         let gone = self.word() == Some(NodeState::Gone);
         if self.node.as_ref().is_some_and(has_ended) {
             self.link = None;
@@ -273,105 +253,19 @@ impl State {
         };
     }
 
-    fn poll_timeout(&self) -> Option<UnixMillis> {
-        together::poll_timeout(self.node.as_ref()?, &self.workspace)
+    pub(super) fn poll_timeout(&self) -> Option<UnixMillis> {
+        together::poll_timeout(self.node.as_ref()?, &self.workspaces)
     }
 
     /// Writes the rows, and looks at what became of them. Says whether anything has changed.
-    fn store(&mut self, node: Node, workspace: Option<Workspace>) -> bool {
+    pub(super) fn store(&mut self, node: Node, mut workspaces: Vec<Workspace>) -> bool {
         if let Some(before) = &self.node {
             self.broken = self.broken.or_else(|| broken(before, &node));
         }
-        let workspace = workspace.filter(|workspace| workspace.state != workspace::State::Gone);
-        let changed = self.node.as_ref() != Some(&node) || self.workspace != workspace;
-        (self.node, self.workspace) = (Some(node), workspace);
+        workspaces.retain(|workspace| workspace.state != workspace::State::Gone);
+        let changed = self.node.as_ref() != Some(&node) || self.workspaces != workspaces;
+        (self.node, self.workspaces) = (Some(node), workspaces);
         changed
-    }
-
-    fn request_step(&mut self, life: &Life) {
-        let Some(request) = self.request.take() else { return };
-        let next = match request.next {
-            RequestStep::Arm => {
-                self.object.called(NOW + ARM_DELAY);
-                Some(RequestStep::Write)
-            }
-            RequestStep::Write => {
-                self.write(life, request.wish);
-                Some(RequestStep::Wake)
-            }
-            RequestStep::Wake => {
-                self.object.called(NOW);
-                None
-            }
-        };
-        self.request = next.map(|next| Request { next, ..request });
-    }
-
-    fn write(&mut self, life: &Life, wish: Wish) {
-        let at = life.moment();
-        match (wish, self.node.clone()) {
-            (Wish::Found, None) => {
-                let (node, workspace) = life.requested();
-                (self.node, self.workspace) = (Some(node), Some(workspace));
-            }
-            (Wish::Delete, Some(mut node)) => {
-                let mut workspace = self.workspace.clone();
-                if let Some(workspace) = &mut workspace {
-                    let _ = workspace.handle(workspace::Event::DeleteRequested, &at);
-                }
-                if node.handle(Event::DeleteRequested, &at).is_err() {
-                    self.broken = self.broken.or(Some("a DELETE was refused"));
-                }
-                let mut beside: Vec<&mut Workspace> = workspace.iter_mut().collect();
-                together::settle(&mut node, &mut beside, &at);
-                self.store(node, workspace);
-            }
-            (Wish::Found, Some(_)) | (Wish::Delete, None) => {}
-        }
-    }
-
-    /// As `app/agent_report.rs` records what an agent says.
-    fn hear(&mut self, life: &Life, message: Message) {
-        let (Some(mut node), Some(epoch)) = (self.node.clone(), self.link) else { return };
-        let (mut workspace, at) = (self.workspace.clone(), life.moment());
-        if node.agent_epoch != epoch {
-            self.link = None;
-            return;
-        }
-        let about = |workspace: &mut Option<Workspace>, event: workspace::Event| {
-            if let Some(workspace) = workspace {
-                drop(workspace.handle(event, &at));
-            }
-        };
-        let generation = workspace.as_ref().map_or(0, |workspace| workspace.spec_generation);
-        let recorded = match message {
-            Message::Ready => node.handle(Event::AgentReady, &at),
-            Message::TrustLost => node.handle(Event::TrustLost { detail: String::new() }, &at),
-            Message::BootFailed => {
-                let code = FailureCode::EngineUnavailable;
-                node.handle(Event::BootFailed { code, detail: String::new() }, &at)
-            }
-            Message::Empty => {
-                about(&mut workspace, workspace::Event::Inventory(None));
-                Ok(Vec::new())
-            }
-            Message::Workspace(phase, newest) => {
-                let report = Report::of(phase, if newest { generation } else { generation - 1 });
-                about(&mut workspace, workspace::Event::Reported(report));
-                Ok(Vec::new())
-            }
-        };
-        if let Err(Denied::Ending) = recorded {
-            self.link = None;
-            return;
-        }
-        if recorded.unwrap_or_default().contains(&node::Effect::CloseSockets) {
-            self.link = None;
-        }
-        let mut beside: Vec<&mut Workspace> = workspace.iter_mut().collect();
-        together::settle(&mut node, &mut beside, &at);
-        self.store(node, workspace);
-        self.object.report = self.poll_timeout();
     }
 }
 
@@ -424,6 +318,10 @@ fn broken(before: &Node, after: &Node) -> Option<&'static str> {
         || (has_ended(after) && to != Failed && !has_ended(before) && after.agent_epoch == before.agent_epoch)
     {
         Some("an epoch that was not raised")
+    } else if from != Ready && to == Ready && !after.evidence.suffices() {
+        Some("ready, and what must hold was not measured to hold")
+    } else if to == Gone && after.places_taken > 0 {
+        Some("gone, and places are taken on it")
     } else if after.create_attempts > before.create_attempts + 1 {
         Some("two create calls in one turn")
     } else {

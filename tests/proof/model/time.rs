@@ -1,5 +1,6 @@
 //! Time in the model: it passes to what comes next, and everything moves back by as much, so that now is always now.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use ringfence::domain::alarm::Wakes;
@@ -16,7 +17,7 @@ impl State {
     /// Whether time may pass now: not while something is due, nor while a request is at work, which takes no time here; while
     /// the alarm runs it is slow, which is a fault.
     pub(super) fn may_pass(&self, faults: bool) -> bool {
-        let busy = self.request.is_some() || self.object.report.is_some();
+        let busy = self.request.is_some() || self.sweeping || self.object.report.is_some();
         let due = self.object.run == Run::Asleep && self.object.alarm.is_some_and(|at| at <= NOW);
         let slow = self.object.run != Run::Asleep;
         !busy && !due && (!slow || faults) && self.next_instant().is_some()
@@ -48,9 +49,15 @@ impl State {
         for machine in &mut self.machines {
             machine.hidden_until = machine.hidden_until.filter(|until| *until > NOW);
         }
-        if let Some(workspace) = &mut self.workspace {
+        for workspace in &mut self.workspaces {
             workspace.failure_detail = None;
         }
+        // They are alike: which of them is the first makes no difference.
+        self.workspaces.sort_by_cached_key(|workspace| {
+            let mut hasher = DefaultHasher::new();
+            workspace.hash(&mut hasher);
+            hasher.finish()
+        });
         if let Some(node) = &mut self.node {
             // As its row is written when the link's end is noticed.
             if self.link.is_none() && node.link == node::Link::Up {
@@ -79,7 +86,7 @@ impl State {
                 each(since);
             }
         }
-        if let Some(workspace) = &mut self.workspace {
+        for workspace in &mut self.workspaces {
             each(&mut workspace.state_since);
             each_optional(&mut workspace.deadline);
             each_optional(&mut workspace.keep_alive_until);

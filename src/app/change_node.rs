@@ -61,7 +61,7 @@ async fn change(
                 }
             }
             turn.node_event(event.clone()).map_err(|denied| refusal(denied, "node"))?;
-            turn.settle_but_give_nothing_up();
+            turn.settle_unless_a_place_is_given_up();
             let extra = if turn.has_changed() { extra.clone() } else { Vec::new() };
             if let Commit::Stored(_) = turn.commit(p, extra).await? {
                 let holding = turn.tenancies.iter().filter(|tenancy| tenancy.workspace.holds_place);

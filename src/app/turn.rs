@@ -131,33 +131,18 @@ impl<'a> Turn<'a> {
         self.take(effects);
     }
 
-    /// The same for a request, which has no word with the agent: what time alone would give up is left to the node's object, which
-    /// is woken and orders it to be removed.
-    pub(super) fn settle_but_give_nothing_up(&mut self) {
+    /// The same for a request, which has no word with the agent: where time alone would give a place up, all of it is left to the
+    /// node's object, which is woken at once and orders the agent to remove what was there.
+    pub(super) fn settle_unless_a_place_is_given_up(&mut self) {
         let ready = matches!(self.node.state, node::State::Ready { .. });
-        let late = workspace::Event::Tick(workspace::Outlook::of(&self.node));
-        let (mut places, mut settled, mut left) = (Vec::new(), Vec::new(), 0);
-        for (place, tenancy) in self.tenancies.iter_mut().enumerate() {
+        let outlook = workspace::Outlook::of(&self.node);
+        let gives_up = |tenancy: &Tenancy| {
             let mut ahead = tenancy.workspace.clone();
-            let _ = ahead.handle(late.clone(), &self.moment);
-            if ready && tenancy.workspace.holds_place && !ahead.holds_place {
-                left += 1;
-            } else {
-                places.push(place);
-                settled.push(&mut tenancy.workspace);
-            }
-        }
-        let effects = together::settle(&mut self.node, &mut settled, &self.moment);
-        self.node.places_taken += left;
-        for effect in effects {
-            match effect {
-                together::Effect::Node(effect) => self.take_from_node(effect),
-                together::Effect::Workspace(index, effect) => {
-                    if let Some(place) = places.get(index) {
-                        self.take_from_workspace(*place, effect);
-                    }
-                }
-            }
+            let _ = ahead.handle(workspace::Event::Tick(outlook), &self.moment);
+            tenancy.workspace.holds_place && !ahead.holds_place
+        };
+        if !ready || !self.tenancies.iter().any(gives_up) {
+            self.settle_workspaces();
         }
     }
 

@@ -187,7 +187,7 @@ guards! {
     "no-alarms-for-an-agent-that-is-away" in "src/domain/workspace.rs":
         "Outlook::Ready { linked: false, .. }) if late && self.running => {" => "Outlook::Ready { linked: false, .. }) if late && self.running && at.now < self.state_since => {";
     "a-request-gives-nothing-up" in "src/app/turn.rs":
-        "if ready && tenancy.workspace.holds_place && !ahead.holds_place {" => "if ready && tenancy.workspace.holds_place && !ahead.holds_place && left > 9 {";
+        "if !ready || !self.tenancies" => "if !ready || self.tenancies.len() < 99 || !self.tenancies";
     "command-is-repeated" in "src/domain/workspace.rs":
         "            (State::Running | State::Stopped, Outlook::Ready { .. }) if late => self.command(at),\n" => "";
     "deleting-deadline" in "src/domain/workspace.rs":

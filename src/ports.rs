@@ -52,6 +52,8 @@ pub trait Db {
 pub trait Nodes {
     /// Makes the node's object run its alarm at `at` at the latest. Never moves an alarm later.
     fn wake(&self, node: NodeId, at: UnixMillis) -> impl Future<Output = Result<(), Unreachable>>;
+    /// What the object was woken ahead for is written: it runs its alarm at once, and that wake-up is not needed any more.
+    fn written(&self, node: NodeId) -> impl Future<Output = Result<(), Unreachable>>;
     /// Reaches the object of a node that does not exist yet for the first time: it wakes at `at`, and lives near the region.
     fn found(
         &self,

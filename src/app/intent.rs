@@ -35,7 +35,7 @@ pub(super) async fn founded<T>(
 async fn written<T>(p: &impl Platform, node: NodeId, write: impl Future<Output = Result<T>>) -> Result<T> {
     let written = write.await?;
     // Only sooner than the alarm that is set: an object that cannot be reached for the moment will wake by itself.
-    let _ = p.wake(node, p.now()).await;
+    let _ = p.written(node).await;
     Ok(written)
 }
 

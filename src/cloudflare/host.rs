@@ -78,6 +78,10 @@ impl Nodes for Host {
         stub::call(&self.env, node, None, &NodeCall::Wake { at }).await
     }
 
+    async fn written(&self, node: NodeId) -> Result<(), Unreachable> {
+        stub::call(&self.env, node, None, &NodeCall::Written).await
+    }
+
     async fn found(
         &self,
         node: NodeId,

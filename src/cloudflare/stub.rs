@@ -26,6 +26,8 @@ pub enum NodeCall {
         /// When.
         at: UnixMillis,
     },
+    /// What it was woken ahead for is written: run the alarm at once.
+    Written,
     /// Close what was opened with these grants.
     Revoke {
         /// Which.

@@ -49,15 +49,18 @@ pub struct Wakes {
 }
 
 impl Wakes {
-    /// A request arms the alarm before it writes, and wakes at once when it has: then one that was armed is not needed any
-    /// more. Whose it was makes no difference.
+    /// Somebody wakes the object. A request does so before it writes, for a while later; a sweep does so at once, and stands for
+    /// nobody's write.
     pub fn arm(&mut self, at: UnixMillis, now: UnixMillis) {
-        if at <= now {
-            self.armed.pop_front();
-        } else if self.armed.len() < MAX_ARMED {
+        if at > now && self.armed.len() < MAX_ARMED {
             let place = self.armed.partition_point(|armed| *armed <= at);
             self.armed.insert(place, at);
         }
+    }
+
+    /// A request has written: one that was armed is not needed any more. Whose it was makes no difference.
+    pub fn written(&mut self) {
+        self.armed.pop_front();
     }
 
     /// The object is to wake at `at`. Comes before the alarm is read and moved ([`sooner`]): a run that ends in between finds it.
@@ -131,6 +134,8 @@ mod tests {
         let safety = wakes.begin(at(2));
         assert_eq!(wakes.settle(None, Some(safety), safety), Some(at(15)));
         wakes.arm(at(3), at(3));
+        assert_eq!(wakes.settle(None, Some(safety), safety), Some(at(15)), "a sweep's wake-up stands for no write");
+        wakes.written();
         assert_eq!(wakes.settle(None, Some(safety), safety), None);
     }
 
@@ -139,7 +144,7 @@ mod tests {
         let mut wakes = Wakes::default();
         wakes.arm(at(15), at(0));
         wakes.arm(at(15), at(0));
-        wakes.arm(at(0), at(0));
+        wakes.written();
         let safety = wakes.begin(at(2));
         assert_eq!(wakes.settle(None, Some(safety), safety), Some(at(15)));
     }

@@ -123,7 +123,7 @@ impl NodeObject {
             let call: NodeCall = request.json().await?;
             // Only what sets an alarm, or opens a socket, may begin to remember: an object that has forgotten its node has
             // nothing to close, and nothing would ever make it forget again.
-            if matches!(call, NodeCall::Wake { .. }) {
+            if matches!(call, NodeCall::Wake { .. } | NodeCall::Written) {
                 self.remember(node).await?;
             }
             self.answer(call).await?;
@@ -208,6 +208,10 @@ impl NodeObject {
             NodeCall::Wake { at } => {
                 self.wakes.borrow_mut().arm(at, self.host().now());
                 self.wake(at).await?;
+            }
+            NodeCall::Written => {
+                self.wakes.borrow_mut().written();
+                self.wake(self.host().now()).await?;
             }
             NodeCall::Revoke { grants } => {
                 for grant in grants {

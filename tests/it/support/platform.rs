@@ -75,6 +75,9 @@ impl Nodes for TestPlatform {
         *alarm = at.min(*alarm);
         Ok(())
     }
+    async fn written(&self, node: NodeId) -> Result<(), Unreachable> {
+        self.wake(node, self.now()).await
+    }
     async fn found(&self, node: NodeId, _: ProviderKind, _: &str, at: UnixMillis) -> Result<(), Unreachable> {
         self.wake(node, at).await
     }

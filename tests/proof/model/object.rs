@@ -71,7 +71,14 @@ impl Object {
         }
     }
 
-    /// A request's call: as `NodeCall::Wake` is answered.
+    /// A request's call after its write: as `NodeCall::Written` is answered.
+    pub(super) fn told_of_a_write(&mut self) {
+        self.founded_at.get_or_insert(NOW);
+        self.wakes.written();
+        self.wake(NOW);
+    }
+
+    /// A call: as `NodeCall::Wake` is answered.
     pub(super) fn called(&mut self, at: UnixMillis) {
         self.founded_at.get_or_insert(NOW);
         self.wakes.arm(at, NOW);

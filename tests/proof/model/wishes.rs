@@ -68,7 +68,7 @@ impl State {
             }
             RequestStep::Write => self.write(life, request.wish).then_some(RequestStep::Wake),
             RequestStep::Wake => {
-                self.object.called(NOW);
+                self.object.told_of_a_write();
                 None
             }
         };

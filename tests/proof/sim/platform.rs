@@ -9,6 +9,7 @@ use ringfence_protocol::state::ProviderKind;
 use ringfence_protocol::time::UnixMillis;
 
 use super::Sim;
+use super::object::Object;
 use super::tasks::{pause, sleep};
 
 impl Clock for Sim {
@@ -55,19 +56,12 @@ impl Db for Sim {
 
 impl Nodes for Sim {
     async fn wake(&self, node: NodeId, at: UnixMillis) -> Result<(), Unreachable> {
-        pause().await;
-        if self.goes_wrong() && self.chance.one_in(2) {
-            return Err(Unreachable("never arrived".into()));
-        }
-        self.remember(node);
         let now = self.now();
-        self.with_object(node, |object| object.wakes.arm(at, now));
-        self.wake_object(node, at).await;
-        pause().await;
-        if self.goes_wrong() && self.chance.one_in(2) {
-            return Err(Unreachable("the answer was lost".into()));
-        }
-        Ok(())
+        self.call_object(node, at, |object| object.wakes.arm(at, now)).await
+    }
+
+    async fn written(&self, node: NodeId) -> Result<(), Unreachable> {
+        self.call_object(node, self.now(), |object| object.wakes.written()).await
     }
 
     async fn found(&self, node: NodeId, _: ProviderKind, _: &str, at: UnixMillis) -> Result<(), Unreachable> {
@@ -87,6 +81,27 @@ impl Nodes for Sim {
 
 impl Sim {
     /// As the object does it: what is wanted first, then the alarm, never later.
+    /// A request's call, which may get lost on its way there or back.
+    async fn call_object(
+        &self,
+        node: NodeId,
+        at: UnixMillis,
+        note: impl FnOnce(&mut Object),
+    ) -> Result<(), Unreachable> {
+        pause().await;
+        if self.goes_wrong() && self.chance.one_in(2) {
+            return Err(Unreachable("never arrived".into()));
+        }
+        self.remember(node);
+        self.with_object(node, note);
+        self.wake_object(node, at).await;
+        pause().await;
+        if self.goes_wrong() && self.chance.one_in(2) {
+            return Err(Unreachable("the answer was lost".into()));
+        }
+        Ok(())
+    }
+
     pub async fn wake_object(&self, node: NodeId, at: UnixMillis) {
         self.with_object(node, |object| object.wakes.want(at));
         pause().await;

@@ -120,7 +120,7 @@ guards! {
     "arm-before-quarantine" in "src/app/agent_report.rs":
         "armed(p, id, quarantine).await" => "quarantine.await";
     "wake-after-write" in "src/app/intent.rs":
-        "    let _ = p.wake(node, p.now()).await;\n" => "";
+        "    let _ = p.written(node).await;\n" => "";
     "safety-alarm" in "src/domain/alarm.rs":
         "now + SAFETY\n" => "now + SAFETY * 10_000\n";
     "never-later" in "src/domain/alarm.rs":

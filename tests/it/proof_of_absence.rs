@@ -106,6 +106,20 @@ fn a_create_call_that_may_still_arrive_is_waited_for() {
 }
 
 #[test]
+fn of_two_create_calls_the_others_machine_may_be_what_is_left() {
+    let mut story = Story::destroying(2);
+    story.happens(Event::DeleteAnswered(InstanceId("1".into()), Ok(Deletion::Accepted)));
+    // Long after both calls: somebody had deleted the second's machine, and the first's got its name.
+    story.secs = 3600;
+    story.happens(Event::GetAnswered(Ok(None)));
+    assert!(!story.is_gone());
+    assert!(story.tick().contains(&Effect::Call(Call::Find)), "one look by the label, at once");
+    let left = InstanceId("2".into());
+    story.happens(Event::FindAnswered(Ok(vec![Instance { id: left.clone(), ipv4: None, ipv6: None }])));
+    assert!(story.tick().contains(&Effect::Call(Call::Delete(left))));
+}
+
+#[test]
 fn lists_settle_from_the_last_create_call_and_not_from_the_first() {
     let timing = Timing::default();
     let node = Node::requested(Isolation::User, Evidence::NotNeeded, &moment(&timing, 0));
@@ -139,6 +153,8 @@ fn a_second_machine_of_a_node_is_deleted_whenever_it_is_found() {
     story.happens(Event::DeleteAnswered(InstanceId("1".into()), Ok(Deletion::Accepted)));
     story.secs = 700;
     story.happens(Event::GetAnswered(Ok(None)));
+    assert!(story.tick().contains(&Effect::Call(Call::Find)));
+    story.happens(Event::FindAnswered(Ok(vec![])));
     assert!(story.is_gone());
     let effects = story.node.handle(Event::FindAnswered(Ok(vec![second()])), &moment(&story.timing, story.secs));
     assert!(effects.unwrap().contains(&Effect::Call(Call::Delete(other))), "also when the node is gone");

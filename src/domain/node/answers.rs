@@ -156,22 +156,17 @@ impl Node {
     /// The provider knows no machine of that id. That proves something once it has accepted the deletion, or once its reads have
     /// settled after the last create call: a machine that was just made may not be shown yet.
     fn not_found(&mut self, code: FailureCode, next: Destroy, overdue: u32, at: &Moment<'_>) -> Vec<Effect> {
-        let settled = at.now >= self.settled_at(at);
-        match next {
-            Destroy::Save | Destroy::Find | Destroy::Delete | Destroy::Confirm if settled => self.enter_gone(code, at),
-            Destroy::Confirm if self.create_attempts <= 1 => self.enter_gone(code, at),
-            // An earlier create call may still be on its way, now that the name is free: its machine would have another id.
-            Destroy::Confirm => {
-                self.instance = None;
-                self.state = State::Destroying { code, next: Destroy::Find, overdue };
-                self.look_again_until_settled(at);
-                Vec::new()
-            }
-            Destroy::Save | Destroy::Find | Destroy::Delete => {
-                self.look_again_until_settled(at);
-                Vec::new()
-            }
+        let is_proof = next == Destroy::Confirm || at.now >= self.settled_at(at);
+        if is_proof && self.create_attempts <= 1 {
+            return self.enter_gone(code, at);
         }
+        if is_proof {
+            // An earlier create call may still be on its way, or have arrived when the name was free: its machine has another id.
+            self.instance = None;
+            self.state = State::Destroying { code, next: Destroy::Find, overdue };
+        }
+        self.look_again_until_settled(at);
+        Vec::new()
     }
 
     /// When what the provider does not show does not exist.

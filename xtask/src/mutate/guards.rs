@@ -142,9 +142,9 @@ guards! {
     "settle-time" in "src/domain/node/answers.rs":
         "if at.now >= self.settled_at(at) {" => "if at.now >= self.state_since {";
     "young-404" in "src/domain/node/answers.rs":
-        "let settled = at.now >= self.settled_at(at);" => "let settled = at.now >= self.state_since;";
+        "|| at.now >= self.settled_at(at);" => "|| at.now >= self.state_since;";
     "late-create-call" in "src/domain/node/answers.rs":
-        "Destroy::Confirm if self.create_attempts <= 1 =>" => "Destroy::Confirm if self.create_attempts >= 1 =>";
+        "if is_proof && self.create_attempts <= 1 {" => "if is_proof && self.create_attempts >= 1 {";
     "unknown-machine-is-deleted" in "src/domain/node/answers.rs":
         "Some(_) | None => effects.push(Effect::Call(Call::Delete(instance.id)))," => "Some(_) | None => {}";
     "ticket-past-its-deadline" in "src/domain/ticket.rs":

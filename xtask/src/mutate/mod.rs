@@ -64,7 +64,7 @@ pub fn run(options: &MutateOptions) -> Result<()> {
             }
         }
     }
-    println!("{} of {} guards are missed by nothing", missed.len(), chosen.len());
+    println!("{} of {} guards are caught", chosen.len() - missed.len(), chosen.len());
     if !missed.is_empty() {
         bail!("nothing went red without {}", missed.join(", "));
     }

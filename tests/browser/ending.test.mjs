@@ -198,6 +198,7 @@ test("a workspace in use is not warned of; left alone it is, stops, and says wha
   const end = Date.now() + 50_000;
   while (Date.now() < end) {
     await typeLine(page, "true");
+    // The pace of somebody at work, who is the cause here: there is nothing to wait for.
     await page.waitForTimeout(2000);
   }
   assert.equal(await page.evaluate(() => window.warned), 0);

@@ -1,4 +1,4 @@
-//! Whether a new workspace is within every limit: decided by the batch that makes it, explained when it was refused.
+//! Whether a new workspace is within every limit, and its machine may be made: decided by the batch that makes it, explained when it was refused.
 
 use ringfence_protocol::ids::{NodeId, TenantId, UserId, WorkspaceId};
 use ringfence_protocol::limits::LimitView;
@@ -50,7 +50,8 @@ impl Subject {
     }
 }
 
-/// Lets the batch fail unless the workspace has got its place by the statements before, and no limit is exceeded with it (I5).
+/// Lets the batch fail unless the workspace has got its place by the statements before, and no limit is exceeded with it (I5); where
+/// that takes a new node, also while the making of machines is paused.
 pub(super) fn require(
     settings: &Settings,
     subject: Subject,
@@ -59,7 +60,8 @@ pub(super) fn require(
     now: UnixMillis,
 ) -> Statement {
     let asked = subject.held_against(settings, remaining(claim));
-    limits::require_admitted(workspace, subject.user, subject.tenant, &asked, now)
+    let makes_a_node = matches!(claim, Claim::Node { .. });
+    limits::require_admitted(workspace, subject.user, subject.tenant, makes_a_node, &asked, now)
 }
 
 /// The same for a node that is made without a workspace: no limit of workspaces is held against it.

@@ -9,7 +9,7 @@ use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
 use super::drive_node::too_many_conflicts;
-use super::intent::armed;
+use super::intent::{armed, armed_for};
 use super::outcome::Driven;
 use super::turn::{Commit, MAX_CONFLICTS, Turn, event_views};
 use crate::config::Settings;
@@ -52,7 +52,7 @@ pub async fn agent_report(
         AgentMessage::Quarantine { detail } => {
             let lost = node::Event::TrustLost { detail: cut(&detail) };
             let quarantine = decide(p, settings, id, agent_epoch, Vec::new(), |turn| turn.node_event(lost.clone()));
-            // Its end comes sooner than any alarm that is set, and nobody comes back to say it again.
+            // Its link and viewers are closed at once, also by an object that dies before it has done so.
             armed(p, id, quarantine).await
         }
         AgentMessage::WorkspaceStep { workspace_id, step } => {
@@ -128,6 +128,7 @@ async fn decide(
         if turn.node.agent_epoch != agent_epoch {
             return refused();
         }
+        let deadline = turn.poll_timeout();
         match record(&mut turn) {
             Ok(()) | Err(Denied::Stale | Denied::TooEarly) => {}
             Err(Denied::Ending) => return refused(),
@@ -135,7 +136,9 @@ async fn decide(
         turn.settle_workspaces();
         // What is over by now may be so whatever the message was about.
         let unheard = turn.given_up();
-        if let Commit::Stored(mut driven) = turn.commit(p, seen.clone()).await? {
+        // Where that moves a deadline to sooner, the alarm is set for it first: nobody comes back to say it again.
+        let sooner = turn.poll_timeout().filter(|next| deadline.is_none_or(|deadline| *next < deadline));
+        if let Commit::Stored(mut driven) = armed_for(p, id, sooner, turn.commit(p, seen.clone())).await? {
             driven.to_agent.extend(unheard);
             return Ok(*driven);
         }

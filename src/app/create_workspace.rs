@@ -28,7 +28,7 @@ use crate::provider::{Catalog, Description};
 use crate::store::credentials::CredentialRow;
 use crate::store::nodes::{NodeRow, NodeSpec};
 use crate::store::workspaces::{NewWorkspace, WorkspaceRow};
-use crate::store::{credentials, events, many, nodes, one, switches, workspaces};
+use crate::store::{credentials, events, many, nodes, one, workspaces};
 
 /// Warm or shared nodes that are tried before a new one is asked for.
 const MAX_CLAIMS: usize = 3;
@@ -200,21 +200,34 @@ async fn provision(
     new: &NewWorkspace,
     extra: Vec<Statement>,
 ) -> Result<Option<WorkspaceView>> {
-    if provisioning::is_paused(p, settings).await? {
+    if settings.provisioning_paused {
         return Err(provisioning::paused());
     }
+    let chosen = (order.dearest() > order.price_micros_per_hour).then(|| order.clone().without_dearer());
+    match (found(p, settings, asked, wish, order, new, extra.clone()).await, chosen) {
+        // What may be made in its place counts as if it were: where that is too dear, only the chosen machine may be.
+        (Err(refused), Some(chosen)) if refused.code == ErrorCode::BudgetReached => {
+            found(p, settings, asked, wish, chosen, new, extra).await
+        }
+        (result, _) => result,
+    }
+}
+
+/// The same, of this order and no other.
+async fn found(
+    p: &impl Platform,
+    settings: &Settings,
+    asked: &CreateWorkspace<'_>,
+    wish: &Wish,
+    order: Order,
+    new: &NewWorkspace,
+    extra: Vec<Statement>,
+) -> Result<Option<WorkspaceView>> {
     let id: NodeId = p.id();
     let place = (wish.provider, wish.region.as_str());
     let lifetime = order::lifetime(asked.params, settings)?;
     let subject = Subject { user: wish.user_id, tenant: wish.tenant_id };
-    let mut need = Claim::Node { isolation: wish.isolation, price_micros_per_hour: order.dearest() };
-    let mut order = order;
-    // What may be made in its place counts as if it were: where that is too dear, only the chosen machine may be.
-    if order.dearest() > order.price_micros_per_hour && admission::refusal(p, settings, subject, need).await?.is_some()
-    {
-        order = order.without_dearer();
-        need = Claim::Node { isolation: wish.isolation, price_micros_per_hour: order.price_micros_per_hour };
-    }
+    let need = Claim::Node { isolation: wish.isolation, price_micros_per_hour: order.dearest() };
     founded(p, id, place, async {
         let now = p.now();
         let moment = Moment { now, jitter: 0, timing: &settings.timing };
@@ -242,7 +255,6 @@ async fn provision(
             slots: settings.slots(wish.isolation),
         };
         let mut batch = vec![
-            switches::require_provisioning(),
             nodes::insert(&spec, &node, now),
             workspaces::claim_new(id, new.user_id, new.id, now),
             admission::require(settings, subject, new.id, need, now),

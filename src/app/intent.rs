@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::ProviderKind;
+use ringfence_protocol::time::UnixMillis;
 
 use crate::domain::lifecycle::Denied;
 use crate::error::{Error, Result};
@@ -19,6 +20,24 @@ const ARM_DELAY: Duration = Duration::from_secs(15);
 pub(super) async fn armed<T>(p: &impl Platform, node: NodeId, write: impl Future<Output = Result<T>>) -> Result<T> {
     p.wake(node, p.now() + ARM_DELAY).await?;
     written(p, node, write).await
+}
+
+/// The same for a write that moves the node's next deadline to `sooner`; without one the alarm that is set will do. An alarm that
+/// comes at the deadline needs no waking afterwards.
+pub(super) async fn armed_for<T>(
+    p: &impl Platform,
+    node: NodeId,
+    sooner: Option<UnixMillis>,
+    write: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    match sooner {
+        None => write.await,
+        Some(deadline) if deadline <= p.now() + ARM_DELAY => armed(p, node, write).await,
+        Some(deadline) => {
+            p.wake(node, deadline).await?;
+            write.await
+        }
+    }
 }
 
 /// The same for a node that does not exist yet: its object is placed near the region.

@@ -114,11 +114,13 @@ fn list(asked: &[Asked]) -> String {
 }
 
 /// Lets the batch fail unless the workspace has got its place in it, its owner is active and of that tenant, and no limit is exceeded
-/// with it (I5). Comes after what takes the place, so that it counts too.
+/// with it (I5). Comes after what takes the place, so that it counts too. Where the batch `makes_a_node`, it fails while the making
+/// of machines is paused.
 pub fn require_admitted(
     workspace: WorkspaceId,
     user: UserId,
     tenant: TenantId,
+    makes_a_node: bool,
     asked: &[Asked],
     now: UnixMillis,
 ) -> Statement {
@@ -128,7 +130,8 @@ pub fn require_admitted(
             columns!(),
             " SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM node_slots WHERE workspace_id = ?5)
                 OR NOT EXISTS (SELECT 1 FROM users WHERE id = ?6 AND tenant_id = ?7 AND state = 'active')
-                OR EXISTS (SELECT 1 FROM counted WHERE used + more > amount)"
+                OR EXISTS (SELECT 1 FROM counted WHERE used + more > amount)
+                OR (?8 = 1 AND EXISTS (SELECT 1 FROM switches WHERE name = 'provisioning'))"
         ),
         [
             list(asked).into(),
@@ -138,11 +141,12 @@ pub fn require_admitted(
             workspace.into(),
             user.into(),
             tenant.into(),
+            makes_a_node.into(),
         ],
     )
 }
 
-/// The same for a node that the batch makes without a workspace.
+/// The same for a node that the batch makes without a workspace; never while the making of machines is paused.
 pub fn require_node_admitted(
     node: NodeId,
     user: UserId,
@@ -155,9 +159,11 @@ pub fn require_node_admitted(
             "INSERT INTO preconditions (broken) WITH ",
             columns!(),
             " SELECT 1 FROM (SELECT MAX(used + more > amount) AS over FROM counted) c
-              WHERE c.over = 1 OR NOT EXISTS (
-                SELECT 1 FROM nodes n JOIN users u ON u.id = n.user_id
-                WHERE n.id = ?5 AND u.id = ?6 AND u.tenant_id = ?7 AND u.state = 'active')"
+              WHERE c.over = 1
+                OR EXISTS (SELECT 1 FROM switches WHERE name = 'provisioning')
+                OR NOT EXISTS (
+                  SELECT 1 FROM nodes n JOIN users u ON u.id = n.user_id
+                  WHERE n.id = ?5 AND u.id = ?6 AND u.tenant_id = ?7 AND u.state = 'active')"
         ),
         [list(asked).into(), 0.into(), now.into(), month_start(now).into(), node.into(), user.into(), tenant.into()],
     )

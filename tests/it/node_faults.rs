@@ -10,8 +10,8 @@ use ringfence::app::drive_node::drive_node;
 use ringfence::app::node_policy::set_policy;
 use ringfence::ports::Clock;
 use ringfence::provider::ErrorClass;
-use ringfence_protocol::link::AgentMessage;
-use ringfence_protocol::state::{NodePolicy, NodeState, WorkspaceState};
+use ringfence_protocol::link::{AgentMessage, BootFailedReport};
+use ringfence_protocol::state::{BootFailure, NodePolicy, NodeState, WorkspaceState};
 
 use crate::support::cloud::Fault;
 use crate::support::sqlite::Death;
@@ -424,5 +424,51 @@ fn a_quarantine_is_looked_after_even_where_its_object_dies_right_after_writing_i
         drop(agent_report(&world.p, &world.settings, node, epoch, lost).await.unwrap());
         assert_eq!(world.node(&who, node).await.state, NodeState::Quarantined);
         assert!(world.p.alarms.borrow()[&node] <= world.p.now());
+    });
+}
+
+/// Its object dies between the write of what an agent has said and anything that follows (seed 1545689).
+#[test]
+fn what_an_agent_says_sets_the_alarm_for_its_deadline_before_it_is_written() {
+    let failed =
+        AgentMessage::BootFailed(BootFailedReport { failure: BootFailure::EngineUnavailable, detail: String::new() });
+    for (said, state) in [(AgentMessage::Ready, NodeState::Ready), (failed, NodeState::Failed)] {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            world.machines_boot.set(false);
+            let created = world.create(&who).await.unwrap();
+            let node = created.node.id;
+            world.until("it boots", async || world.node(&who, node).await.state == NodeState::Booting).await;
+            let epoch = world.p.db.count(&format!("SELECT agent_epoch FROM nodes WHERE id = '{node}'"));
+            let before = world.p.alarms.borrow()[&node];
+            // The second batch is the write; the first one that fails is its answer.
+            world.die_after(2, Death::AfterCommit);
+            agent_report(&world.p, &world.settings, node, epoch, said).await.unwrap_err();
+            assert!(world.p.db.heal());
+            assert_eq!(world.node(&who, node).await.state, state);
+            let deadlines = "SELECT deadline_at_ms AS at FROM nodes UNION ALL SELECT deadline_at_ms FROM workspaces";
+            let due = world.p.db.count(&format!("SELECT MIN(at) FROM ({deadlines})"));
+            let alarm = world.p.alarms.borrow()[&node];
+            assert!(alarm < before && alarm.get() <= due.max(world.p.now().get() + 15_000), "{state}: {alarm:?}");
+        });
+    }
+}
+
+#[test]
+fn what_an_agent_says_that_moves_no_deadline_sets_no_alarm() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let node = created.node.id;
+        let epoch = world.p.db.count(&format!("SELECT agent_epoch FROM nodes WHERE id = '{node}'"));
+        world.p.alarms.borrow_mut().remove(&node);
+        let hello = world.agents.borrow()[&node].hello();
+        for said in [hello, AgentMessage::Ready, AgentMessage::SavedAll] {
+            agent_report(&world.p, &world.settings, node, epoch, said).await.unwrap();
+        }
+        assert!(!world.p.alarms.borrow().contains_key(&node), "each is a row written and a request");
     });
 }

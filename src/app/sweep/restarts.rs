@@ -19,7 +19,7 @@ use crate::domain::restart::{self, MAX_RESTARTS, Restart};
 use crate::error::Result;
 use crate::ports::{DbError, Platform};
 use crate::store::restarts::{self, EndedRow};
-use crate::store::{events, many, nodes, switches};
+use crate::store::{events, many, nodes};
 
 /// Nodes that are looked at in one run, at most.
 const MAX_NODES: u32 = 3;
@@ -82,7 +82,6 @@ async fn make_anew(p: &impl Platform, settings: &Settings, ended: &EndedRow, cou
         let need = Claim::Node { isolation: Isolation::Dedicated, price_micros_per_hour: spec.price_micros_per_hour };
         let mut batch = vec![
             restarts::require_undecided(ended.id),
-            switches::require_provisioning(),
             nodes::insert(&spec, &node, now),
             admission::require_node(settings, subject, id, need, now),
         ];

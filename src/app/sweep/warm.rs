@@ -25,7 +25,7 @@ use crate::ports::{DbError, Platform};
 use crate::provider::Description;
 use crate::store::nodes::NodeSpec;
 use crate::store::warm::{self, ShortPoolRow};
-use crate::store::{events, many, nodes, switches};
+use crate::store::{events, many, nodes};
 
 /// Users that are looked after in one run, at most: each takes four calls, and an invocation may make 50.
 const MAX_POOLS: u32 = 2;
@@ -97,7 +97,6 @@ async fn make(p: &impl Platform, config: &Config, row: &ShortPoolRow, failures: 
         node.paid_period = Description::of(row.provider).billing_period.filter(|_| settings.keep_paid_hours);
         let batch = vec![
             warm::require_short(row.user_id, row.row_version, config.engine),
-            switches::require_provisioning(),
             nodes::insert(&spec(config, row, id), &node, now),
             admission::require_node(settings, subject, id, need, now),
             warm::made(row.user_id, row.row_version, id, failures, config.engine, now),

@@ -7,8 +7,11 @@ use ringfence::domain::together;
 use ringfence::domain::workspace::{self, Report, Workspace};
 use ringfence_protocol::link::WorkspacePhase;
 use ringfence_protocol::state::NodeState;
+use ringfence_protocol::time::UnixMillis;
 
-use super::{Action, Life, Message, State};
+use super::object::Heard;
+use super::wishes::ARM_DELAY;
+use super::{Action, Life, Message, NOW, State};
 
 /// Of the whole machine.
 const OF_THE_NODE: [Message; 4] = [Message::Ready, Message::TrustLost, Message::BootFailed, Message::Empty];
@@ -29,7 +32,7 @@ impl State {
         match self.link {
             None if live && !self.machines.is_empty() => actions.push(Action::Connect),
             None => {}
-            Some(_) if self.object.report.is_none() => actions.extend(self.messages(life).map(Action::Say)),
+            Some(_) if self.object.heard.is_none() => actions.extend(self.messages(life).map(Action::Say)),
             Some(_) => {}
         }
     }
@@ -49,8 +52,10 @@ impl State {
         OF_THE_NODE.into_iter().chain(postures).chain(of_each).chain(saved)
     }
 
-    /// As `app/agent_report.rs` records what an agent says.
-    pub(super) fn hear(&mut self, life: &Life, message: Message) {
+    /// As `app/agent_report.rs` records what an agent says: the next step arms the alarm where a deadline gets sooner, or writes.
+    /// `armed` is what it was armed for.
+    pub(super) fn hear(&mut self, life: &Life, message: Message, armed: Option<UnixMillis>) {
+        self.object.heard = None;
         let (Some(mut node), Some(epoch)) = (self.node.clone(), self.link) else { return };
         let (mut workspaces, at) = (self.workspaces.clone(), life.moment());
         if node.agent_epoch != epoch {
@@ -90,7 +95,16 @@ impl State {
         }
         let mut beside: Vec<&mut Workspace> = workspaces.iter_mut().collect();
         together::settle(&mut node, &mut beside, &at);
+        let (next, deadline) = (together::poll_timeout(&node, &workspaces), self.poll_timeout());
+        let sooner = next.filter(|next| deadline.is_none_or(|deadline| *next < deadline));
+        if let Some(sooner) =
+            sooner.map(|at| at.max(NOW + ARM_DELAY)).filter(|at| armed.is_none_or(|armed| *at < armed))
+        {
+            self.object.called(sooner);
+            self.object.heard = Some(Heard::Armed(message, sooner));
+            return;
+        }
         self.store(node, workspaces);
-        self.object.report = self.poll_timeout();
+        self.object.heard = next.map(|at| Heard::Written { at, told: armed.is_some_and(|_| at <= NOW + ARM_DELAY) });
     }
 }

@@ -26,8 +26,8 @@ pub(super) fn of(life: &Life, state: &State, deleted: bool) -> State {
     state.left = Budget { faults: 0, crashes: 0, says: 0, deletes: 0, spends: 0, forgets: 0 };
     let mut deletes = deleted;
     for _ in 0..MAX_STEPS {
-        let action = if state.object.report.is_some() {
-            Action::ReportWake
+        let action = if state.object.heard.is_some() {
+            Action::HearOn
         } else if state.sweeping {
             Action::SweepWake
         } else if state.request.is_some() {

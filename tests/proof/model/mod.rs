@@ -119,8 +119,8 @@ pub enum Action {
     EarlyAlarm,
     /// The object does the next thing; a call has this outcome.
     Step(Outcome),
-    /// The object wakes itself after a message of its agent.
-    ReportWake,
+    /// The object goes on with a message of its agent: writes it, or wakes itself.
+    HearOn,
     RequestStep,
     CrashObject,
     CrashRequest,
@@ -189,7 +189,8 @@ fn timing() -> Timing {
     Timing {
         requested: secs(60),
         provisioning: secs(60),
-        booting: secs(60),
+        // Longer than the others and than what may be late: what follows from a message comes sooner than the alarm.
+        booting: secs(180),
         quarantined: secs(60),
         destroying: secs(60),
         destroying_max: secs(60),
@@ -232,7 +233,7 @@ impl Model for Life {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let object = Object { alarm: None, founded_at: None, wakes: Wakes::default(), run: Run::Asleep, report: None };
+        let object = Object { alarm: None, founded_at: None, wakes: Wakes::default(), run: Run::Asleep, heard: None };
         vec![State {
             node: None,
             workspaces: Vec::new(),
@@ -315,13 +316,9 @@ impl State {
     }
 
     /// Whether its alarm comes when there is something to do, or soon after: one that was armed, one that repeats what was cut off.
-    /// What an agent has said and nobody was woken for is in a row whose deadline a sweep will find to have passed.
     fn has_its_timer(&self) -> bool {
         let due = self.poll_timeout().unwrap_or(NOW).max(NOW);
-        let own = self.node.iter().filter_map(|node| node.deadline);
-        let deadline = own.chain(self.workspaces.iter().filter_map(|workspace| workspace.deadline)).min();
-        let is_swept = deadline.is_some_and(|deadline| deadline <= due + LATE);
-        is_swept || self.object.alarm.is_some_and(|alarm| alarm <= due + LATE)
+        self.object.alarm.is_some_and(|alarm| alarm <= due + LATE)
     }
 
     /// Once it has looked: without workspaces it ends at once, and with some it has no more time than the grace.

@@ -7,7 +7,7 @@ use ringfence::domain::workspace::{self, Workspace};
 use ringfence_protocol::state::NodeState;
 use ringfence_protocol::time::UnixMillis;
 
-use super::{Action, Life, NOW, Outcome, State};
+use super::{Action, Life, Message, NOW, Outcome, State};
 
 /// As in `app/drive_node.rs`.
 const MAX_TURNS: u8 = 5;
@@ -22,8 +22,17 @@ pub(super) struct Object {
     /// In memory.
     pub(super) wakes: Wakes,
     pub(super) run: Run,
-    /// A message of the agent was recorded, and the object is to wake then.
-    pub(super) report: Option<UnixMillis>,
+    /// A message of the agent that is being recorded.
+    pub(super) heard: Option<Heard>,
+}
+
+/// How far a message of the agent is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Heard {
+    /// The alarm is set for what follows from it; it is written next.
+    Armed(Message, UnixMillis),
+    /// It is written: the object wakes itself then, and where it is `told` that is at once.
+    Written { at: UnixMillis, told: bool },
 }
 
 /// Where a run of the alarm is.
@@ -61,7 +70,7 @@ pub(super) enum End {
 
 impl Object {
     pub(super) fn is_at_rest(&self) -> bool {
-        self.run == Run::Asleep && self.report.is_none()
+        self.run == Run::Asleep && self.heard.is_none()
     }
 
     fn wake(&mut self, at: UnixMillis) {
@@ -90,8 +99,8 @@ impl State {
     pub(super) fn actions(&self, actions: &mut Vec<Action>) {
         let asleep = self.object.run == Run::Asleep;
         let (faults, crashes) = (self.left.faults > 0, self.left.crashes > 0);
-        if self.object.report.is_some() {
-            actions.push(Action::ReportWake);
+        if self.object.heard.is_some() {
+            actions.push(Action::HearOn);
         }
         self.wishes(actions);
         if asleep && let Some(at) = self.object.alarm {
@@ -144,11 +153,12 @@ impl State {
                 }
                 self.step(life, outcome);
             }
-            Action::ReportWake => {
-                if let Some(at) = self.object.report.take() {
-                    self.object.wake(at);
-                }
-            }
+            Action::HearOn => match self.object.heard.take() {
+                Some(Heard::Armed(message, at)) => self.hear(life, message, Some(at)),
+                Some(Heard::Written { told: true, .. }) => self.object.told_of_a_write(),
+                Some(Heard::Written { at, told: false }) => self.object.wake(at),
+                None => {}
+            },
             Action::RequestStep => self.request_step(life),
             Action::Spend => self.spend(),
             Action::SweepWake => {
@@ -158,7 +168,7 @@ impl State {
             Action::CrashObject => {
                 self.left.crashes -= 1;
                 self.object.run = Run::Asleep;
-                self.object.report = None;
+                self.object.heard = None;
                 self.object.wakes = Wakes::default();
                 self.link = None;
             }
@@ -178,7 +188,7 @@ impl State {
             }
             Action::Say(message) => {
                 self.left.says -= 1;
-                self.hear(life, message);
+                self.hear(life, message, None);
             }
         }
     }

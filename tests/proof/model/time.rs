@@ -7,7 +7,7 @@ use ringfence::domain::alarm::Wakes;
 use ringfence::domain::node;
 use ringfence_protocol::time::UnixMillis;
 
-use super::object::Run;
+use super::object::{Heard, Run};
 use super::{NOW, State};
 
 /// What is longer ago than that is that long ago: longer than any time of the model.
@@ -17,7 +17,7 @@ impl State {
     /// Whether time may pass now: not while something is due, nor while a request is at work, which takes no time here; while
     /// the alarm runs it is slow, which is a fault.
     pub(super) fn may_pass(&self, faults: bool) -> bool {
-        let busy = self.request.is_some() || self.sweeping || self.object.report.is_some();
+        let busy = self.request.is_some() || self.sweeping || self.object.heard.is_some();
         let due = self.object.run == Run::Asleep && self.object.alarm.is_some_and(|at| at <= NOW);
         let slow = self.object.run != Run::Asleep;
         !busy && !due && (!slow || faults) && self.next_instant().is_some()
@@ -119,6 +119,8 @@ impl State {
                 each_optional(next);
             }
         }
-        each_optional(&mut self.object.report);
+        if let Some(Heard::Armed(_, at) | Heard::Written { at, .. }) = &mut self.object.heard {
+            each(at);
+        }
     }
 }

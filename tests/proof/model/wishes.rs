@@ -9,7 +9,7 @@ use ringfence::domain::{lifecycle::Moment, node::Node, together};
 use super::{Action, Life, NOW, Request, RequestStep, State, Wish};
 
 /// As in `app/intent.rs`.
-const ARM_DELAY: Duration = Duration::from_secs(15);
+pub(super) const ARM_DELAY: Duration = Duration::from_secs(15);
 
 impl State {
     pub(super) fn wishes(&self, actions: &mut Vec<Action>) {

@@ -79,10 +79,10 @@ guards! {
         "            admission::require_node(settings, subject, id, need, now),\n" => "";
     "warm-holds-no-workspaces-against-it" in "src/app/admission.rs":
         "more(measure).filter(|_| measure != LimitMeasure::Workspaces)" => "more(measure)";
-    "restart-pause-at-the-write" in "src/app/sweep/restarts.rs":
-        "            switches::require_provisioning(),\n" => "";
-    "warm-pause-at-the-write" in "src/app/sweep/warm.rs":
-        "            switches::require_provisioning(),\n" => "";
+    "pause-at-the-write" in "src/store/limits.rs":
+        "?8 = 1 AND EXISTS (SELECT 1 FROM switches" => "?8 = 2 AND EXISTS (SELECT 1 FROM switches";
+    "pause-at-the-write-of-a-bare-node" in "src/store/limits.rs":
+        "                OR EXISTS (SELECT 1 FROM switches WHERE name = 'provisioning')\n" => "";
     "warm-minimum-has-a-bound" in "src/app/warm_pool.rs":
         "if params.minimum > MAX_WARM_MINIMUM {" => "if params.minimum == u32::MAX {";
     "warm-pool-of-ones-own-cloud" in "src/store/warm.rs":
@@ -119,6 +119,10 @@ guards! {
         "    p.found(node, provider, region, p.now() + ARM_DELAY).await?;\n" => "    let _ = (provider, region);\n";
     "arm-before-quarantine" in "src/app/agent_report.rs":
         "armed(p, id, quarantine).await" => "quarantine.await";
+    "arm-before-a-report" in "src/app/agent_report.rs":
+        "armed_for(p, id, sooner, turn.commit" => "armed_for(p, id, sooner.filter(|_| false), turn.commit";
+    "arm-for-the-deadline" in "src/app/intent.rs":
+        "            p.wake(node, deadline).await?;\n" => "            let _ = deadline;\n";
     "wake-after-write" in "src/app/intent.rs":
         "    let _ = p.written(node).await;\n" => "";
     "safety-alarm" in "src/domain/alarm.rs":

@@ -236,6 +236,8 @@ failures! {
     BudgetSpent = "budget_spent", "A budget for this month is spent. An admin can raise it.";
     /// It was drained and is empty.
     Drained = "drained", "It was drained and its last workspace is gone.";
+    /// Its machine is not there any more.
+    MachineGone = "machine_gone", "Its provider does not have the machine any more: it was deleted there, not from here.";
     /// Its one workspace is gone.
     WorkspaceGone = "workspace_gone", "Its only workspace is gone.";
     /// The agent did not make the workspace in time.

@@ -220,6 +220,7 @@ impl Node {
             Event::GetAnswered(answer) => self.get_answered(answer, at),
             Event::DeleteAnswered(id, answer) => self.delete_answered(&id, answer, at),
             Event::Made { id, region, size } => self.made(&id, &region, &size),
+            Event::MachineMissing => self.machine_missing(at),
             Event::AgentReady => self.agent_became_ready(at),
             Event::PostureMeasured(verdict) => self.posture_measured(verdict, at),
             Event::BootFailed { code, detail } => self.boot_failed(code, detail, at),

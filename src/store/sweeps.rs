@@ -71,6 +71,26 @@ pub fn node_states(ids: &str) -> Statement {
     Statement::new("SELECT id, state FROM nodes WHERE id IN (SELECT value FROM json_each(?1))", [ids.into()])
 }
 
+/// A node whose machine is to be there.
+#[derive(Debug, Clone, Deserialize)]
+pub struct UnlistedRow {
+    /// Which.
+    pub id: NodeId,
+    /// The provider's name for its machine.
+    pub instance_id: String,
+}
+
+/// Ready nodes of an account whose machine is not in a list of it (a JSON list of machines' ids), and whose agent is not there.
+pub fn unlisted(credential: CredentialId, instances: &str, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT id, provider_instance_id AS instance_id FROM nodes
+         WHERE credential_id = ?1 AND state = 'ready' AND connected_at_ms IS NULL
+           AND provider_instance_id NOT IN (SELECT value FROM json_each(?2))
+         ORDER BY id LIMIT ?3",
+        [credential.into(), instances.into(), i64::from(limit).into()],
+    )
+}
+
 /// A machine that no row named.
 #[derive(Debug, Clone, Deserialize)]
 pub struct StrayRow {

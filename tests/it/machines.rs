@@ -77,6 +77,7 @@ fn node_events() -> Vec<Event> {
         Event::DeleteAnswered(InstanceId("1".into()), Ok(Deletion::NotFound)),
         Event::DeleteAnswered(InstanceId("2".into()), Ok(Deletion::NotFound)),
         Event::Made { id: InstanceId("1".into()), region: "fsn1".into(), size: "cx23".into() },
+        Event::MachineMissing,
         Event::AgentReady,
         Event::PostureMeasured(Verdict::Holds),
         Event::PostureMeasured(Verdict::Broken),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringfence::app::agent_report::link_closed;
 use ringfence::app::delete_node::delete_node;
 use ringfence::app::outcome::{Accounts, Cloud};
 use ringfence::app::ready;
@@ -12,7 +13,7 @@ use ringfence::ports::{Clock, Entropy};
 use ringfence::provider::{self, CreateInstance, ErrorClass, Instance, InstanceStatus, Inventory, Mark};
 use ringfence::store::credentials::CredentialRow;
 use ringfence_protocol::ids::NodeId;
-use ringfence_protocol::state::NodeState;
+use ringfence_protocol::state::{NodeState, WorkspaceState};
 use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView, SweepKind, SweepView};
 
 use crate::support::accounts::Open;
@@ -162,6 +163,60 @@ fn a_row_is_read_again_just_before_its_machine_is_deleted() {
         assert_eq!(of(&view, SweepActionKind::DeleteMachine).len(), 1);
         assert_eq!(of(&view, SweepActionKind::LeaveMachine).len(), 1);
         assert!(!has(&world, "77") && has(&world, "78"));
+    });
+}
+
+#[test]
+fn a_node_ends_whose_machine_was_deleted_at_the_provider_and_no_other() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let node = created.node.id;
+        let told = async |mode| {
+            let ended = of(&sweep(&world, mode).await, SweepActionKind::EndNode);
+            ended.iter().map(|action| (action.subject.clone(), action.done)).collect::<Vec<_>>()
+        };
+        let machines = world.cloud.machines.take();
+        assert_eq!(told(Mode::Act).await, [], "its agent is there, whatever the provider says");
+        link_closed(&world.p, node, world.p.now() + Duration::from_secs(1)).await.unwrap();
+        assert_eq!(told(Mode::Act).await, [], "it is so young that the provider may not show it yet");
+        world.p.now.set(world.p.now() + world.settings.timing.settle);
+
+        world.cloud.machines.replace(machines);
+        world.cloud.fail_next([Fault::EmptyList]);
+        assert_eq!(told(Mode::Act).await, [], "the list was behind");
+        world.cloud.machines.take();
+        world.cloud.fail_next([Fault::None, Fault::LostBefore]);
+        let id = node.to_string();
+        assert_eq!(told(Mode::Act).await, [(id.clone(), false)], "nothing is known");
+        assert_eq!(told(Mode::DryRun).await, [(id.clone(), false)]);
+        assert_eq!(world.node(&who, node).await.state, NodeState::Ready);
+
+        assert_eq!(told(Mode::Act).await, [(id, true)]);
+        world.until_node_gone(&who, node).await;
+        assert_eq!(world.node(&who, node).await.failure.as_deref(), Some("machine_gone"));
+        let workspace = world.workspace(&who, created.id).await;
+        assert_eq!((workspace.state, workspace.failure.as_deref()), (WorkspaceState::Failed, Some("machine_gone")));
+        assert_eq!((world.cloud.creates.get(), told(Mode::Act).await), (1, vec![]));
+    });
+}
+
+#[test]
+fn nothing_follows_from_what_is_not_in_a_list_that_was_cut_short() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        link_closed(&world.p, created.node.id, world.p.now() + Duration::from_secs(1)).await.unwrap();
+        world.p.now.set(world.p.now() + world.settings.timing.settle);
+        world.cloud.machines.take();
+        for (cut_short, ended) in [(true, 0), (false, 1)] {
+            world.cloud.cut_short.set(cut_short);
+            assert_eq!(of(&sweep(&world, Mode::Act).await, SweepActionKind::EndNode).len(), ended);
+        }
     });
 }
 

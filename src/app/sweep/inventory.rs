@@ -1,31 +1,37 @@
 //! A provider's inventory against our rows: machines that carry our mark and whose node is gone, or was never known, are
-//! deleted. Just before each deletion the row is read again, and the provider is asked again what the machine carries.
+//! deleted. Just before each deletion the row is read again, and the provider is asked again what the machine carries. Nodes whose
+//! machine was deleted at the provider end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::NodeState;
 use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
 use super::{Actions, Mode, json_list};
+use crate::app::change_node::change_anybodys_node;
 use crate::app::outcome::{Accounts, Cloud};
 use crate::config::Config;
+use crate::domain::node::{self, InstanceId};
 use crate::domain::sweep::{Judgement, Known, Marks, judge};
 use crate::error::Result;
 use crate::ports::Platform;
 use crate::provider::{self, Instance, Mark, ProviderError};
 use crate::store::audit::{self, Act};
 use crate::store::credentials::CredentialRow;
-use crate::store::sweeps::{self, StateRow, StrayRow};
+use crate::store::sweeps::{self, StateRow, StrayRow, UnlistedRow};
 use crate::store::{all, events, many};
 
 /// Accounts looked at in one run, at most.
 const MAX_ACCOUNTS: u32 = 2;
 /// Machines deleted in one run, at most: each is four calls.
 const MAX_DELETIONS: usize = 3;
+/// Nodes without a machine that are told to end in one run and account, at most.
+const MAX_MISSING: u32 = 2;
 /// A list this long took more than one call: no other account is asked in this run.
 const ONE_PAGE: usize = 50;
 /// How often the cron looks at an account.
@@ -124,6 +130,12 @@ impl<P: Platform> AccountSweep<'_, P> {
                 (false, _) => actions.push(left(instance, judgement.sentence())),
             }
         }
+        // Of a list that was cut short nothing follows for what is not in it.
+        if inventory.complete {
+            for row in self.unlisted(&inventory.instances).await? {
+                actions.extend(self.look_for(cloud, &row).await?);
+            }
+        }
         if self.mode == Mode::Act {
             let mut notes = sweeps::keep_strays(self.credential.id, &json_list(&watched), now).to_vec();
             if all_done {
@@ -148,6 +160,43 @@ impl<P: Platform> AccountSweep<'_, P> {
             .map(|row| (row.instance_id, UnixMillis::new(row.first_seen_at_ms)))
             .collect();
         Ok((states, seen))
+    }
+
+    async fn unlisted(&self, instances: &[Instance]) -> Result<Vec<UnlistedRow>> {
+        let ids: Vec<String> = instances.iter().map(|instance| instance.id.0.clone()).collect();
+        many(self.p, sweeps::unlisted(self.credential.id, &json_list(&ids), MAX_MISSING)).await
+    }
+
+    /// A machine is not in the list: where its provider, asked for it, does not know it either, its node ends.
+    async fn look_for(&self, cloud: &impl Cloud, row: &UnlistedRow) -> Result<Option<SweepActionView>> {
+        let found = cloud.get(&InstanceId(row.instance_id.clone())).await;
+        let action = |why: &str, done| SweepActionView {
+            action: SweepActionKind::EndNode,
+            subject: row.id.to_string(),
+            detail: format!("The provider does not list its machine {}. {why}", row.instance_id),
+            done,
+        };
+        match found {
+            // It was made, or shown again, meanwhile.
+            Ok(Some(_)) => Ok(None),
+            Err(error) => Ok(Some(action(&format!("Asked for it: {}", word(&error)), false))),
+            Ok(None) if self.mode == Mode::DryRun => Ok(Some(action("The node would end.", false))),
+            Ok(None) => {
+                let ended = change_anybodys_node(
+                    self.p,
+                    &self.config.settings,
+                    row.id,
+                    node::Event::MachineMissing,
+                    Vec::new(),
+                );
+                match ended.await {
+                    Ok(_) => Ok(Some(action("The node ends.", true))),
+                    // Its agent is there by now, or the machine is so new that it may not be shown yet.
+                    Err(error) if error.code == ErrorCode::Conflict => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        }
     }
 
     async fn delete(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringfence_protocol::time::UnixMillis;
 
-use super::{Call, CallError, Deletion, Destroy, Effect, Instance, InstanceId, Node, Provision, State, notice};
+use super::{Call, CallError, Deletion, Destroy, Effect, Instance, InstanceId, Link, Node, Provision, State, notice};
 use crate::domain::lifecycle::{Denied, FailureCode, Moment};
 
 impl Node {
@@ -167,6 +167,22 @@ impl Node {
         }
         self.look_again_until_settled(at);
         Vec::new()
+    }
+
+    /// The machine is not there any more, though nobody here has deleted it. One whose agent is there is there, whatever its
+    /// provider says, and one that was just made may not be shown yet; what is not ready has a deadline that ends it soon anyway.
+    pub(super) fn machine_missing(&mut self, at: &Moment<'_>) -> Result<Vec<Effect>, Denied> {
+        match self.state {
+            State::Ready { .. } if self.link != Link::Up && at.now >= self.settled_at(at) => {
+                Ok(self.destroy(FailureCode::MachineGone, at))
+            }
+            State::Requested
+            | State::Provisioning { .. }
+            | State::Booting
+            | State::Ready { .. }
+            | State::Quarantined { .. } => Err(Denied::Stale),
+            State::Failed { .. } | State::Destroying { .. } | State::Gone { .. } => Ok(Vec::new()),
+        }
     }
 
     /// When what the provider does not show does not exist.

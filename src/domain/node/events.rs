@@ -108,6 +108,8 @@ pub enum Event {
         /// Which it is.
         size: String,
     },
+    /// The provider lists no such machine, and was asked for it and knows none.
+    MachineMissing,
     /// The agent can take workspaces.
     AgentReady,
     /// The agent has measured its machine: what must hold holds, or not.

@@ -37,6 +37,8 @@ pub struct FakeCloud {
     pub creates: Cell<u32>,
     /// Calls of any kind.
     pub calls: Cell<u32>,
+    /// Whether lists do not come to their end.
+    pub cut_short: Cell<bool>,
     next_id: Cell<u64>,
 }
 
@@ -143,8 +145,8 @@ impl Cloud for &FakeCloud {
         let effect = || {
             let ours = |machine: &&Instance| machine.installation() == Some(installation);
             let instances = self.machines.borrow().values().filter(ours).cloned().collect();
-            Ok(Inventory { instances, complete: true })
+            Ok(Inventory { instances, complete: !self.cut_short.get() })
         };
-        self.call(effect, Some(Inventory { instances: Vec::new(), complete: true })).await
+        self.call(effect, Some(Inventory { instances: Vec::new(), complete: !self.cut_short.get() })).await
     }
 }

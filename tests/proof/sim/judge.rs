@@ -160,6 +160,13 @@ impl Sim {
         }
     }
 
+    /// Ready nodes whose machine is not there.
+    pub fn without_a_machine(&self) -> Vec<NodeId> {
+        let ready = self.world.p.db.known("SELECT id FROM nodes WHERE state = 'ready'", []);
+        let ready = ready.iter().map(|id| id.parse::<NodeId>().unwrap());
+        ready.filter(|node| self.world.cloud.marked(*node).is_empty()).collect()
+    }
+
     /// What runs on a ready node's machine is what was asked for, and nothing else.
     fn judge_machine(&self, machine: &super::agents::Machine) {
         let (node, since) = (machine.node, self.now().get() - SETTLED_MS);

@@ -28,6 +28,8 @@ const MAX_POLLS: u32 = 20_000;
 const SWEEPS: u32 = 20;
 /// Sweeps after which another machine is made for a pool that is short of one.
 const PATIENCE_OF_A_POOL: u32 = 4;
+/// Runs of the sweeps in which each account has had its turn, more than once.
+const SWEEPS_OF_EACH_ACCOUNT: u32 = 6;
 /// Runs of the sweeps until every machine that was given up is deleted, at most.
 const LAST_SWEEPS: u32 = 40;
 /// Machines that live longer are not kept warm for the whole of it.
@@ -48,6 +50,7 @@ pub fn tell(sim: &Sim) {
     sim.begin(Job::Cron);
     stage.run_until(sim.now() + Duration::from_secs(1));
     sim.judge_calm();
+    stage.sweep_what_has_no_machine();
     stage.sweep_for_a_while();
     if sim.chance.one_in(2) {
         sim.note(|| "everybody leaves".into());
@@ -104,6 +107,20 @@ impl<'a> Stage<'a> {
         self.run_until(self.sim.now() + pause);
         self.sim.begin(Job::Cron);
         self.run_runnable();
+    }
+
+    /// Sweeps end what lost its machine at the provider's console.
+    fn sweep_what_has_no_machine(&mut self) {
+        for _ in 0..SWEEPS_OF_EACH_ACCOUNT {
+            if self.sim.without_a_machine().is_empty() {
+                return;
+            }
+            self.sweep_after(Duration::from_secs(300));
+        }
+        self.run_until(self.sim.now() + Duration::from_secs(60));
+        if let Some(node) = self.sim.without_a_machine().first() {
+            self.sim.breached(format!("I4: {node} is ready, has no machine, and nothing ends it"));
+        }
     }
 
     /// Sweeps make what is to be kept warm and end what is beyond a budget.

@@ -79,6 +79,14 @@ guards! {
         "            admission::require_node(settings, subject, id, need, now),\n" => "";
     "warm-holds-no-workspaces-against-it" in "src/app/admission.rs":
         "more(measure).filter(|_| measure != LimitMeasure::Workspaces)" => "more(measure)";
+    "machine-gone-while-its-agent-is-there" in "src/domain/node/answers.rs":
+        "if self.link != Link::Up && at.now >= self.settled_at(at) =>" => "if at.now >= self.settled_at(at) =>";
+    "machine-gone-of-a-young-node" in "src/domain/node/answers.rs":
+        "if self.link != Link::Up && at.now >= self.settled_at(at) =>" => "if self.link != Link::Up =>";
+    "machine-gone-by-a-whole-list" in "src/app/sweep/inventory.rs":
+        "        if inventory.complete {\n" => "        if true {\n";
+    "machine-gone-is-asked-for" in "src/app/sweep/inventory.rs":
+        "            Ok(Some(_)) => Ok(None),\n" => "            Ok(Some(_)) => Ok(Some(action(\"\", change_anybodys_node(self.p, &self.config.settings, row.id, node::Event::MachineMissing, Vec::new()).await.is_ok()))),\n";
     "pause-at-the-write" in "src/store/limits.rs":
         "?8 = 1 AND EXISTS (SELECT 1 FROM switches" => "?8 = 2 AND EXISTS (SELECT 1 FROM switches";
     "pause-at-the-write-of-a-bare-node" in "src/store/limits.rs":

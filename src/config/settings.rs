@@ -114,6 +114,7 @@ impl Settings {
             ("RINGFENCE_DESTROYING_SECS", &mut timing.destroying),
             ("RINGFENCE_SETTLE_SECS", &mut timing.settle),
             ("RINGFENCE_STRAY_SECS", &mut timing.stray),
+            ("RINGFENCE_SILENCE_SECS", &mut timing.silence),
             ("RINGFENCE_IDLE_TIMEOUT_SECS", &mut timing.idle_timeout),
             ("RINGFENCE_SAVE_SECS", &mut timing.save),
             ("RINGFENCE_DEAD_MAN_AFTER_SECS", &mut timing.dead_man_after),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ringfence_protocol::link::PING_INTERVAL_SECS;
 use ringfence_protocol::state::{BootFailure, Isolation, WorkspaceFailure};
 use ringfence_protocol::time::UnixMillis;
 
@@ -23,6 +24,8 @@ pub const SETTLE_SECS: u64 = 600;
 /// How long a machine that carries our marks may be without a row before a sweep deletes it: an hour, in which an operator
 /// notices that a database was restored.
 pub const STRAY_SECS: u64 = 3600;
+/// How long a link may be without a ping: three of the agent's, which itself gives a link up when one is not answered in time.
+pub const SILENCE_SECS: u64 = 3 * PING_INTERVAL_SECS;
 /// How long a node without workspaces waits for the next one of its user.
 pub const IDLE_TIMEOUT_SECS: u64 = 30 * 60;
 /// Hard maximum life of a node of one workspace.
@@ -75,6 +78,8 @@ pub struct Timing {
     pub settle: Duration,
     /// [`STRAY_SECS`]
     pub stray: Duration,
+    /// [`SILENCE_SECS`]
+    pub silence: Duration,
     /// [`IDLE_TIMEOUT_SECS`]
     pub idle_timeout: Duration,
     /// [`EPHEMERAL_LIFETIME_SECS`]
@@ -121,6 +126,7 @@ impl Default for Timing {
             destroying_max: secs(DESTROYING_MAX_SECS),
             settle: secs(SETTLE_SECS),
             stray: secs(STRAY_SECS),
+            silence: secs(SILENCE_SECS),
             idle_timeout: secs(IDLE_TIMEOUT_SECS),
             ephemeral_lifetime: secs(EPHEMERAL_LIFETIME_SECS),
             user_lifetime: secs(USER_LIFETIME_SECS),

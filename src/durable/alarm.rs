@@ -41,6 +41,7 @@ impl NodeObject {
             return;
         };
         let host = self.host();
+        self.end_silent_links().await;
         // A link that ended with the object's process left no event behind: what is recorded of it is put right here.
         if sockets::agent(&self.state).is_none()
             && let Err(error) = agent_report::link_closed(&host, node, host.now()).await

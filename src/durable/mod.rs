@@ -8,6 +8,7 @@ mod log;
 mod node_object;
 mod panics;
 mod progress;
+mod pulse;
 mod relay;
 mod sockets;
 

@@ -49,7 +49,7 @@ pub struct NodeObject {
     pub(super) faults: Faults,
     /// What was asked of the database since the last alarm told.
     usage: Arc<Usage>,
-    object: Resettable,
+    pub(super) object: Resettable,
     /// Which node this is, as storage says.
     node: Cell<Option<NodeId>>,
     /// When progress was last recorded.
@@ -263,6 +263,7 @@ impl NodeObject {
                     relay::close(&server, close_code::ENDED, "workspace ended");
                     return upgraded(client);
                 }
+                self.end_silent_links().await;
                 let candidate = || u32::from_be_bytes(self.host().bytes());
                 let workspace_id = viewer.workspace;
                 let channel = self.sockets.open_terminal(&self.state, &server, viewer, ends_at, candidate)?;
@@ -377,7 +378,7 @@ impl NodeObject {
         }
     }
 
-    async fn link_lost(&self) {
+    pub(super) async fn link_lost(&self) {
         let Some(node) = self.node_id().await else { return };
         if let Err(error) = agent_report::link_closed(&self.host(), node, self.host().now()).await {
             log::error("link closed", node, &error);
@@ -385,7 +386,7 @@ impl NodeObject {
     }
 
     /// Ends every terminal's socket: the link they were on is gone, and with it their channels. Viewers come back by themselves.
-    fn end_terminals(&self) {
+    pub(super) fn end_terminals(&self) {
         for viewer in self.state.get_websockets() {
             if let Some(Attached::Terminal { channel, .. }) = sockets::attached(&viewer) {
                 self.sockets.forget(&self.state, channel);

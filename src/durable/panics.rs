@@ -27,6 +27,11 @@ impl Resettable {
         (Self(inner.clone().into()), inner.into())
     }
 
+    /// The object's state as the platform has it.
+    pub(super) const fn handle(&self) -> &JsValue {
+        &self.0
+    }
+
     /// Runs a handler of the object, which a panic in it resets.
     pub(super) async fn guard<T>(&self, handler: impl Future<Output = T>) -> T {
         let mut handler = pin!(handler);

@@ -13,6 +13,8 @@ use worker::{State, WebSocket};
 
 use crate::cloudflare::Viewer;
 
+/// `WebSocket.OPEN` (WHATWG WebSockets, 3).
+const OPEN: u16 = 1;
 /// Tag of the agent's socket.
 const AGENT_TAG: &str = "agent";
 
@@ -138,9 +140,12 @@ pub fn agent(state: &State) -> Option<WebSocket> {
     agents(state).into_iter().max_by_key(opened_at)
 }
 
-/// Every link: more than one only while a newer one replaces an older.
+/// Every link that was not closed here: more than one only while a newer one replaces an older.
 pub fn agents(state: &State) -> Vec<WebSocket> {
-    state.get_websockets_with_tag(AGENT_TAG)
+    let mut links = state.get_websockets_with_tag(AGENT_TAG);
+    // One whose other end is gone stays in the list until the platform notices.
+    links.retain(|link| link.as_ref().ready_state() == OPEN);
+    links
 }
 
 /// The viewers whose token came from this session or API token.

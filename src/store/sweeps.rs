@@ -78,15 +78,16 @@ pub struct UnlistedRow {
     pub id: NodeId,
     /// The provider's name for its machine.
     pub instance_id: String,
+    /// Since when its agent is there, by what was seen last.
+    pub connected_at_ms: Option<i64>,
 }
 
-/// Ready nodes of an account whose machine is not in a list of it (a JSON list of machines' ids), and whose agent is not there.
+/// Ready nodes of an account whose machine is not in a list of it (a JSON list of machines' ids).
 pub fn unlisted(credential: CredentialId, instances: &str, limit: u32) -> Statement {
     Statement::new(
-        "SELECT id, provider_instance_id AS instance_id FROM nodes
-         WHERE credential_id = ?1 AND state = 'ready' AND connected_at_ms IS NULL
-           AND provider_instance_id NOT IN (SELECT value FROM json_each(?2))
-         ORDER BY id LIMIT ?3",
+        "SELECT id, provider_instance_id AS instance_id, connected_at_ms FROM nodes
+         WHERE credential_id = ?1 AND state = 'ready' AND provider_instance_id NOT IN (SELECT value FROM json_each(?2))
+         ORDER BY connected_at_ms IS NOT NULL, id LIMIT ?3",
         [credential.into(), instances.into(), i64::from(limit).into()],
     )
 }

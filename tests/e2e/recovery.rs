@@ -3,12 +3,21 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use futures_util::{SinkExt as _, StreamExt as _};
+use ringfence::domain::mac;
+use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
-use ringfence_protocol::link::close_code;
+use ringfence_protocol::link::{PING, close_code};
 use ringfence_protocol::routes;
-use ringfence_protocol::state::{Isolation, NodeState, WorkspaceState};
-use xtask::client::until;
+use ringfence_protocol::state::{Isolation, NodeHealth, NodeState, WorkspaceState};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use xtask::client::{Closed, until};
 
+use crate::support::mint::{self, Mint};
+use crate::support::request::{DeviceKey, ProofFor};
 use crate::viewing::{
     OUTPUT_LIMIT, come_back, every_number_once, fast_count, follow_until, lost, quiet_shell, slow_count,
 };
@@ -72,6 +81,77 @@ async fn an_agent_that_is_frozen_for_a_while_loses_nothing() -> Result<()> {
         world.nothing_is_left().await
     })
     .await
+}
+
+#[tokio::test]
+async fn an_agent_that_says_nothing_any_more_counts_as_away_until_it_comes_back() -> Result<()> {
+    story(Setting::default().var("RINGFENCE_SILENCE_SECS", 2), async |world| {
+        let ada = world.person("ada").await?;
+        let workspace = ada.running().await?;
+        let machine = only_machine(world).await?;
+        world.cloud.signal(machine, "SIGSTOP").await?;
+        // Its connection is open, and says nothing.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let refused = ada.client.open_terminal(workspace.id).await.err().context("there is nobody to open a shell")?;
+        let closed = refused.downcast::<Closed>()?;
+        ensure!(closed.0 == close_code::AGENT_AWAY, "{closed:?}");
+        let health = async || Ok::<_, anyhow::Error>(ada.client.node(workspace.node.id).await?.health);
+        ensure!(health().await? == NodeHealth::Disconnected, "{:?}", health().await?);
+
+        world.cloud.signal(machine, "SIGCONT").await?;
+        until("it to be back", LIMIT, async || Ok(health().await? == NodeHealth::Connected)).await?;
+        let mut terminal = ada.client.open_terminal(workspace.id).await?;
+        terminal.type_line("echo still \"\"here").await?;
+        terminal.wait_for("still here", OUTPUT_LIMIT).await?;
+        ada.client.delete_node(workspace.node.id).await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+/// In the agent's place, whose own pings are too far apart for a test.
+#[tokio::test]
+async fn a_ping_now_and_then_is_all_that_a_link_needs() -> Result<()> {
+    story(Setting::default().var("RINGFENCE_SILENCE_SECS", 3), async |world| {
+        let ada = world.person("ada").await?;
+        let workspace = ada.running().await?;
+        let machine = only_machine(world).await?;
+        world.cloud.signal(machine, "SIGSTOP").await?;
+        let mut link = open_link(world, workspace.node.id).await?;
+        for _ in 0..6 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            link.send(Message::text(PING)).await?;
+        }
+        let opening = tokio::time::timeout(Duration::from_secs(2), ada.client.open_terminal(workspace.id)).await;
+        ensure!(opening.is_err(), "it waits for the agent's answer");
+        let mut asked = false;
+        while let Ok(Some(message)) = tokio::time::timeout(Duration::from_secs(1), link.next()).await {
+            asked |= matches!(message?, Message::Text(text) if text.contains("open_channel"));
+        }
+        ensure!(asked, "the link is there, and is asked to open a terminal");
+
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let refused = ada.client.open_terminal(workspace.id).await.err().context("nothing was heard for too long")?;
+        ensure!(refused.downcast::<Closed>()?.0 == close_code::AGENT_AWAY);
+        world.cloud.signal(machine, "SIGCONT").await?;
+        ada.client.delete_node(workspace.node.id).await?;
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+async fn open_link(world: &World, node: NodeId) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>> {
+    let (mint, key) = (Mint::new(&world.stack), DeviceKey::new());
+    let epochs = world.rows("SELECT agent_epoch FROM nodes").await?;
+    let token = mint.sign(mint::callback(node, epochs[0]["agent_epoch"].as_i64().context("an epoch")?, &key.jkt()));
+    let url = format!("{}{}", world.stack.origin(), routes::AGENT_LINK.path);
+    let nonce = Some(mac::nonce(mint.keyring(), xtask::clock::now()));
+    let proof = key.proof(ProofFor { method: "GET", url: url.clone(), token: &token, nonce });
+    let mut request = url.replacen("http", "ws", 1).into_client_request()?;
+    request.headers_mut().insert("authorization", format!("DPoP {token}").parse()?);
+    request.headers_mut().insert("dpop", proof.parse()?);
+    request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
+    Ok(connect_async(request).await?.0)
 }
 
 #[tokio::test]

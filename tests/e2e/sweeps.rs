@@ -74,6 +74,30 @@ async fn a_machine_without_a_row_is_deleted_after_a_while() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_node_ends_whose_machine_was_deleted_at_the_cloud() -> Result<()> {
+    let setting = Setting::default().var("RINGFENCE_SETTLE_SECS", 1).var("RINGFENCE_SILENCE_SECS", 1);
+    story(setting, async |world| {
+        let ada = world.person("ada").await?;
+        let admin = admin(world).await?;
+        let workspace = ada.running().await?;
+        let node = ada.client.node(workspace.node.id).await?;
+        let untouched = sweep(&admin, false).await?;
+        ensure!(of(&untouched, SweepActionKind::EndNode).is_empty(), "{untouched:?}");
+        delete_server(world, &node.provider_instance_id.context("it has a machine")?).await?;
+        until("its node to be gone", LIMIT, async || {
+            sweep(&admin, false).await?;
+            Ok(ada.client.node(node.id).await?.state == NodeState::Gone)
+        })
+        .await?;
+        let (node, workspace) = (ada.client.node(node.id).await?, ada.client.workspace(workspace.id).await?);
+        ensure!(node.failure.as_deref() == Some("machine_gone"), "{node:?}");
+        ensure!(workspace.failure.as_deref() == Some("machine_gone"), "{workspace:?}");
+        world.nothing_is_left().await
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_node_whose_alarm_is_lost_is_ended() -> Result<()> {
     story(Setting::default(), async |world| {
         let ada = world.person("ada").await?;

@@ -179,7 +179,10 @@ fn a_node_ends_whose_machine_was_deleted_at_the_provider_and_no_other() {
             ended.iter().map(|action| (action.subject.clone(), action.done)).collect::<Vec<_>>()
         };
         let machines = world.cloud.machines.take();
-        assert_eq!(told(Mode::Act).await, [], "its agent is there, whatever the provider says");
+        let view = sweep(&world, Mode::Act).await;
+        assert_eq!(of(&view, SweepActionKind::EndNode), [], "its agent is there, whatever the provider says");
+        assert_eq!(of(&view, SweepActionKind::WakeNode).len(), 1, "it looks whether that is so");
+        assert_eq!(world.p.alarms.borrow()[&node], world.p.now());
         link_closed(&world.p, node, world.p.now() + Duration::from_secs(1)).await.unwrap();
         assert_eq!(told(Mode::Act).await, [], "it is so young that the provider may not show it yet");
         world.p.now.set(world.p.now() + world.settings.timing.settle);

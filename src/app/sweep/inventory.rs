@@ -10,7 +10,7 @@ use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::NodeState;
 use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView};
 use ringfence_protocol::time::UnixMillis;
-use ringfence_protocol::views::EventKind;
+use ringfence_protocol::views::{EventKind, NodeView};
 
 use super::{Actions, Mode, json_list};
 use crate::app::change_node::change_anybodys_node;
@@ -167,36 +167,34 @@ impl<P: Platform> AccountSweep<'_, P> {
         many(self.p, sweeps::unlisted(self.credential.id, &json_list(&ids), MAX_MISSING)).await
     }
 
-    /// A machine is not in the list: where its provider, asked for it, does not know it either, its node ends.
+    /// A machine is not in the list: where its provider, asked for it, does not know it either, its node ends. One whose agent seems
+    /// to be there looks first whether it is: a machine that is cut off ends no connection.
     async fn look_for(&self, cloud: &impl Cloud, row: &UnlistedRow) -> Result<Option<SweepActionView>> {
-        let found = cloud.get(&InstanceId(row.instance_id.clone())).await;
-        let action = |why: &str, done| SweepActionView {
-            action: SweepActionKind::EndNode,
-            subject: row.id.to_string(),
-            detail: format!("The provider does not list its machine {}. {why}", row.instance_id),
-            done,
+        let action = |action, why: &str, done| {
+            let detail = format!("The provider does not list its machine {}. {why}", row.instance_id);
+            Ok(Some(SweepActionView { action, subject: row.id.to_string(), detail, done }))
         };
-        match found {
+        let acts = self.mode == Mode::Act;
+        if row.connected_at_ms.is_some() {
+            let done = acts && self.p.wake(row.id, self.p.now()).await.is_ok();
+            return action(SweepActionKind::WakeNode, "It looks whether its agent is there.", done);
+        }
+        match cloud.get(&InstanceId(row.instance_id.clone())).await {
             // It was made, or shown again, meanwhile.
             Ok(Some(_)) => Ok(None),
-            Err(error) => Ok(Some(action(&format!("Asked for it: {}", word(&error)), false))),
-            Ok(None) if self.mode == Mode::DryRun => Ok(Some(action("The node would end.", false))),
-            Ok(None) => {
-                let ended = change_anybodys_node(
-                    self.p,
-                    &self.config.settings,
-                    row.id,
-                    node::Event::MachineMissing,
-                    Vec::new(),
-                );
-                match ended.await {
-                    Ok(_) => Ok(Some(action("The node ends.", true))),
-                    // Its agent is there by now, or the machine is so new that it may not be shown yet.
-                    Err(error) if error.code == ErrorCode::Conflict => Ok(None),
-                    Err(error) => Err(error),
-                }
-            }
+            Err(error) => action(SweepActionKind::EndNode, &format!("Asked for it: {}", word(&error)), false),
+            Ok(None) if !acts => action(SweepActionKind::EndNode, "The node ends.", false),
+            Ok(None) => match self.end(row.id).await {
+                Ok(_) => action(SweepActionKind::EndNode, "The node ends.", true),
+                // Its agent is there by now, or the machine is so new that it may not be shown yet.
+                Err(error) if error.code == ErrorCode::Conflict => Ok(None),
+                Err(error) => Err(error),
+            },
         }
+    }
+
+    async fn end(&self, node: NodeId) -> Result<NodeView> {
+        change_anybodys_node(self.p, &self.config.settings, node, node::Event::MachineMissing, Vec::new()).await
     }
 
     async fn delete(

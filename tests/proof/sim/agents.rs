@@ -147,7 +147,9 @@ impl Sim {
         self.links.set(link);
         self.remember(node);
         // A newer link replaces an older one.
-        self.with_object(node, |object| object.link = Some(Link { id: link, epoch, instance: id.clone() }));
+        self.with_object(node, |object| {
+            object.link = Some(Link { id: link, epoch, instance: id.clone(), silent_since: None })
+        });
         let greeting = self.with_machine(id, |machine| {
             machine.dials = false;
             machine.inbox.clear();

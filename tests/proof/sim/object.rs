@@ -25,6 +25,8 @@ pub struct Link {
     pub id: u64,
     pub epoch: i64,
     pub instance: InstanceId,
+    /// Since when the other end is not there, and nobody has said so.
+    pub silent_since: Option<UnixMillis>,
 }
 
 /// An object.
@@ -77,6 +79,11 @@ impl Sim {
         if self.with_object(node, |object| object.founded_at.is_none()) {
             self.with_object(node, |object| object.alarm = None);
         } else {
+            let silence = self.settings().timing.silence;
+            let is_silent = |link: &Link| link.silent_since.is_some_and(|since| self.now().since(since) > silence);
+            if self.with_object(node, |object| object.link.as_ref().is_some_and(is_silent)) {
+                self.close_link(node);
+            }
             if self.with_object(node, |object| object.link.is_none()) {
                 let _ = link_closed(self, node, self.now()).await;
             }

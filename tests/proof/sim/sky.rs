@@ -141,8 +141,12 @@ impl Sim {
             return;
         }
         let Some(machine) = self.machines.borrow_mut().remove(id) else { return };
-        let linked = |object: &mut super::object::Object| object.link.as_ref().is_some_and(|link| link.instance == *id);
-        if self.with_object(machine.node, linked) {
+        let (now, silently) = (self.now(), self.chance.one_in(2));
+        let linked = self.with_object(machine.node, |object| {
+            let link = object.link.as_mut().filter(|link| link.instance == *id);
+            link.map(|link| link.silent_since = Some(now)).is_some()
+        });
+        if linked && !silently {
             self.close_link(machine.node);
         }
     }

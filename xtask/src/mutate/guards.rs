@@ -86,7 +86,7 @@ guards! {
     "machine-gone-by-a-whole-list" in "src/app/sweep/inventory.rs":
         "        if inventory.complete {\n" => "        if true {\n";
     "machine-gone-is-asked-for" in "src/app/sweep/inventory.rs":
-        "            Ok(Some(_)) => Ok(None),\n" => "            Ok(Some(_)) => Ok(Some(action(\"\", change_anybodys_node(self.p, &self.config.settings, row.id, node::Event::MachineMissing, Vec::new()).await.is_ok()))),\n";
+        "            Ok(Some(_)) => Ok(None),\n" => "            Ok(Some(_)) => self.end(row.id).await.map(|_| None),\n";
     "pause-at-the-write" in "src/store/limits.rs":
         "?8 = 1 AND EXISTS (SELECT 1 FROM switches" => "?8 = 2 AND EXISTS (SELECT 1 FROM switches";
     "pause-at-the-write-of-a-bare-node" in "src/store/limits.rs":

@@ -5,8 +5,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use ringfence::domain::node::InstanceId;
+use ringfence::domain::together;
+use ringfence::domain::workspace::Workspace;
 use ringfence::ports::Clock;
+use ringfence::store::nodes::{self, NodeRow};
+use ringfence::store::workspaces::{self, WorkspaceRow};
+use ringfence::store::{all, first};
 use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::time::UnixMillis;
 
 use super::Sim;
 use super::sky::foreign;
@@ -131,6 +137,9 @@ impl Sim {
         if now < self.db_away_until.get() + AWAY {
             return;
         }
+        for row in self.world.p.db.known("SELECT id FROM nodes WHERE state <> 'gone'", []) {
+            self.judge_alarm(row.parse().unwrap());
+        }
         let late = now.get() - LATE_MS;
         let missed = self.world.p.db.known(
             "SELECT id || ', ' || state FROM nodes WHERE state <> 'gone' AND deadline_at_ms < ?1
@@ -140,6 +149,19 @@ impl Sim {
         );
         if let Some(id) = missed.first() {
             self.breached(format!("I7: a deadline of {id}, has passed and nothing has happened"));
+        }
+    }
+
+    /// Its alarm comes when there is something to do, or soon after: nobody has to be late for that to be seen.
+    fn judge_alarm(&self, id: NodeId) {
+        let outcomes = self.world.p.db.batch_now(&[nodes::load(id), workspaces::of_node(id)]).unwrap();
+        let mut outcomes = outcomes.into_iter();
+        let row: NodeRow = first(outcomes.next()).unwrap().unwrap();
+        let beside: Vec<Workspace> = all::<WorkspaceRow>(outcomes.next()).iter().map(WorkspaceRow::workspace).collect();
+        let due = together::poll_timeout(&row.node(), &beside).unwrap_or(UnixMillis::new(i64::MAX));
+        let (alarm, running) = self.with_object(id, |object| (object.alarm, object.running));
+        if !running && alarm.is_some_and(|alarm| alarm.get() > due.max(self.now()).get() + LATE_MS) {
+            self.breached(format!("I7: {id} has something to do at {due}, and its alarm comes at {alarm:?}"));
         }
     }
 

@@ -1,4 +1,4 @@
-//! The machines of nodes and workspaces, by themselves: total, with an exit from every state (I4, I8), whatever the order of
+//! The machine of a node, by itself: total, with an exit from every state (I4, I8), whatever the order of
 //! events (I9).
 
 use std::time::Duration;
@@ -8,25 +8,21 @@ use ringfence::domain::lifecycle::{FailureCode, Moment, Timing};
 use ringfence::domain::node::{
     self, Call, CallError, Deletion, Destroy, Effect, Event, Evidence, Instance, InstanceId, Node, Provision,
 };
-use ringfence::domain::patience::Patience;
 use ringfence::domain::posture::Verdict;
-use ringfence::domain::workspace::{self, Outlook, Report, Use, Workspace};
-use ringfence_protocol::link::{Activity, WorkspacePhase};
-use ringfence_protocol::state::{ActivityCause, Isolation, NodePolicy, NodeState};
+use ringfence::domain::workspace::{self, Report};
+use ringfence_protocol::link::WorkspacePhase;
+use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
 use ringfence_protocol::time::UnixMillis;
 
-const SETTLE: Duration = Duration::from_secs(ringfence::domain::lifecycle::SETTLE_SECS);
-const START: UnixMillis = UnixMillis::from_secs(1_800_000_000);
-/// A node that takes commands, for a hundred thousand seconds.
-const READY: Outlook = Outlook::Ready { ends_at: UnixMillis::from_secs(1_800_100_000), linked: true };
-const PATIENCE: Patience =
-    Patience { idle_timeout: Duration::from_secs(1_800), stop_keep: Duration::from_secs(86_400) };
+use crate::workspace_machine::at_rest;
 
+const SETTLE: Duration = Duration::from_secs(ringfence::domain::lifecycle::SETTLE_SECS);
+pub const START: UnixMillis = UnixMillis::from_secs(1_800_000_000);
 fn instance(id: &str) -> Instance {
     Instance { id: InstanceId(id.into()), ipv4: None, ipv6: None }
 }
 
-fn moment(timing: &Timing, secs: u64) -> Moment<'_> {
+pub fn moment(timing: &Timing, secs: u64) -> Moment<'_> {
     Moment { now: START + Duration::from_secs(secs), jitter: 0, timing }
 }
 
@@ -206,109 +202,6 @@ fn delete_is_accepted_in_every_state_of_a_node() {
     }
 }
 
-fn workspace_states() -> Vec<workspace::State> {
-    use workspace::State::{Creating, Deleting, Failed, Gone, Placing, Requested, Running, Stopped};
-    vec![Requested, Placing, Creating, Running, Stopped, Deleting, Gone, Failed { code: FailureCode::AgentFailed }]
-}
-
-fn workspace_events() -> Vec<workspace::Event> {
-    let phases = [WorkspacePhase::Running, WorkspacePhase::Stopped, WorkspacePhase::Absent, WorkspacePhase::Failed];
-    let mut events = vec![
-        workspace::Event::Inventory(None),
-        workspace::Event::Progressed,
-        workspace::Event::KeepAliveRequested(None),
-        workspace::Event::KeepAliveRequested(Some(START + Duration::from_secs(500))),
-        workspace::Event::StopRequested,
-        workspace::Event::StartRequested,
-        workspace::Event::DeleteRequested,
-    ];
-    let unlinked = Outlook::Ready { ends_at: START + Duration::from_secs(90_000), linked: false };
-    for outlook in [Outlook::Pending, READY, unlinked, Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
-        events.push(workspace::Event::Tick(outlook));
-    }
-    for secs in [0, 50, 1_000_000] {
-        let (at, cause) = (START + Duration::from_secs(secs), ActivityCause::TerminalInput);
-        events.push(workspace::Event::Used(Activity { at, cause, lease_ends_at: (secs > 0).then_some(at) }));
-    }
-    for phase in phases {
-        for spec_generation in [i64::MIN, 0, 1, 2, i64::MAX] {
-            let code = (phase == WorkspacePhase::Failed).then_some(FailureCode::ImageNotFound);
-            let report = Report { code, detail: Some("no such tag".into()), ..Report::of(phase, spec_generation) };
-            events.push(workspace::Event::Inventory(Some(report.clone())));
-            events.push(workspace::Event::Reported(report));
-        }
-    }
-    events
-}
-
-fn check_workspace(before: &Workspace, event: &workspace::Event, after: &Workspace) {
-    use workspace::State::{Creating, Deleting, Failed, Gone, Placing, Requested, Running, Stopped};
-    let context = format!("{before:?} × {event:?} → {after:?}");
-    if before.state != after.state {
-        let follows = match before.state {
-            Requested => matches!(after.state, Placing | Creating | Failed { .. } | Gone),
-            Placing => matches!(after.state, Creating | Failed { .. } | Gone),
-            Creating => matches!(after.state, Running | Stopped | Deleting | Failed { .. }),
-            Running => matches!(after.state, Stopped | Deleting | Failed { .. }),
-            Stopped => matches!(after.state, Running | Deleting | Failed { .. }),
-            Deleting => after.state == Gone,
-            Failed { .. } => matches!(after.state, Deleting | Gone),
-            Gone => false,
-        };
-        assert!(follows, "{context}");
-    }
-    match after.state {
-        Requested | Placing | Creating | Deleting => assert!(after.deadline.is_some(), "{context}"),
-        // Bounded by the node's own deadline, and by a deadline of their own while the agent owes an answer.
-        Running => assert!(after.running || after.deadline.is_some(), "{context}"),
-        Stopped => assert!(!after.running || after.deadline.is_some(), "{context}"),
-        Failed { .. } => assert!(!after.holds_place || after.deadline.is_some(), "{context}"),
-        Gone => assert!(!after.holds_place && after.deadline.is_none(), "{context}"),
-    }
-    assert!(after.spec_generation >= before.spec_generation, "{context}");
-    if after.state == Creating && before.state == Creating {
-        let limit = before.state_since + Timing::default().creating_max;
-        assert!(after.deadline >= before.deadline, "{context}: progress takes no time away");
-        assert!(after.deadline <= Some(limit).max(before.deadline), "{context}: nor gives more than there is");
-    }
-}
-
-fn at_rest(state: workspace::State) -> Workspace {
-    let gone = state == workspace::State::Gone;
-    let lasting = matches!(state, workspace::State::Running | workspace::State::Stopped);
-    Workspace {
-        state,
-        state_since: START,
-        deadline: (!gone && !lasting).then_some(START + Duration::from_secs(60)),
-        running: state != workspace::State::Stopped,
-        spec_generation: 1,
-        holds_place: !gone,
-        failure_detail: None,
-        patience: PATIENCE,
-        last_use: Some(Use { until: START, cause: ActivityCause::Started }),
-        keep_alive_until: None,
-        warnings: 0,
-        stop_asked_at: None,
-    }
-}
-
-#[test]
-fn every_event_in_every_state_of_a_workspace_follows_the_diagram() {
-    let timing = Timing::default();
-    for state in workspace_states() {
-        for secs in [0, 61, 100_000] {
-            for event in workspace_events() {
-                let before = at_rest(state);
-                let mut after = before.clone();
-                match after.handle(event.clone(), &moment(&timing, secs)) {
-                    Ok(_) => check_workspace(&before, &event, &after),
-                    Err(_) => assert_eq!(before, after, "a denied event changes nothing"),
-                }
-            }
-        }
-    }
-}
-
 #[test]
 fn a_node_of_containers_is_ready_when_its_agent_says_so_and_what_was_measured_holds_in_either_order() {
     let timing = Timing::default();
@@ -341,28 +234,6 @@ fn a_node_of_containers_is_ready_when_its_agent_says_so_and_what_was_measured_ho
 }
 
 #[test]
-fn progress_gives_a_workspace_time_up_to_a_limit_that_it_does_not_move() {
-    let timing = Timing::default();
-    let mut workspace = at_rest(workspace::State::Creating);
-    workspace.deadline = Some(START + timing.creating);
-    let mut writes = 0;
-    for half_secs in 0..4_000 {
-        let at = Moment { now: START + Duration::from_millis(500 * half_secs), jitter: 0, timing: &timing };
-        let before = workspace.clone();
-        workspace.handle(workspace::Event::Tick(READY), &at).unwrap();
-        if matches!(workspace.state, workspace::State::Failed { .. }) {
-            assert_eq!(at.now, START + timing.creating_max);
-            assert_eq!(workspace.code(), Some(FailureCode::CreateTimeout));
-            assert!(writes < 40, "{writes} writes");
-            return;
-        }
-        workspace.handle(workspace::Event::Progressed, &at).unwrap();
-        writes += u32::from(workspace != before);
-    }
-    panic!("it never ended");
-}
-
-#[test]
 fn what_was_seen_stands_behind_what_is_said() {
     let timing = Timing::default();
     let mut workspace = at_rest(workspace::State::Creating);
@@ -382,18 +253,6 @@ fn what_was_seen_stands_behind_what_is_said() {
     node.handle(Event::Tick, &moment(&timing, 1)).unwrap();
     assert_eq!((node.word(), node.code()), (NodeState::Destroying, Some(FailureCode::AgentDigestMismatch)));
     assert!(node.reason().ends_with("Seen: got 00ff"), "{}", node.reason());
-}
-
-#[test]
-fn delete_is_accepted_in_every_state_of_a_workspace() {
-    let timing = Timing::default();
-    for state in workspace_states() {
-        let mut workspace = at_rest(state);
-        workspace.handle(workspace::Event::DeleteRequested, &moment(&timing, 1)).unwrap();
-        assert!(matches!(workspace.state, workspace::State::Deleting | workspace::State::Gone));
-        workspace.handle(workspace::Event::Tick(READY), &moment(&timing, 1_000)).unwrap();
-        assert_eq!(workspace.state, workspace::State::Gone, "the agent need not answer");
-    }
 }
 
 #[test]
@@ -418,28 +277,6 @@ fn every_failure_has_a_word_that_is_read_back() {
         let line = format!("| `{}` | {} |", code.as_str(), code.sentence());
         assert!(include_str!("../../docs/errors.md").contains(&line), "docs/errors.md lacks: {line}");
     }
-}
-
-/// A machine that is gone without a word would be asked for every two minutes of its life.
-#[test]
-fn a_command_that_no_agent_is_there_to_take_waits_for_it() {
-    let timing = Timing::default();
-    let unlinked = Outlook::Ready { ends_at: START + Duration::from_secs(100_000), linked: false };
-    let mut workspace = Workspace::requested(PATIENCE, &moment(&timing, 0));
-    workspace.handle(workspace::Event::Tick(READY), &moment(&timing, 1)).unwrap();
-    let stopped = Report::of(WorkspacePhase::Stopped, 1);
-    workspace.handle(workspace::Event::Reported(stopped), &moment(&timing, 2)).unwrap();
-    assert_eq!(workspace.state, workspace::State::Stopped);
-    workspace.handle(workspace::Event::StopRequested, &moment(&timing, 3)).unwrap();
-    workspace.handle(workspace::Event::StartRequested, &moment(&timing, 4)).unwrap();
-    let mut alarms = 0;
-    while let Some(wake) = workspace.poll_timeout(unlinked).filter(|wake| *wake < START + Duration::from_secs(86_400)) {
-        let at = Moment { now: wake, jitter: 0, timing: &timing };
-        workspace.handle(workspace::Event::Tick(unlinked), &at).unwrap();
-        alarms += 1;
-    }
-    assert!((1..40).contains(&alarms), "{alarms} alarms a day");
-    assert_eq!(workspace.owed(), Some(workspace::Effect::Ensure), "its agent is told when it comes back");
 }
 
 proptest! {
@@ -499,36 +336,5 @@ proptest! {
         }
         prop_assert_eq!(node.word(), NodeState::Gone);
         prop_assert!(node.create_attempts == 0 || machine.is_none() || node.instance.is_none_or(|known| Some(known) != machine));
-    }
-
-    /// The same for a workspace: whatever happens, each step follows the diagram, and after a DELETE its deadline ends it.
-    #[test]
-    fn a_workspace_always_gets_to_its_end(
-        picks in prop::collection::vec((any::<prop::sample::Index>(), 0_u64..300), 0..60),
-    ) {
-        let timing = Timing::default();
-        let events = workspace_events();
-        let mut workspace = Workspace::requested(PATIENCE, &moment(&timing, 0));
-        let mut secs = 0;
-        for (pick, pause) in picks {
-            secs += pause;
-            let (before, event) = (workspace.clone(), pick.get(&events).clone());
-            match workspace.handle(event.clone(), &moment(&timing, secs)) {
-                Ok(_) => check_workspace(&before, &event, &workspace),
-                Err(_) => prop_assert_eq!(&before, &workspace),
-            }
-            // As with nodes: alarms never spin, whatever its node is at: one whose workspaces save is not ready, either.
-            for outlook in [READY, Outlook::Pending, Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
-                let (mut ticked, before) = (workspace.clone(), workspace.clone());
-                if let Some(wake) = workspace.poll_timeout(outlook) {
-                    let at = Moment { now: wake.max(START + Duration::from_secs(secs)), jitter: 7, timing: &timing };
-                    let effects = ticked.handle(workspace::Event::Tick(outlook), &at).unwrap();
-                    prop_assert!(!effects.is_empty() || ticked != before || wake > at.now, "spins in {:?}", before);
-                }
-            }
-        }
-        workspace.handle(workspace::Event::DeleteRequested, &moment(&timing, secs)).unwrap();
-        workspace.handle(workspace::Event::Tick(READY), &moment(&timing, secs + 10_000)).unwrap();
-        prop_assert_eq!(workspace.state, workspace::State::Gone);
     }
 }

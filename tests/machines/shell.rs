@@ -21,7 +21,9 @@ pub struct Ran {
 
 impl Shell {
     pub async fn open(client: &Client, workspace: WorkspaceId) -> Result<Self> {
-        let mut shell = Self { terminal: client.open_terminal(workspace).await?, commands: 0 };
+        // Who comes second to a terminal is shown what the first one was answered.
+        let commands = u32::from(rand::random::<u16>()) * 1000;
+        let mut shell = Self { terminal: client.open_terminal(workspace).await?, commands };
         // A prompt that no output looks like, and no echo of what is typed.
         shell.run("stty -echo; PS1=; PS2=; bind 'set enable-bracketed-paste off' 2>/dev/null").await?;
         Ok(shell)

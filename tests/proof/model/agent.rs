@@ -16,9 +16,10 @@ use super::{Action, Life, Message, NOW, State};
 /// Of the whole machine.
 const OF_THE_NODE: [Message; 4] = [Message::Ready, Message::TrustLost, Message::BootFailed, Message::Empty];
 /// Of a workspace: its phase, and whether it is of the newest generation.
-const OF_A_WORKSPACE: [(WorkspacePhase, bool); 4] = [
+const OF_A_WORKSPACE: [(WorkspacePhase, bool); 5] = [
     (WorkspacePhase::Running, true),
     (WorkspacePhase::Running, false),
+    (WorkspacePhase::Stopped, true),
     (WorkspacePhase::Failed, true),
     (WorkspacePhase::Absent, true),
 ];

@@ -23,7 +23,7 @@ pub(super) fn comes(life: &Life, state: &State, deleted: bool) -> bool {
 /// Where a state's story ends.
 pub(super) fn of(life: &Life, state: &State, deleted: bool) -> State {
     let mut state = state.clone();
-    state.left = Budget { faults: 0, crashes: 0, says: 0, deletes: 0, spends: 0, forgets: 0 };
+    state.left = Budget { faults: 0, crashes: 0, says: 0, deletes: 0, spends: 0, forgets: 0, stops: 0 };
     let mut deletes = deleted;
     for _ in 0..MAX_STEPS {
         let action = if state.object.heard.is_some() {

@@ -14,7 +14,7 @@ fn life(isolation: Isolation, budget: Budget) -> Life {
     Life { budget, isolation, evidence: Evidence::NotNeeded, workspaces: 1, timing: timing() }
 }
 
-const NOTHING: Budget = Budget { faults: 0, crashes: 0, says: 0, deletes: 0, spends: 0, forgets: 0 };
+const NOTHING: Budget = Budget { faults: 0, crashes: 0, says: 0, deletes: 0, spends: 0, forgets: 0, stops: 0 };
 
 /// Explores, breadth first, so that what is found is told by the shortest story there is.
 fn explore(name: &str, life: Life, ci_depth: usize, reached: &[&str]) {
@@ -49,6 +49,8 @@ const QUARANTINED: &str = "a node is quarantined";
 const MADE_AND_GONE: &str = "a machine was made and is gone";
 const GIVEN_UP: &str = "a machine is given up";
 const SPENT: &str = "a machine ends because a budget is spent";
+const STOPPED: &str = "a workspace stands still, as it was asked to";
+const RESTARTED: &str = "a workspace runs again, as it was asked to";
 const UNTRUSTED: &str = "an agent is ready on a machine where what must hold does not";
 
 /// Deep enough for a node to be made, to get ready and to end, with two faults and a crash on the way.
@@ -85,4 +87,10 @@ fn a_spent_budget_ends_a_machine_whatever_happens() {
 fn what_is_stuck_can_be_given_up_and_stays_so() {
     let budget = Budget { faults: 2, crashes: 1, says: 1, deletes: 1, forgets: 1, ..NOTHING };
     explore("given up", life(Isolation::User, budget), 23, &[GIVEN_UP]);
+}
+
+#[test]
+fn a_workspace_that_is_stopped_and_started_ends_all_the_same() {
+    let budget = Budget { crashes: 1, says: 4, stops: 2, ..NOTHING };
+    explore("stops", life(Isolation::User, budget), 26, &[READY, STOPPED, RESTARTED]);
 }

@@ -21,7 +21,7 @@ use ringfence::domain::lifecycle::{FailureCode, Moment, Timing};
 use ringfence::domain::node::{CallError, Evidence, Node};
 use ringfence::domain::patience::Patience;
 use ringfence::domain::posture::Verdict;
-use ringfence::domain::workspace::Workspace;
+use ringfence::domain::workspace::{self, Workspace};
 use ringfence_protocol::link::WorkspacePhase;
 use ringfence_protocol::state::{Isolation, NodeState};
 use ringfence_protocol::time::UnixMillis;
@@ -51,6 +51,8 @@ pub struct Budget {
     pub spends: u8,
     /// Requests to give up a node that is stuck.
     pub forgets: u8,
+    /// Requests to stop or start a workspace.
+    pub stops: u8,
 }
 
 /// The model.
@@ -100,6 +102,8 @@ pub enum Wish {
     Delete,
     DeleteWorkspace,
     Forget,
+    Stop,
+    Start,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -286,6 +290,18 @@ impl Model for Life {
             }),
             Property::sometimes("a machine is given up", |_, state: &State| {
                 state.is_given_up() && !state.machines.is_empty()
+            }),
+            Property::sometimes("a workspace stands still, as it was asked to", |_, state: &State| {
+                state
+                    .workspaces
+                    .iter()
+                    .any(|it| it.state == workspace::State::Stopped && !it.running && it.spec_generation > 1)
+            }),
+            Property::sometimes("a workspace runs again, as it was asked to", |_, state: &State| {
+                state
+                    .workspaces
+                    .iter()
+                    .any(|it| it.state == workspace::State::Running && it.running && it.spec_generation > 2)
             }),
             Property::sometimes("a machine ends because a budget is spent", |_, state: &State| {
                 state.node.as_ref().and_then(Node::code) == Some(FailureCode::BudgetSpent)

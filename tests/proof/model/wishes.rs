@@ -27,6 +27,11 @@ impl State {
                     actions.push(Action::Ask(Wish::DeleteWorkspace));
                 }
             }
+            if self.left.stops > 0
+                && let Some(workspace) = self.workspaces.first()
+            {
+                actions.push(Action::Ask(if workspace.running { Wish::Stop } else { Wish::Start }));
+            }
             if self.left.forgets > 0 && self.node.as_ref().is_some_and(Node::is_stuck) {
                 actions.push(Action::Ask(Wish::Forget));
             }
@@ -46,6 +51,7 @@ impl State {
             Wish::Found => {}
             Wish::Delete | Wish::DeleteWorkspace => self.left.deletes -= 1,
             Wish::Forget => self.left.forgets -= 1,
+            Wish::Stop | Wish::Start => self.left.stops -= 1,
         }
         self.request = Some(Request { wish, next: RequestStep::Arm });
     }
@@ -97,6 +103,13 @@ impl State {
             Wish::DeleteWorkspace => {
                 if let Some(workspace) = workspaces.first_mut() {
                     delete(workspace, &at);
+                }
+            }
+            Wish::Stop | Wish::Start => {
+                let stops = wish == Wish::Stop;
+                let event = if stops { workspace::Event::StopRequested } else { workspace::Event::StartRequested };
+                if workspaces.first_mut().is_none_or(|workspace| workspace.handle(event, &at).is_err()) {
+                    return false;
                 }
             }
             Wish::Forget => {

@@ -33,9 +33,9 @@ struct Judge {
 /// Which guards.
 #[derive(Args)]
 pub struct MutateOptions {
-    /// Only the guards whose name contains this.
+    /// Only the guards whose name contains this; may be given more than once.
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
     /// Name the guards and stop.
     #[arg(long)]
     list: bool,
@@ -43,8 +43,9 @@ pub struct MutateOptions {
 
 /// Takes the guards out, one after the other, and says what noticed.
 pub fn run(options: &MutateOptions) -> Result<()> {
-    let only = options.only.as_deref().unwrap_or_default();
-    let chosen: Vec<&Guard> = GUARDS.iter().filter(|guard| guard.name.contains(only)).collect();
+    let is_chosen =
+        |guard: &&Guard| options.only.is_empty() || options.only.iter().any(|only| guard.name.contains(only));
+    let chosen: Vec<&Guard> = GUARDS.iter().filter(is_chosen).collect();
     ensure!(!chosen.is_empty(), "no guard is called so");
     if options.list {
         chosen.iter().for_each(|guard| println!("{:<32} {}", guard.name, guard.file));

@@ -1,20 +1,15 @@
 //! How a request changes a node or workspace: it writes what is wanted and moves the node's alarm forward. It calls no
 //! provider and no agent; the node's object does, in its alarm.
 
-use std::time::Duration;
-
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::ProviderKind;
 use ringfence_protocol::time::UnixMillis;
 
+use crate::domain::alarm::ARM_DELAY;
 use crate::domain::lifecycle::Denied;
 use crate::error::{Error, Result};
 use crate::ports::Platform;
-
-/// How long a write may take before the alarm that was armed for it goes off: an alarm that finds nothing to do is cheap,
-/// a row without an alarm is not.
-const ARM_DELAY: Duration = Duration::from_secs(15);
 
 /// Arms the node's alarm, then writes, then has the alarm go off at once. Dying in between loses nothing: the alarm is set.
 pub(super) async fn armed<T>(p: &impl Platform, node: NodeId, write: impl Future<Output = Result<T>>) -> Result<T> {

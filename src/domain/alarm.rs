@@ -6,7 +6,9 @@
 //!                               ▲ meanwhile: `want` and `sooner`, never later
 //! ```
 //!
-//! What is remembered here is lost with the object's memory; the alarm itself is not, and was moved at least as soon.
+//! What is remembered here is lost with the object's memory; the alarm itself is not, and was moved at least as soon. Only where it
+//! gives way to a sooner one while a request that armed it is about to write, storage keeps that instant ([`Wakes::to_keep`]): the
+//! next instance looks back at both ([`Wakes::look_back`]).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,6 +17,9 @@ use ringfence_protocol::time::UnixMillis;
 
 /// When the object looks again if the alarm that is running now never gets to its end.
 pub const SAFETY: Duration = Duration::from_secs(30);
+/// How long a write may take before the alarm that was armed for it goes off: an alarm that finds nothing to do is cheap,
+/// a row without an alarm is not.
+pub const ARM_DELAY: Duration = Duration::from_secs(15);
 /// How soon what failed is repeated at first.
 pub const RETRY: Duration = Duration::from_secs(15);
 /// How soon at last. The database is away for seconds, or its quota is spent for hours: then an object that looks every five
@@ -46,9 +51,28 @@ pub struct Wakes {
     /// Wake-ups armed by requests that are about to write, the soonest first; two requests may arm the same instant. An alarm
     /// that comes before one does not stand for it: it may have read before the write.
     pub armed: VecDeque<UnixMillis>,
+    /// The last instant that requests may have armed an earlier instance of the object for. Nobody is left to say that they have
+    /// written, so it stays until it has passed.
+    pub inherited: Option<UnixMillis>,
+    /// Whether this instance has looked at what earlier ones left behind.
+    pub looked_back: bool,
 }
 
 impl Wakes {
+    /// Before anything else in an instance of the object: with the alarm as it is set, and what storage has kept.
+    pub fn look_back(&mut self, alarm: Option<UnixMillis>, kept: Option<UnixMillis>, now: UnixMillis) {
+        if !std::mem::replace(&mut self.looked_back, true) {
+            let armed = alarm.filter(|at| *at <= now + ARM_DELAY);
+            self.inherited = [armed, kept].into_iter().flatten().filter(|at| *at > now).max();
+        }
+    }
+
+    /// What storage must keep before the alarm is moved to `at`: until when requests that armed it may be about to write.
+    pub fn to_keep(&self, at: UnixMillis, now: UnixMillis) -> Option<UnixMillis> {
+        let armed = self.armed.iter().rev().find(|armed| **armed <= now + ARM_DELAY).copied();
+        armed.max(self.inherited).filter(|armed| at < *armed)
+    }
+
     /// Somebody wakes the object. A request does so before it writes, for a while later; a sweep does so at once, and stands for
     /// nobody's write.
     pub fn arm(&mut self, at: UnixMillis, now: UnixMillis) {
@@ -72,6 +96,7 @@ impl Wakes {
     pub fn begin(&mut self, now: UnixMillis) -> UnixMillis {
         self.wanted = None;
         self.armed.retain(|at| *at > now);
+        self.inherited = self.inherited.filter(|at| *at > now);
         now + SAFETY
     }
 
@@ -85,7 +110,7 @@ impl Wakes {
     ) -> Option<UnixMillis> {
         let current = current.filter(|at| *at != safety);
         let armed = self.armed.front().copied();
-        [deadline, current, self.wanted.take(), armed].into_iter().flatten().min()
+        [deadline, current, self.wanted.take(), armed, self.inherited].into_iter().flatten().min()
     }
 
     /// Whether somebody asked for a wake-up while the alarm ran.
@@ -137,6 +162,38 @@ mod tests {
         assert_eq!(wakes.settle(None, Some(safety), safety), Some(at(15)), "a sweep's wake-up stands for no write");
         wakes.written();
         assert_eq!(wakes.settle(None, Some(safety), safety), None);
+    }
+
+    #[test]
+    fn what_an_earlier_instance_was_armed_for_is_looked_at_when_it_has_passed() {
+        // It died while a request was about to write; another one comes, writes and wakes it at once.
+        let mut wakes = Wakes::default();
+        wakes.look_back(Some(at(15)), None, at(2));
+        wakes.arm(at(17), at(2));
+        wakes.written();
+        assert_eq!(wakes.to_keep(at(3), at(3)), Some(at(15)));
+        let safety = wakes.begin(at(3));
+        assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(at(15)));
+        // The same where it dies before that alarm, which is all that is left.
+        let mut wakes = Wakes::default();
+        let safety = wakes.begin(at(3));
+        wakes.look_back(Some(safety), Some(at(15)), at(3));
+        assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(at(15)));
+        let safety = wakes.begin(at(15));
+        assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(at(600)), "once");
+    }
+
+    #[test]
+    fn nothing_is_kept_but_for_requests_that_are_about_to_write() {
+        let mut wakes = Wakes::default();
+        wakes.look_back(Some(at(600)), Some(at(1)), at(2));
+        assert_eq!((wakes.inherited, wakes.to_keep(at(2), at(2))), (None, None), "a deadline, and one that has passed");
+        wakes.arm(at(90), at(2));
+        assert_eq!(wakes.to_keep(at(2), at(2)), None, "a deadline that an agent's word leads to");
+        wakes.arm(at(17), at(2));
+        assert_eq!(wakes.to_keep(at(2), at(2)), Some(at(17)));
+        wakes.written();
+        assert_eq!(wakes.to_keep(at(2), at(2)), None);
     }
 
     #[test]

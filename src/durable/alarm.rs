@@ -16,13 +16,33 @@ use crate::cloudflare::Viewer;
 use crate::domain::alarm;
 use crate::ports::Clock;
 
+/// Where the object keeps until when requests that armed its alarm may be about to write.
+const ARMED_KEY: &str = "armed_until";
+
 impl NodeObject {
     /// Asks for the alarm at `at`. Never moves it later.
     pub(super) async fn wake(&self, at: UnixMillis) -> worker::Result<()> {
+        self.look_back().await?;
         self.wakes.borrow_mut().want(at);
-        let current = self.state.storage().get_alarm().await?.map(UnixMillis::new);
+        let storage = self.state.storage();
+        let current = storage.get_alarm().await?.map(UnixMillis::new);
         if let Some(at) = alarm::sooner(at, current) {
+            let kept = self.wakes.borrow().to_keep(at, self.host().now());
+            if let Some(armed) = kept {
+                storage.put(ARMED_KEY, armed).await?;
+            }
             self.set_alarm(at).await?;
+        }
+        Ok(())
+    }
+
+    /// What earlier instances of this object were armed for, once.
+    pub(super) async fn look_back(&self) -> worker::Result<()> {
+        if !self.wakes.borrow().looked_back {
+            let storage = self.state.storage();
+            let current = storage.get_alarm().await?.map(UnixMillis::new);
+            let kept = storage.get(ARMED_KEY).await?;
+            self.wakes.borrow_mut().look_back(current, kept, self.host().now());
         }
         Ok(())
     }
@@ -34,6 +54,9 @@ impl NodeObject {
             worker::console_error!("safety alarm: {error}");
         }
         self.faults.strike(self.state.storage(), "alarm").await;
+        if let Err(error) = self.look_back().await {
+            worker::console_error!("what was armed before: {error}");
+        }
         // Without a valid configuration the safety alarm looks again; an object of no node has nothing to look for.
         let Some(config) = self.config() else { return };
         let Some(node) = self.node_id().await else {

@@ -204,6 +204,7 @@ impl NodeObject {
     }
 
     async fn answer(&self, call: NodeCall) -> worker::Result<()> {
+        self.look_back().await?;
         match call {
             NodeCall::Wake { at } => {
                 self.wakes.borrow_mut().arm(at, self.host().now());

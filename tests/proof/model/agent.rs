@@ -1,5 +1,6 @@
 //! The agent: it says anything, at any time.
 
+use ringfence::domain::alarm::ARM_DELAY;
 use ringfence::domain::lifecycle::{Denied, FailureCode};
 use ringfence::domain::node::{self, Destroy, Event, Evidence};
 use ringfence::domain::posture::Verdict;
@@ -10,7 +11,6 @@ use ringfence_protocol::state::NodeState;
 use ringfence_protocol::time::UnixMillis;
 
 use super::object::Heard;
-use super::wishes::ARM_DELAY;
 use super::{Action, Life, Message, NOW, State};
 
 /// Of the whole machine.

@@ -237,7 +237,8 @@ impl Model for Life {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let object = Object { alarm: None, founded_at: None, wakes: Wakes::default(), run: Run::Asleep, heard: None };
+        let (alarm, founded_at, armed_until) = (None, None, None);
+        let object = Object { alarm, founded_at, armed_until, wakes: Wakes::default(), run: Run::Asleep, heard: None };
         vec![State {
             node: None,
             workspaces: Vec::new(),

@@ -19,6 +19,8 @@ pub(super) struct Object {
     pub(super) alarm: Option<UnixMillis>,
     /// In storage.
     pub(super) founded_at: Option<UnixMillis>,
+    /// In storage.
+    pub(super) armed_until: Option<UnixMillis>,
     /// In memory.
     pub(super) wakes: Wakes,
     pub(super) run: Run,
@@ -73,9 +75,15 @@ impl Object {
         self.run == Run::Asleep && self.heard.is_none()
     }
 
+    fn look_back(&mut self) {
+        self.wakes.look_back(self.alarm, self.armed_until, NOW);
+    }
+
     fn wake(&mut self, at: UnixMillis) {
+        self.look_back();
         self.wakes.want(at);
         if let Some(at) = sooner(at, self.alarm) {
+            self.armed_until = self.wakes.to_keep(at, NOW).or(self.armed_until);
             self.alarm = Some(at);
         }
     }
@@ -83,6 +91,7 @@ impl Object {
     /// A request's call after its write: as `NodeCall::Written` is answered.
     pub(super) fn told_of_a_write(&mut self) {
         self.founded_at.get_or_insert(NOW);
+        self.look_back();
         self.wakes.written();
         self.wake(NOW);
     }
@@ -90,6 +99,7 @@ impl Object {
     /// A call: as `NodeCall::Wake` is answered.
     pub(super) fn called(&mut self, at: UnixMillis) {
         self.founded_at.get_or_insert(NOW);
+        self.look_back();
         self.wakes.arm(at, NOW);
         self.wake(at);
     }
@@ -197,6 +207,7 @@ impl State {
         self.object.alarm = None;
         let safety = self.object.wakes.begin(NOW);
         self.object.alarm = Some(safety);
+        self.object.look_back();
         self.object.run = match self.object.founded_at {
             Some(_) => Run::Turn { safety, turn: 1, answers: Vec::new() },
             None => Run::Settle { safety, next: None, end: End::Gone },
@@ -227,7 +238,7 @@ impl State {
         if end == End::Unwritten && awaited.is_some() {
             object.alarm = object.wakes.settle(awaited, object.alarm, safety);
         } else if gone && self.link.is_none() && !object.wakes.are_wanted() {
-            (object.alarm, object.founded_at) = (None, None);
+            (object.alarm, object.founded_at, object.armed_until) = (None, None, None);
         } else {
             let next = if gone { None } else { next };
             object.alarm = object.wakes.settle(next, object.alarm, safety);

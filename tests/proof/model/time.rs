@@ -52,6 +52,7 @@ impl State {
         for workspace in &mut self.workspaces {
             workspace.failure_detail = None;
         }
+        self.object.armed_until = self.object.armed_until.filter(|until| *until > NOW);
         // They are alike: which of them is the first makes no difference.
         self.workspaces.sort_by_cached_key(|workspace| {
             let mut hasher = DefaultHasher::new();
@@ -101,8 +102,10 @@ impl State {
         each_optional(&mut self.late_create);
         each_optional(&mut self.object.alarm);
         each_optional(&mut self.object.founded_at);
-        let Wakes { wanted, armed } = &mut self.object.wakes;
+        each_optional(&mut self.object.armed_until);
+        let Wakes { wanted, armed, inherited, looked_back: _ } = &mut self.object.wakes;
         each_optional(wanted);
+        each_optional(inherited);
         *armed = armed
             .iter()
             .map(|at| {

@@ -1,15 +1,11 @@
 //! What people and sweeps want: a request arms the object, writes and wakes it; a sweep writes and wakes it.
 
-use std::time::Duration;
-
+use ringfence::domain::alarm::ARM_DELAY;
 use ringfence::domain::node::Event;
 use ringfence::domain::workspace::{self, Workspace};
 use ringfence::domain::{lifecycle::Moment, node::Node, together};
 
 use super::{Action, Life, NOW, Request, RequestStep, State, Wish};
-
-/// As in `app/intent.rs`.
-pub(super) const ARM_DELAY: Duration = Duration::from_secs(15);
 
 impl State {
     pub(super) fn wishes(&self, actions: &mut Vec<Action>) {

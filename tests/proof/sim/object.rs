@@ -8,7 +8,7 @@ use ringfence::app::drive_node::drive_node;
 use ringfence::app::outcome::{Driven, Outgoing};
 use ringfence::app::secrets::complete;
 use ringfence::app::ticket::destroy_by_ticket;
-use ringfence::domain::alarm::{self, Wakes};
+use ringfence::domain::alarm::{self, Wakes, sooner};
 use ringfence::domain::node::InstanceId;
 use ringfence::domain::ticket::DestroyTicket;
 use ringfence::ports::Clock;
@@ -36,6 +36,8 @@ pub struct Object {
     pub alarm: Option<UnixMillis>,
     /// In storage: since when it knows its node.
     pub founded_at: Option<UnixMillis>,
+    /// In storage: until when requests that armed the alarm may be about to write.
+    pub armed_until: Option<UnixMillis>,
     /// In storage.
     pub ticket: Option<DestroyTicket>,
     /// In storage: how many drives have failed in a row.
@@ -48,6 +50,20 @@ pub struct Object {
     pub said: VecDeque<(u64, i64, AgentMessage)>,
     pub in_order: Rc<tokio::sync::Mutex<()>>,
     pub link: Option<Link>,
+}
+
+impl Object {
+    pub fn look_back(&mut self, now: UnixMillis) {
+        self.wakes.look_back(self.alarm, self.armed_until, now);
+    }
+
+    /// Sets the alarm to a sooner instant. Each write of storage may be the last thing that an instance does; these two are one here.
+    pub fn set_sooner(&mut self, at: UnixMillis, now: UnixMillis) {
+        if let Some(at) = sooner(at, self.alarm) {
+            self.armed_until = self.wakes.to_keep(at, now).or(self.armed_until);
+            self.alarm = Some(at);
+        }
+    }
 }
 
 impl Sim {
@@ -66,6 +82,7 @@ impl Sim {
         let safety = self.with_object(node, |object| {
             let safety = object.wakes.begin(now);
             object.alarm = Some(safety);
+            object.look_back(now);
             object.running = true;
             safety
         });
@@ -127,7 +144,10 @@ impl Sim {
         match safety {
             Some(safety) if awaited.is_some() => self.settle_alarm(node, awaited, safety).await,
             Some(_) if driven.gone && forgets => {
-                self.with_object(node, |object| (object.alarm, object.founded_at, object.ticket) = (None, None, None));
+                self.with_object(node, |object| {
+                    (object.alarm, object.founded_at) = (None, None);
+                    (object.ticket, object.armed_until) = (None, None);
+                });
             }
             Some(safety) => self.settle_alarm(node, driven.next_wake, safety).await,
             None => {

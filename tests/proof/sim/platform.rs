@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ringfence::domain::alarm::sooner;
 use ringfence::ports::{Clock, Db, DbError, Entropy, Nodes, Outcome, Statement, Unreachable};
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::state::ProviderKind;
@@ -93,6 +92,8 @@ impl Sim {
             return Err(Unreachable("never arrived".into()));
         }
         self.remember(node);
+        let now = self.now();
+        self.with_object(node, |object| object.look_back(now));
         self.with_object(node, note);
         self.wake_object(node, at).await;
         pause().await;
@@ -103,12 +104,12 @@ impl Sim {
     }
 
     pub async fn wake_object(&self, node: NodeId, at: UnixMillis) {
-        self.with_object(node, |object| object.wakes.want(at));
-        pause().await;
+        let now = self.now();
         self.with_object(node, |object| {
-            if let Some(at) = sooner(at, object.alarm) {
-                object.alarm = Some(at);
-            }
+            object.look_back(now);
+            object.wakes.want(at);
         });
+        pause().await;
+        self.with_object(node, |object| object.set_sooner(at, now));
     }
 }

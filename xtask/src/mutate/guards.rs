@@ -138,11 +138,15 @@ guards! {
     "never-later" in "src/domain/alarm.rs":
         "current.is_none_or(|current| at < current).then_some(at)" => "current.is_none_or(|current| at <= current || at > current).then_some(at)";
     "armed-outlives-an-early-alarm" in "src/domain/alarm.rs":
-        "[deadline, current, self.wanted.take(), armed]" => "[deadline, current, self.wanted.take(), armed.filter(|_| false)]";
+        "[deadline, current, self.wanted.take(), armed, self.inherited]" => "[deadline, current, self.wanted.take(), armed.filter(|_| false), self.inherited]";
     "wanted-while-running" in "src/domain/alarm.rs":
-        "[deadline, current, self.wanted.take(), armed]" => "[deadline, current, self.wanted.take().filter(|_| false), armed]";
+        "[deadline, current, self.wanted.take(), armed, self.inherited]" => "[deadline, current, self.wanted.take().filter(|_| false), armed, self.inherited]";
     "alarm-set-while-running" in "src/domain/alarm.rs":
         "[deadline, current, self.wanted" => "[deadline, current.filter(|_| false), self.wanted";
+    "inherited-arming" in "src/domain/alarm.rs":
+        "self.wanted.take(), armed, self.inherited]" => "self.wanted.take(), armed, self.inherited.filter(|_| false)]";
+    "kept-arming" in "src/domain/alarm.rs":
+        "armed.max(self.inherited).filter(|armed| at < *armed)" => "armed.max(self.inherited).filter(|armed| at < *armed && false)";
     "look-before-asking-again" in "src/domain/node/time.rs":
         "        self.state = State::Provisioning { next: Provision::Find };\n        self.create_attempts" => "        self.state = State::Provisioning { next: Provision::Create };\n        self.create_attempts";
     "create-is-recorded" in "src/domain/node/time.rs":

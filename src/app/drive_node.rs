@@ -9,10 +9,11 @@ use std::time::Duration;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::views::EventView;
 
-use super::outcome::{Bootstrap, Cloud, Driven, Provisioner};
+use super::outcome::{Bootstrap, Cloud, Driven, Outgoing, Provisioner};
 use super::turn::{Commit, Turn};
 use super::{provisioning, read};
 use crate::config::Settings;
+use crate::domain::alarm::RETRY;
 use crate::domain::node::{Call, CallError, Destroy, Event, State};
 use crate::domain::ticket::DestroyTicket;
 use crate::error::{Error, Result};
@@ -36,11 +37,31 @@ pub async fn drive_node<P: Provisioner>(
     provisioner: &P,
     id: NodeId,
 ) -> Result<Driven> {
+    // Orders to remove what is given up: no later turn sees these workspaces any more.
+    let mut given_up = Vec::new();
+    match drive(p, settings, provisioner, id, &mut given_up).await {
+        Ok(mut driven) => {
+            driven.to_agent.extend(given_up);
+            Ok(driven)
+        }
+        // Written or not, they are to be removed; what else there was to do is looked at again.
+        Err(_) if !given_up.is_empty() => {
+            Ok(Driven { to_agent: given_up, next_wake: Some(p.now() + RETRY), ..Driven::default() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn drive<P: Provisioner>(
+    p: &impl Platform,
+    settings: &Settings,
+    provisioner: &P,
+    id: NodeId,
+    given_up: &mut Vec<Outgoing>,
+) -> Result<Driven> {
     let mut driven = Driven::default();
     let mut cloud: Option<P::Cloud> = None;
     let mut answers: Vec<Event> = Vec::new();
-    // Told whatever the later turns find: they do not see these workspaces any more.
-    let mut given_up = Vec::new();
     for _ in 0..MAX_TURNS {
         let Some(mut turn) = Turn::load(p, &settings.timing, id).await? else {
             return Ok(Driven { gone: true, unwritten: true, ..driven });
@@ -61,7 +82,8 @@ pub async fn drive_node<P: Provisioner>(
             turn.tick();
         }
         turn.tell_all_that_is_owed();
-        let unheard = turn.given_up();
+        let before = given_up.len();
+        given_up.extend(turn.given_up());
         let finished = turn.calls.is_empty() && !turn.has_changed();
         let bootstrap = match turn.calls.contains(&Call::Create) {
             true => Some(provisioner.bootstrap(&turn.row, turn.now()).await?),
@@ -75,15 +97,16 @@ pub async fn drive_node<P: Provisioner>(
             }
             None => (String::new(), Vec::new()),
         };
-        let Commit::Stored(told) = turn.commit(p, statements).await? else { continue };
+        let Commit::Stored(told) = turn.commit(p, statements).await? else {
+            given_up.truncate(before);
+            continue;
+        };
         merge(&mut driven, *told);
-        given_up.extend(unheard);
         driven.close_all |= must_be_closed(turn.node.state);
         driven.gone = matches!(turn.node.state, State::Gone { .. });
         driven.ticket = ticket(&turn.row, &turn);
         if finished {
             driven.events = recent_events(p, &turn).await?;
-            driven.to_agent.extend(given_up);
             return Ok(driven);
         }
         if must_be_closed(turn.node.state) {
@@ -104,7 +127,6 @@ pub async fn drive_node<P: Provisioner>(
     }
     // There is more to do than one invocation may: go on at once in the next.
     driven.next_wake = Some(p.now());
-    driven.to_agent.extend(given_up);
     Ok(driven)
 }
 

@@ -6,9 +6,9 @@
 //!                               ▲ meanwhile: `want` and `sooner`, never later
 //! ```
 //!
-//! What is remembered here is lost with the object's memory; the alarm itself is not, and was moved at least as soon. Only where it
-//! gives way to a sooner one while a request that armed it is about to write, storage keeps that instant ([`Wakes::to_keep`]): the
-//! next instance looks back at both ([`Wakes::look_back`]).
+//! What is remembered here is lost with the object's memory; the alarm itself is not, and was moved at least as soon. Another request
+//! may move it sooner still, and it may come early: so storage keeps until when a request has armed the object ([`of_a_request`]), and
+//! the next instance looks back at it ([`Wakes::look_back`]).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -43,6 +43,12 @@ pub fn sooner(at: UnixMillis, current: Option<UnixMillis>) -> Option<UnixMillis>
     current.is_none_or(|current| at < current).then_some(at)
 }
 
+/// Whether a wake-up is for a request that is about to write: what storage has to keep. One for a deadline that an agent's word leads
+/// to is not: its writer is the object itself, and ends with it.
+pub fn of_a_request(at: UnixMillis, now: UnixMillis) -> bool {
+    now < at && at <= now + ARM_DELAY
+}
+
 /// Wake-ups that the alarm's own instant does not tell.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub struct Wakes {
@@ -59,18 +65,11 @@ pub struct Wakes {
 }
 
 impl Wakes {
-    /// Before anything else in an instance of the object: with the alarm as it is set, and what storage has kept.
-    pub fn look_back(&mut self, alarm: Option<UnixMillis>, kept: Option<UnixMillis>, now: UnixMillis) {
+    /// Before anything else in an instance of the object: with until when earlier ones were armed.
+    pub fn look_back(&mut self, armed_until: Option<UnixMillis>, now: UnixMillis) {
         if !std::mem::replace(&mut self.looked_back, true) {
-            let armed = alarm.filter(|at| *at <= now + ARM_DELAY);
-            self.inherited = [armed, kept].into_iter().flatten().filter(|at| *at > now).max();
+            self.inherited = armed_until.filter(|at| *at > now);
         }
-    }
-
-    /// What storage must keep before the alarm is moved to `at`: until when requests that armed it may be about to write.
-    pub fn to_keep(&self, at: UnixMillis, now: UnixMillis) -> Option<UnixMillis> {
-        let armed = self.armed.iter().rev().find(|armed| **armed <= now + ARM_DELAY).copied();
-        armed.max(self.inherited).filter(|armed| at < *armed)
     }
 
     /// Somebody wakes the object. A request does so before it writes, for a while later; a sweep does so at once, and stands for
@@ -166,34 +165,24 @@ mod tests {
 
     #[test]
     fn what_an_earlier_instance_was_armed_for_is_looked_at_when_it_has_passed() {
-        // It died while a request was about to write; another one comes, writes and wakes it at once.
         let mut wakes = Wakes::default();
-        wakes.look_back(Some(at(15)), None, at(2));
+        wakes.look_back(Some(at(15)), at(2));
+        // Another request comes and writes; nobody says so of the first.
         wakes.arm(at(17), at(2));
         wakes.written();
-        assert_eq!(wakes.to_keep(at(3), at(3)), Some(at(15)));
-        let safety = wakes.begin(at(3));
-        assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(at(15)));
-        // The same where it dies before that alarm, which is all that is left.
-        let mut wakes = Wakes::default();
-        let safety = wakes.begin(at(3));
-        wakes.look_back(Some(safety), Some(at(15)), at(3));
-        assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(at(15)));
+        for now in [3, 4] {
+            let safety = wakes.begin(at(now));
+            wakes.look_back(None, at(now));
+            assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(at(15)), "whatever came early");
+        }
         let safety = wakes.begin(at(15));
         assert_eq!(wakes.settle(Some(at(600)), Some(safety), safety), Some(at(600)), "once");
     }
 
     #[test]
-    fn nothing_is_kept_but_for_requests_that_are_about_to_write() {
-        let mut wakes = Wakes::default();
-        wakes.look_back(Some(at(600)), Some(at(1)), at(2));
-        assert_eq!((wakes.inherited, wakes.to_keep(at(2), at(2))), (None, None), "a deadline, and one that has passed");
-        wakes.arm(at(90), at(2));
-        assert_eq!(wakes.to_keep(at(2), at(2)), None, "a deadline that an agent's word leads to");
-        wakes.arm(at(17), at(2));
-        assert_eq!(wakes.to_keep(at(2), at(2)), Some(at(17)));
-        wakes.written();
-        assert_eq!(wakes.to_keep(at(2), at(2)), None);
+    fn storage_keeps_what_a_request_arms_and_nothing_else() {
+        let kept = [-1, 0, 1, 15, 16, 90].map(|secs| of_a_request(at(secs), at(0)));
+        assert_eq!(kept, [false, false, true, true, false, false]);
     }
 
     #[test]

@@ -16,21 +16,16 @@ use crate::cloudflare::Viewer;
 use crate::domain::alarm;
 use crate::ports::Clock;
 
-/// Where the object keeps until when requests that armed its alarm may be about to write.
-const ARMED_KEY: &str = "armed_until";
+/// Where the object keeps until when the last request that armed its alarm may be about to write.
+pub(super) const ARMED_KEY: &str = "armed_until";
 
 impl NodeObject {
     /// Asks for the alarm at `at`. Never moves it later.
     pub(super) async fn wake(&self, at: UnixMillis) -> worker::Result<()> {
         self.look_back().await?;
         self.wakes.borrow_mut().want(at);
-        let storage = self.state.storage();
-        let current = storage.get_alarm().await?.map(UnixMillis::new);
+        let current = self.state.storage().get_alarm().await?.map(UnixMillis::new);
         if let Some(at) = alarm::sooner(at, current) {
-            let kept = self.wakes.borrow().to_keep(at, self.host().now());
-            if let Some(armed) = kept {
-                storage.put(ARMED_KEY, armed).await?;
-            }
             self.set_alarm(at).await?;
         }
         Ok(())
@@ -39,10 +34,8 @@ impl NodeObject {
     /// What earlier instances of this object were armed for, once.
     pub(super) async fn look_back(&self) -> worker::Result<()> {
         if !self.wakes.borrow().looked_back {
-            let storage = self.state.storage();
-            let current = storage.get_alarm().await?.map(UnixMillis::new);
-            let kept = storage.get(ARMED_KEY).await?;
-            self.wakes.borrow_mut().look_back(current, kept, self.host().now());
+            let armed_until = self.state.storage().get(ARMED_KEY).await?;
+            self.wakes.borrow_mut().look_back(armed_until, self.host().now());
         }
         Ok(())
     }

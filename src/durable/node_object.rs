@@ -17,6 +17,7 @@ use worker::{
     WebSocketRequestResponsePair, durable_object,
 };
 
+use super::alarm::ARMED_KEY;
 use super::away::Away;
 use super::fault::Faults;
 use super::panics::Resettable;
@@ -207,7 +208,11 @@ impl NodeObject {
         self.look_back().await?;
         match call {
             NodeCall::Wake { at } => {
-                self.wakes.borrow_mut().arm(at, self.host().now());
+                let now = self.host().now();
+                self.wakes.borrow_mut().arm(at, now);
+                if alarm::of_a_request(at, now) {
+                    self.state.storage().put(ARMED_KEY, at).await?;
+                }
                 self.wake(at).await?;
             }
             NodeCall::Written => {

@@ -472,3 +472,27 @@ fn what_an_agent_says_that_moves_no_deadline_sets_no_alarm() {
         assert!(!world.p.alarms.borrow().contains_key(&node), "each is a row written and a request");
     });
 }
+
+/// Nobody else would see it: its row is over, and its link was there all the time (seed 2424186).
+#[test]
+fn what_is_given_up_is_ordered_to_be_removed_also_where_the_answer_of_that_write_is_lost() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let kept = world.create(&who).await.unwrap();
+        world.until_running(&who, kept.id).await;
+        let deleted = world.create(&who).await.unwrap();
+        world.until_running(&who, deleted.id).await;
+        delete_workspace(&world.p, &world.settings, &who.actor, deleted.id, vec![]).await.unwrap();
+        world.die_after(0, Death::BeforeCommit);
+        world.run_until_time(world.p.now() + Duration::from_secs(600)).await;
+        world.p.db.heal();
+        // The second batch of a drive is its write.
+        world.die_after(2, Death::AfterCommit);
+        world.alarm().await;
+        let there: Vec<_> = world.agents.borrow()[&kept.node.id].workspaces.keys().copied().collect();
+        assert!(world.p.db.heal());
+        assert_eq!(world.workspace(&who, deleted.id).await.state, WorkspaceState::Gone);
+        assert_eq!(there, [kept.id]);
+    });
+}

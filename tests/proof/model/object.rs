@@ -76,14 +76,13 @@ impl Object {
     }
 
     fn look_back(&mut self) {
-        self.wakes.look_back(self.alarm, self.armed_until, NOW);
+        self.wakes.look_back(self.armed_until, NOW);
     }
 
     fn wake(&mut self, at: UnixMillis) {
         self.look_back();
         self.wakes.want(at);
         if let Some(at) = sooner(at, self.alarm) {
-            self.armed_until = self.wakes.to_keep(at, NOW).or(self.armed_until);
             self.alarm = Some(at);
         }
     }
@@ -101,6 +100,9 @@ impl Object {
         self.founded_at.get_or_insert(NOW);
         self.look_back();
         self.wakes.arm(at, NOW);
+        if alarm::of_a_request(at, NOW) {
+            self.armed_until = Some(at);
+        }
         self.wake(at);
     }
 }

@@ -180,10 +180,12 @@ impl Sim {
             sleep(self, Duration::from_millis(self.chance.between(5, 3000))).await;
         }
         let answer = self.with_machine(&id, |machine| {
-            let (of, message) = machine.inbox.pop_front()?;
+            // What a newer link has brought is for others to take.
+            machine.inbox.front().filter(|(of, _)| *of == link)?;
+            let (_, message) = machine.inbox.pop_front()?;
             // A hook that saves may hang: then there is no answer, and the machine ends all the same.
             let hangs = message == ControlMessage::SaveAll && self.chance.one_in(4);
-            if of == link && !hangs { machine.agent.obey(&message) } else { None }
+            if hangs { None } else { machine.agent.obey(&message) }
         });
         if let Some(answer) = answer.flatten() {
             self.say(&id, answer);

@@ -8,7 +8,7 @@ use ringfence::app::drive_node::drive_node;
 use ringfence::app::outcome::{Driven, Outgoing};
 use ringfence::app::secrets::complete;
 use ringfence::app::ticket::destroy_by_ticket;
-use ringfence::domain::alarm::{self, Wakes, sooner};
+use ringfence::domain::alarm::{self, Wakes};
 use ringfence::domain::node::InstanceId;
 use ringfence::domain::ticket::DestroyTicket;
 use ringfence::ports::Clock;
@@ -54,14 +54,14 @@ pub struct Object {
 
 impl Object {
     pub fn look_back(&mut self, now: UnixMillis) {
-        self.wakes.look_back(self.alarm, self.armed_until, now);
+        self.wakes.look_back(self.armed_until, now);
     }
 
-    /// Sets the alarm to a sooner instant. Each write of storage may be the last thing that an instance does; these two are one here.
-    pub fn set_sooner(&mut self, at: UnixMillis, now: UnixMillis) {
-        if let Some(at) = sooner(at, self.alarm) {
-            self.armed_until = self.wakes.to_keep(at, now).or(self.armed_until);
-            self.alarm = Some(at);
+    /// A request arms the object.
+    pub fn arm(&mut self, at: UnixMillis, now: UnixMillis) {
+        self.wakes.arm(at, now);
+        if alarm::of_a_request(at, now) {
+            self.armed_until = Some(at);
         }
     }
 }
@@ -82,7 +82,6 @@ impl Sim {
         let safety = self.with_object(node, |object| {
             let safety = object.wakes.begin(now);
             object.alarm = Some(safety);
-            object.look_back(now);
             object.running = true;
             safety
         });
@@ -93,6 +92,8 @@ impl Sim {
     pub async fn run_alarm(&self, node: NodeId, safety: UnixMillis) {
         self.count(|figures| figures.alarms += 1);
         pause().await;
+        let now = self.now();
+        self.with_object(node, |object| object.look_back(now));
         if self.with_object(node, |object| object.founded_at.is_none()) {
             self.with_object(node, |object| object.alarm = None);
         } else {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringfence::domain::alarm::sooner;
 use ringfence::ports::{Clock, Db, DbError, Entropy, Nodes, Outcome, Statement, Unreachable};
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::state::ProviderKind;
@@ -56,7 +57,7 @@ impl Db for Sim {
 impl Nodes for Sim {
     async fn wake(&self, node: NodeId, at: UnixMillis) -> Result<(), Unreachable> {
         let now = self.now();
-        self.call_object(node, at, |object| object.wakes.arm(at, now)).await
+        self.call_object(node, at, |object| object.arm(at, now)).await
     }
 
     async fn written(&self, node: NodeId) -> Result<(), Unreachable> {
@@ -110,6 +111,10 @@ impl Sim {
             object.wakes.want(at);
         });
         pause().await;
-        self.with_object(node, |object| object.set_sooner(at, now));
+        self.with_object(node, |object| {
+            if let Some(at) = sooner(at, object.alarm) {
+                object.alarm = Some(at);
+            }
+        });
     }
 }

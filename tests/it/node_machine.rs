@@ -233,6 +233,27 @@ fn a_node_of_containers_is_ready_when_its_agent_says_so_and_what_was_measured_ho
     assert_eq!(node.code(), Some(FailureCode::BootTimeout));
 }
 
+/// Three things have to agree before a node ends because its provider does not have its machine: both its reads, and its agent.
+#[test]
+fn a_machine_that_is_missing_ends_its_node_only_where_its_agent_is_away_and_reads_have_settled() {
+    let timing = Timing::default();
+    let settled = START + SETTLE;
+    let down = node::Link::Down { since: START };
+    for (link, at, ends) in [
+        (node::Link::Up, settled, false),
+        (down, settled - Duration::from_secs(1), false),
+        (down, settled, true),
+        (node::Link::Never, settled, true),
+    ] {
+        let mut node = Node::requested(Isolation::User, Evidence::NotNeeded, &moment(&timing, 0));
+        (node.state, node.instance) = (node::State::Ready { warm_since: None }, Some(instance("1")));
+        (node.last_create_at, node.link) = (Some(START), link);
+        let at = Moment { now: at, jitter: 0, timing: &timing };
+        assert_eq!(node.handle(Event::MachineMissing, &at).is_ok(), ends, "{link:?}");
+        assert_eq!(node.code(), ends.then_some(FailureCode::MachineGone));
+    }
+}
+
 #[test]
 fn what_was_seen_stands_behind_what_is_said() {
     let timing = Timing::default();

@@ -4,8 +4,8 @@
 //!  Requested ──create──▶ Provisioning ──instance known──▶ Booting ──agent ready──▶ Ready
 //!      │                     │                               │                     │ │
 //!      │ deadline            │ deadline, refusal,            │ deadline,           │ │ idle, lifetime,
-//!      ▼                     ▼ boot failed                   ▼ boot failed         │ │ drained, empty
-//!    Failed ◀────────────────┴───────────────────────────────┘   key conflict,     │ │
+//!      ▼                     ▼ boot failed                   ▼ boot failed         │ │ drained, empty,
+//!    Failed ◀────────────────┴───────────────────────────────┘   key conflict,     │ │ budget, machine gone
 //!      │                          Quarantined ◀────────────(from any of these)─────┘ │ firewall lost
 //!      │ at once                      │ deadline                                     │
 //!      ▼                              ▼                                              │

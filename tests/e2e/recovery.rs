@@ -90,7 +90,7 @@ async fn an_agent_that_says_nothing_any_more_counts_as_away_until_it_comes_back(
         let workspace = ada.running().await?;
         let machine = only_machine(world).await?;
         world.cloud.signal(machine, "SIGSTOP").await?;
-        // Its connection is open, and says nothing.
+        // Its connection is open, and says nothing for longer than it may.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let refused = ada.client.open_terminal(workspace.id).await.err().context("there is nobody to open a shell")?;
         let closed = refused.downcast::<Closed>()?;
@@ -130,6 +130,7 @@ async fn a_ping_now_and_then_is_all_that_a_link_needs() -> Result<()> {
         }
         ensure!(asked, "the link is there, and is asked to open a terminal");
 
+        // Longer than a link may be silent: that nothing comes is no condition to wait for.
         tokio::time::sleep(Duration::from_secs(4)).await;
         let refused = ada.client.open_terminal(workspace.id).await.err().context("nothing was heard for too long")?;
         ensure!(refused.downcast::<Closed>()?.0 == close_code::AGENT_AWAY);

@@ -148,7 +148,7 @@ guards! {
     "inherited-arming" in "src/domain/alarm.rs":
         "self.wanted.take(), armed, self.inherited]" => "self.wanted.take(), armed, self.inherited.filter(|_| false)]";
     "kept-arming" in "src/domain/alarm.rs":
-        "    now < at && at <= now + ARM_DELAY\n" => "    now < at && at <= now\n";
+        "    now < at && at <= now + ARM_DELAY * 2\n" => "    now < at && at <= now\n";
     "look-before-asking-again" in "src/domain/node/time.rs":
         "        self.state = State::Provisioning { next: Provision::Find };\n        self.create_attempts" => "        self.state = State::Provisioning { next: Provision::Create };\n        self.create_attempts";
     "create-is-recorded" in "src/domain/node/time.rs":

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
 mod agent_credentials;
+mod agent_reports;
 mod boot_failures;
 mod boot_files;
 mod budgets;

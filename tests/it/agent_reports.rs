@@ -1,0 +1,111 @@
+//! What a node's agent says: from whom it is taken, and that its deadlines are looked after whatever dies meanwhile (I6, I7).
+
+use ringfence::app::agent_report::{agent_report, key_conflict};
+use ringfence::ports::Clock;
+use ringfence_protocol::link::{AgentMessage, BootFailedReport};
+use ringfence_protocol::state::{BootFailure, NodeState, WorkspaceState};
+
+use crate::node_faults::assert_nothing_left;
+use crate::support::sqlite::Death;
+use crate::support::world::{World, run};
+
+#[test]
+fn a_report_of_another_epoch_is_refused_and_changes_nothing() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let node = created.node.id;
+        let written = world.p.db.rows_written.get();
+        let hello = world.agents.borrow()[&node].hello();
+        for message in [hello, AgentMessage::Ready] {
+            for epoch in [0, 2] {
+                let driven = agent_report(&world.p, &world.settings, node, epoch, message.clone()).await.unwrap();
+                assert!(driven.refused && driven.to_agent.is_empty(), "{message:?} of epoch {epoch}");
+            }
+        }
+        assert_eq!(world.p.db.rows_written.get(), written);
+    });
+}
+
+#[test]
+fn a_quarantined_nodes_agent_is_refused_and_its_node_ends() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        key_conflict(&world.p, &world.settings, created.node.id).await.unwrap();
+        assert_eq!(world.workspace(&who, created.id).await.state, WorkspaceState::Failed);
+        assert!(world.links.borrow().contains_key(&created.node.id));
+        world.say(created.node.id, AgentMessage::Ready).await;
+        assert!(!world.links.borrow().contains_key(&created.node.id), "its old epoch is refused");
+        let node = world.node(&who, created.node.id).await;
+        assert_eq!((node.state, node.failure.as_deref()), (NodeState::Quarantined, Some("key_conflict")));
+        assert_nothing_left(&world, "quarantined").await;
+    });
+}
+
+#[test]
+fn a_quarantine_is_looked_after_even_where_its_object_dies_right_after_writing_it() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let node = created.node.id;
+        let epoch = world.p.db.count(&format!("SELECT agent_epoch FROM nodes WHERE id = '{node}'"));
+        let lost = AgentMessage::Quarantine { detail: "rules are gone".into() };
+        // What it has left to do is dropped with the process.
+        drop(agent_report(&world.p, &world.settings, node, epoch, lost).await.unwrap());
+        assert_eq!(world.node(&who, node).await.state, NodeState::Quarantined);
+        assert!(world.p.alarms.borrow()[&node] <= world.p.now());
+    });
+}
+
+/// Its object dies between the write of what an agent has said and anything that follows (seed 1545689).
+#[test]
+fn what_an_agent_says_sets_the_alarm_for_its_deadline_before_it_is_written() {
+    let failed =
+        AgentMessage::BootFailed(BootFailedReport { failure: BootFailure::EngineUnavailable, detail: String::new() });
+    for (said, state) in [(AgentMessage::Ready, NodeState::Ready), (failed, NodeState::Failed)] {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            world.machines_boot.set(false);
+            let created = world.create(&who).await.unwrap();
+            let node = created.node.id;
+            world.until("it boots", async || world.node(&who, node).await.state == NodeState::Booting).await;
+            let epoch = world.p.db.count(&format!("SELECT agent_epoch FROM nodes WHERE id = '{node}'"));
+            let before = world.p.alarms.borrow()[&node];
+            // The second batch is the write; the first one that fails is its answer.
+            world.die_after(2, Death::AfterCommit);
+            agent_report(&world.p, &world.settings, node, epoch, said).await.unwrap_err();
+            assert!(world.p.db.heal());
+            assert_eq!(world.node(&who, node).await.state, state);
+            let deadlines = "SELECT deadline_at_ms AS at FROM nodes UNION ALL SELECT deadline_at_ms FROM workspaces";
+            let due = world.p.db.count(&format!("SELECT MIN(at) FROM ({deadlines})"));
+            let alarm = world.p.alarms.borrow()[&node];
+            assert!(alarm < before && alarm.get() <= due.max(world.p.now().get() + 15_000), "{state}: {alarm:?}");
+        });
+    }
+}
+
+#[test]
+fn what_an_agent_says_that_moves_no_deadline_sets_no_alarm() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let node = created.node.id;
+        let epoch = world.p.db.count(&format!("SELECT agent_epoch FROM nodes WHERE id = '{node}'"));
+        world.p.alarms.borrow_mut().remove(&node);
+        let hello = world.agents.borrow()[&node].hello();
+        for said in [hello, AgentMessage::Ready, AgentMessage::SavedAll] {
+            agent_report(&world.p, &world.settings, node, epoch, said).await.unwrap();
+        }
+        assert!(!world.p.alarms.borrow().contains_key(&node), "each is a row written and a request");
+    });
+}

@@ -57,7 +57,7 @@ async function at(workspace, setting) {
   const who = await visitor(browser, stack.origin, { storageState: session });
   await watched(who.context);
   await who.page.goto(`/workspaces/${workspace}`);
-  if (setting) await mayNotify(browser, who, setting);
+  if (setting) await mayNotify(who, setting);
   await openTerminal(who.page, MACHINE_LIMIT_MS);
   return who;
 }
@@ -126,7 +126,7 @@ test("who has not allowed notices is asked by a button, and who has refused them
     await banner(who.page).waitFor();
     assert.equal(await ask.count(), setting === "prompt" ? 1 : 0);
     if (setting === "prompt") {
-      await mayNotify(browser, who, "granted");
+      await mayNotify(who, "granted");
       await ask.waitFor({ state: "detached" });
     }
     who.assertClean(EXPECTED);

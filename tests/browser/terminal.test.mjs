@@ -314,9 +314,9 @@ test("a link is shown before it is opened, and only the web’s kinds are links"
     .locator("[data-terminal=main] .xterm-screen")
     .boundingBox();
   const row = 20;
-  for (const [line, link] of [
-    [0, true],
-    [1, false],
+  for (const { line, link } of [
+    { line: 0, link: true },
+    { line: 1, link: false },
   ]) {
     await ada.page.mouse.move(screen.x + 300, screen.y + 300);
     await ada.page.mouse.move(screen.x + 40, screen.y + row * line + row / 2, {

@@ -13,13 +13,14 @@ const DENY_WARNINGS: [&str; 2] = ["-D", "warnings"];
 /// One check, by its title.
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     ("Formatting", formatting),
     ("Layout rules", tidy::run),
     ("Lints, native", native_lints),
     ("Lints, wasm", wasm_lints),
     ("Documentation", documentation),
     ("Types of the browser UI", web_types),
+    ("Types of the browser tests", browser_test_types),
 ];
 
 /// Runs every check to the end, so that one run shows all there is to repair.
@@ -60,4 +61,13 @@ fn web_types() -> Result<()> {
     let web = project::root().join("web");
     web::install_packages(&web)?;
     run::quiet(run::command("npm").args(["run", "--silent", "check"]).current_dir(&web))
+}
+
+/// The tests are plain JavaScript: without this a name that is nowhere is found only by the one test that comes across it.
+fn browser_test_types() -> Result<()> {
+    let root = project::root();
+    web::install_packages(&root.join("web"))?;
+    let tests = root.join("tests/browser");
+    web::install_packages(&tests)?;
+    run::quiet(run::command("npm").args(["exec", "--no", "--", "tsc", "-p"]).arg(tests).current_dir(root.join("web")))
 }

@@ -96,8 +96,7 @@ export const PICTURES = [
     at: `/workspaces/${ID.running}`,
     scene: ending,
     terminal,
-    act: (page) =>
-      mayNotify(browser, { context: page.context(), page }, "prompt"),
+    act: (page) => mayNotify({ context: page.context(), page }, "prompt"),
     until: async (page) => {
       await shown(page);
       await page.getByRole("button", { name: "Notify me" }).waitFor();

@@ -23,12 +23,12 @@ export function watched(context) {
 }
 
 /** Whether notices are allowed: "granted", "denied", or "prompt", which is not yet asked. It holds for as long as the browser does. */
-export async function mayNotify(browser, { context, page }, setting) {
+export async function mayNotify({ context, page }, setting) {
   const session = await context.newCDPSession(page);
   const { targetInfo } = await session.send("Target.getTargetInfo");
   await session.detach();
   // What a session has set ends with it.
-  const whole = await browser.newBrowserCDPSession();
+  const whole = await context.browser().newBrowserCDPSession();
   await whole.send("Browser.setPermission", {
     permission: { name: "notifications" },
     setting,

@@ -1,6 +1,7 @@
 // The cable between the browser and everything else, which a test can pull: a proxy that drops what goes through it.
 import http from "node:http";
 import net from "node:net";
+import { listen } from "./listen.mjs";
 
 export async function layCable() {
   const open = new Set();
@@ -39,12 +40,12 @@ export async function layCable() {
     onward.on("error", () => socket.destroy());
     socket.on("close", () => onward.destroy());
   });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const port = await listen(server);
 
   return {
     /** For a browser context: everything goes through the cable, loopback too. */
     proxy: {
-      server: `http://127.0.0.1:${server.address().port}`,
+      server: `http://127.0.0.1:${port}`,
       bypass: "<-loopback>",
     },
     pull() {

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import http from "node:http";
 import path from "node:path";
+import { listen } from "./listen.mjs";
 
 const DIST = path.resolve(import.meta.dirname, "../../../web/dist");
 const TYPES = {
@@ -30,9 +31,9 @@ export async function serveDist() {
       response.writeHead(404).end();
     }
   });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  const port = await listen(server);
   return {
-    origin: `http://127.0.0.1:${server.address().port}`,
+    origin: `http://127.0.0.1:${port}`,
     close: () => server.close(),
   };
 }

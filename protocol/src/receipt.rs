@@ -58,8 +58,9 @@ pub struct MachineReceipt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_instance_id: Option<String>,
     /// When the provider answered that there is no such machine (404); where it was never seen, when its lists had stayed empty for
-    /// long enough.
-    pub gone_at: UnixMillis,
+    /// long enough. Absent where its owner gave it up before: it may still exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone_at: Option<UnixMillis>,
     /// What it has cost.
     pub cost: Money,
 }

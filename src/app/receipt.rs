@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::actor::Actor;
 use super::read;
+use crate::domain::lifecycle::FailureCode;
 use crate::domain::mac::hex;
 use crate::error::{Error, Result};
 use crate::ports::Platform;
@@ -50,7 +51,7 @@ pub async fn receipt(p: &impl Platform, actor: &Actor, id: WorkspaceId) -> Resul
             region: node.region,
             size: node.size,
             provider_instance_id: node.provider_instance_id,
-            gone_at: node.state_since_at,
+            gone_at: (node.failure.as_deref() != Some(FailureCode::Forgotten.as_str())).then_some(node.state_since_at),
             cost: node.cost_so_far,
         },
     })

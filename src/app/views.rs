@@ -139,7 +139,7 @@ pub fn node_view(row: &NodeRow, node: &Node, workspaces: Vec<WorkspaceId>, now: 
         credential_id: row.credential_id,
         region: row.region.clone(),
         size: row.size.clone(),
-        provider_instance_id: node.instance.as_ref().map(|instance| instance.id.0.clone()),
+        provider_instance_id: node.machine().map(|id| id.0.clone()),
         engine: row.engine,
         agent_version: row.agent_version.clone(),
         facts: row.facts(),
@@ -168,7 +168,7 @@ pub fn node_view(row: &NodeRow, node: &Node, workspaces: Vec<WorkspaceId>, now: 
 /// was ever seen and none is left.
 pub(super) fn billed_millis(node: &Node, now: UnixMillis) -> i64 {
     let until = match node.state {
-        State::Gone { .. } if node.instance.is_none() => return 0,
+        State::Gone { .. } if node.machine().is_none() => return 0,
         State::Gone { .. } => node.state_since,
         State::Requested
         | State::Provisioning { .. }

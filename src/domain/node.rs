@@ -127,6 +127,8 @@ pub struct Node {
     pub paid_period: Option<std::time::Duration>,
     /// The machine, once known.
     pub instance: Option<Instance>,
+    /// One that its provider has deleted, while another may have been made: what it has cost counts.
+    pub former: Option<InstanceId>,
     /// Create calls that were made, or recorded and perhaps not made.
     pub create_attempts: u32,
     /// When the first of them was recorded: costs count from then.
@@ -186,6 +188,7 @@ impl Node {
             offers: Offers::default(),
             paid_period: None,
             instance: None,
+            former: None,
             create_attempts: 0,
             first_create_at: None,
             last_create_at: None,
@@ -300,6 +303,7 @@ impl Node {
             State::Destroying { code, .. } => {
                 format!("The provider has not confirmed the deletion in time; still trying. {}", self.why(code))
             }
+            State::Gone { code: FailureCode::Forgotten } => self.why(FailureCode::Forgotten),
             State::Gone { code } => format!("No machine is left. {}", self.why(code)),
         }
     }
@@ -321,6 +325,11 @@ impl Node {
 
     fn attempt_due(&self, at: &Moment<'_>) -> bool {
         self.next_attempt_at.is_none_or(|next| at.now >= next)
+    }
+
+    /// The machine, or the one that it had: what is billed is billed for one.
+    pub fn machine(&self) -> Option<&InstanceId> {
+        self.instance.as_ref().map(|instance| &instance.id).or(self.former.as_ref())
     }
 
     /// What it may come to cost an hour, while it is not known which machine is made.

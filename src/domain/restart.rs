@@ -15,9 +15,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// A node that has lived so long has shown that it can: what fails afterwards is counted anew.
 const PROVEN: Duration = Duration::from_secs(24 * 3600);
 
+/// How long one that a limit does not let in is tried: its own predecessor counts until its provider has confirmed its end.
+pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// Ends that somebody wanted: nothing is made in place of what has ended so.
-pub const WANTED: [FailureCode; 6] = [
+pub const WANTED: [FailureCode; 7] = [
     FailureCode::Deleted,
+    FailureCode::Forgotten,
     FailureCode::Idle,
     FailureCode::LifetimeOver,
     FailureCode::Drained,

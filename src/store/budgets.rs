@@ -58,7 +58,7 @@ pub fn spent(now: UnixMillis) -> Statement {
            UNION ALL
            SELECT n.user_id, n.tenant_id, 0,
              (n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, CAST(?2 AS INTEGER))) + 3599999) / 3600000
-           FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > CAST(?2 AS INTEGER) AND n.provider_instance_id IS NOT NULL
+           FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > CAST(?2 AS INTEGER) AND COALESCE(n.provider_instance_id, n.former_instance_id) IS NOT NULL
          ) GROUP BY user_id, tenant_id",
         [now.into(), month_start(now).into()],
     )

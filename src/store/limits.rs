@@ -63,17 +63,17 @@ macro_rules! columns {
                  (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, CAST(?3 AS INTEGER) - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
                   FROM nodes n WHERE n.user_id = h.subject AND n.state <> 'gone')
                  + (SELECT COALESCE(SUM((n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
-                  FROM nodes n WHERE n.user_id = h.subject AND n.state = 'gone' AND n.state_since_ms > CAST(?4 AS INTEGER) AND n.provider_instance_id IS NOT NULL)
+                  FROM nodes n WHERE n.user_id = h.subject AND n.state = 'gone' AND n.state_since_ms > CAST(?4 AS INTEGER) AND COALESCE(n.provider_instance_id, n.former_instance_id) IS NOT NULL)
                WHEN 'tenant.cost_per_month' THEN
                  (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, CAST(?3 AS INTEGER) - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
                   FROM nodes n WHERE n.tenant_id = h.subject AND n.state <> 'gone')
                  + (SELECT COALESCE(SUM((n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
-                  FROM nodes n WHERE n.tenant_id = h.subject AND n.state = 'gone' AND n.state_since_ms > CAST(?4 AS INTEGER) AND n.provider_instance_id IS NOT NULL)
+                  FROM nodes n WHERE n.tenant_id = h.subject AND n.state = 'gone' AND n.state_since_ms > CAST(?4 AS INTEGER) AND COALESCE(n.provider_instance_id, n.former_instance_id) IS NOT NULL)
                ELSE
                  (SELECT COALESCE(SUM((n.price_micros_per_hour * MAX(0, CAST(?3 AS INTEGER) - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
                   FROM nodes n WHERE n.state <> 'gone')
                  + (SELECT COALESCE(SUM((n.price_micros_per_hour * (n.state_since_ms - MAX(n.first_create_attempt_at_ms, CAST(?4 AS INTEGER))) + 3599999) / 3600000), 0)
-                  FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > CAST(?4 AS INTEGER) AND n.provider_instance_id IS NOT NULL)
+                  FROM nodes n WHERE n.state = 'gone' AND n.state_since_ms > CAST(?4 AS INTEGER) AND COALESCE(n.provider_instance_id, n.former_instance_id) IS NOT NULL)
              END END AS used
            FROM held h
          )"

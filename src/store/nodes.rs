@@ -26,7 +26,7 @@ macro_rules! columns {
          n.last_create_attempt_at_ms, n.next_attempt_at_ms, n.attempt_failures, n.agent_epoch, n.agent_ready, n.engine,
          n.agent_version, n.connected_at_ms, n.last_hello_at_ms, n.cpu_percent, n.memory_percent, n.facts_json,
          n.engine_choice, n.disk_bytes, n.failure_detail, n.posture_epoch, n.posture_holds, n.budget_spent_at_ms, n.disconnected_at_ms,
-         n.offers_json, n.offer_index, n.key_refused, n.paid_period_secs,
+         n.offers_json, n.offer_index, n.key_refused, n.paid_period_secs, n.former_instance_id,
          (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id) AS places_taken, c.sealed_secret, c.seal_version,
          CASE WHEN n.state = 'ready' THEN (
            SELECT w.minimum FROM warm_pools w JOIN users u ON u.id = w.user_id AND u.state = 'active'
@@ -135,6 +135,7 @@ pub fn update(id: NodeId, row_version: i64, node: &Node) -> Statement {
         offer.map(|offer| offer.price_micros_per_hour).into(),
         node.key_refused.into(),
         node.may_cost().into(),
+        node.former.as_ref().map(|former| former.0.as_str()).into(),
     ];
     Statement::new(
         "UPDATE nodes SET row_version = row_version + 1, state = ?3, step = ?4, state_since_ms = ?5, deadline_at_ms = ?6,
@@ -145,7 +146,7 @@ pub fn update(id: NodeId, row_version: i64, node: &Node) -> Statement {
            region = COALESCE(?24, region), size = COALESCE(?25, size), cpus = COALESCE(?26, cpus),
            memory_bytes = COALESCE(?27, memory_bytes), disk_bytes = COALESCE(?28, disk_bytes),
            price_micros_per_hour = COALESCE(?29, price_micros_per_hour), key_refused = ?30,
-           dearest_micros_per_hour = ?31
+           dearest_micros_per_hour = ?31, former_instance_id = ?32
          WHERE id = ?1 AND row_version = ?2",
         params,
     )

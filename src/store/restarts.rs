@@ -6,6 +6,7 @@ use ringfence_protocol::time::UnixMillis;
 use serde::Deserialize;
 
 use super::nodes::NodeSpec;
+use crate::domain::node::Offers;
 use crate::ports::Statement;
 
 /// A dedicated node that has ended, as far as another one is made like it.
@@ -38,11 +39,31 @@ pub struct EndedRow {
     price_micros_per_hour: i64,
     currency: String,
     slots: u32,
+    offers_json: Option<String>,
 }
 
 impl EndedRow {
+    /// What may be ordered for another one, in order, from the first on.
+    pub fn offers(&self) -> Offers {
+        let list = self.offers_json.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        Offers::new(list.unwrap_or_default(), 0)
+    }
+
     /// What another one is asked to be.
     pub fn spec(&self, id: NodeId) -> NodeSpec {
+        let mut spec = self.same_spec(id);
+        if let Some(first) = self.offers().current() {
+            spec.region.clone_from(&first.region);
+            spec.size.clone_from(&first.size);
+            spec.cpus = first.cpus;
+            spec.memory_bytes = first.memory_bytes;
+            spec.disk_bytes = first.disk_bytes;
+            spec.price_micros_per_hour = first.price_micros_per_hour;
+        }
+        spec
+    }
+
+    fn same_spec(&self, id: NodeId) -> NodeSpec {
         NodeSpec {
             id,
             user_id: self.user_id,
@@ -69,7 +90,7 @@ pub fn undecided(limit: u32) -> Statement {
     Statement::new(
         "SELECT n.id, n.user_id, n.tenant_id, n.failure, n.restarts, n.created_at_ms, n.state_since_ms, n.installation, n.provider,
            n.credential_id, n.region, n.size, n.cpus, n.memory_bytes, n.disk_bytes, n.image, n.engine_choice,
-           n.price_micros_per_hour, n.currency, n.slots
+           n.price_micros_per_hour, n.currency, n.slots, n.offers_json
          FROM nodes n INDEXED BY nodes_to_restart
          WHERE n.dedicated_of IS NOT NULL AND n.replaced_by IS NULL AND n.state IN ('destroying', 'gone')
          ORDER BY n.restart_tried_at_ms, n.state_since_ms LIMIT ?1",

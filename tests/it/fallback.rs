@@ -1,13 +1,18 @@
 //! Where the provider has no such machine free, the next one of an ordered list is ordered, and what is adopted is what it is.
 
+use ringfence::app::admission::Subject;
+use ringfence::app::delete_node::delete_node;
+use ringfence::app::receipt::receipt;
+use ringfence::ports::Clock;
 use ringfence::provider::{Catalog, ErrorClass, Price, Region};
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::params::{AlternativeParams, CreateWorkspaceParams};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::{Isolation, LimitMeasure, LimitScope, NodeState, WorkspaceState};
-use ringfence_protocol::views::WorkspaceView;
+use ringfence_protocol::views::{NodeView, WorkspaceView};
 
 use crate::support::cloud::Fault;
+use crate::support::spent::used;
 use crate::support::world::{Someone, World, catalog, run};
 
 const SOLD_OUT: Fault = Fault::Refused(ErrorClass::Capacity);
@@ -50,6 +55,35 @@ fn where_there_is_none_free_the_next_is_ordered_and_paid() {
         let second = world.create(&who).await.unwrap();
         assert_eq!(second.node.id, node.id);
         assert!(second.placement_explanation.contains("in another region"), "{}", second.placement_explanation);
+    });
+}
+
+#[test]
+fn what_took_several_calls_to_make_has_cost_what_it_has_cost() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        world.cloud.fail_next([SOLD_OUT]);
+        let params =
+            CreateWorkspaceParams { isolation: Some(Isolation::Ephemeral), ..CreateWorkspaceParams::default() };
+        let created = order(&world, &who, params).await;
+        world.until_running(&who, created.id).await;
+        let begun = world.p.now();
+        world.run_until_time(begun + std::time::Duration::from_secs(1800)).await;
+        let there = world.node(&who, created.node.id).await;
+        delete_node(&world.p, &world.settings, &who.actor, created.node.id, vec![]).await.unwrap();
+        world.until_node_gone(&who, created.node.id).await;
+        let gone = world.node(&who, created.node.id).await;
+        let micros = |node: &NodeView| Micros::parse(&node.cost_so_far.amount).unwrap().0;
+        assert!(micros(&there) >= 3_500 && micros(&gone) >= micros(&there), "{there:?} and then {gone:?}");
+        let receipt = receipt(&world.p, &who.actor, created.id).await.unwrap();
+        assert!(receipt.machine.provider_instance_id.is_some() && receipt.machine.gone_at.is_some(), "{receipt:?}");
+        assert_eq!(receipt.machine.cost, gone.cost_so_far);
+        for scope in LimitScope::ALL {
+            let subject = Subject { user: who.actor.user_id, tenant: who.actor.tenant_id }.in_scope(*scope);
+            let spent = used(&world, *scope, &subject, LimitMeasure::CostPerMonth).await;
+            assert_eq!(spent, micros(&gone), "{scope}");
+        }
     });
 }
 

@@ -4,21 +4,25 @@ use std::time::Duration;
 
 use ringfence::app::delete_node::delete_node;
 use ringfence::app::delete_workspace::delete_workspace;
+use ringfence::app::forget_node::forget_node;
 use ringfence::app::gateway;
 use ringfence::app::idempotency::Repeatable;
 use ringfence::app::receipt::receipt;
 use ringfence::app::sweep::{Mode, all};
 use ringfence::ports::{Clock, Db};
+use ringfence::provider::ErrorClass;
 use ringfence::store::events;
 use ringfence_protocol::link::AgentMessage;
-use ringfence_protocol::params::CreateWorkspaceParams;
+use ringfence_protocol::params::{CreateWorkspaceParams, ForgetNodeParams};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::routes;
-use ringfence_protocol::state::{Isolation, Role, SaveOutcome, WorkspaceState};
+use ringfence_protocol::state::{Isolation, NodeState, Role, SaveOutcome, WorkspaceState};
 use ringfence_protocol::sweeps::SweepKind;
+use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
 use crate::support::accounts::Open;
+use crate::support::cloud::Fault;
 use crate::support::joined::join_all;
 use crate::support::keys::config;
 use crate::support::world::{Someone, World, run};
@@ -117,8 +121,8 @@ fn a_receipt_says_what_was_saved_and_when_the_provider_had_nothing_left() {
         // By another tool: printf 'pushed 4f2528e' | sha256sum
         assert_eq!(what.output_sha256, HASH);
         let gone_at = world.p.db.count("SELECT state_since_ms FROM nodes");
-        assert_eq!((view.machine.node_id, view.machine.gone_at.get()), (created.node.id, gone_at));
-        assert!(view.machine.provider_instance_id.is_some() && view.ended_at <= view.machine.gone_at);
+        assert_eq!((view.machine.node_id, view.machine.gone_at.map(UnixMillis::get)), (created.node.id, Some(gone_at)));
+        assert!(view.machine.provider_instance_id.is_some() && Some(view.ended_at) <= view.machine.gone_at);
         let theirs = receipt(&world.p, &other.actor, created.id).await.unwrap_err();
         assert_eq!(theirs.code, ErrorCode::NotFound);
     });
@@ -277,10 +281,84 @@ fn a_dedicated_machine_that_was_deleted_stays_so_and_limits_hold_for_restarts() 
         let none = format!("INSERT INTO limits VALUES ('user', '{}', 'nodes', 0, 0)", two.actor.user_id);
         world.p.db.execute(&none).unwrap();
         world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        assert!(restarts(&world).await.is_empty(), "it waits: limits change");
+        world.p.now.set(world.p.now() + Duration::from_secs(24 * 3600));
         let told = restarts(&world).await;
-        assert!(told[0].contains("a limit is reached"), "{told:?}");
+        assert!(told[0].contains("Your limit for machines is 0"), "{told:?}");
         assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes WHERE state <> 'gone'"), 0);
         assert!(restarts(&world).await.is_empty(), "it is decided");
+    });
+}
+
+#[test]
+fn a_dedicated_machine_waits_for_the_end_of_the_one_in_whose_place_it_comes() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let only = format!("INSERT INTO limits VALUES ('user', '{}', 'nodes', 1, 0)", who.actor.user_id);
+        world.p.db.execute(&only).unwrap();
+        let first = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        world.until_running(&who, first.id).await;
+        // Its provider does not answer: it goes on counting.
+        world.cloud.fail_next([Fault::LostBefore; 40]);
+        world.say(first.node.id, AgentMessage::Quarantine { detail: "the firewall is gone".into() }).await;
+        let ending = async || world.node(&who, first.node.id).await.state == NodeState::Destroying;
+        world.until("it is being deleted", ending).await;
+        world.p.now.set(world.p.now() + Duration::from_secs(60));
+        assert!(restarts(&world).await.is_empty(), "there is no room for a second one yet");
+        world.cloud.faults.borrow_mut().clear();
+        world.until_node_gone(&who, first.node.id).await;
+        world.p.now.set(world.p.now() + Duration::from_secs(60));
+        let told = restarts(&world).await;
+        assert!(told[0].contains("(1 of 5)"), "{told:?}");
+    });
+}
+
+#[test]
+fn a_dedicated_machine_is_made_anew_of_whatever_is_free_by_then() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let first = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        world.until_running(&who, first.id).await;
+        let before = world.node(&who, first.node.id).await;
+        fail_dedicated(&world, &who).await;
+        world.p.now.set(world.p.now() + Duration::from_secs(60));
+        let told = restarts(&world).await;
+        assert!(told[0].contains("(1 of 5)"), "{told:?}");
+        world.cloud.fail_next([Fault::Refused(ErrorClass::Capacity)]);
+        let node = *world.node_ids().last().unwrap();
+        let ready = async || world.node(&who, node).await.state == NodeState::Ready;
+        world.until("another one is ready", ready).await;
+        let after = world.node(&who, node).await;
+        assert_ne!((before.region, before.size), (after.region, after.size));
+    });
+}
+
+#[test]
+fn what_its_owner_gave_up_is_not_made_anew() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let made = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        world.until_running(&who, made.id).await;
+        // While none are made nothing is decided of those that end.
+        world.p.db.execute("INSERT INTO switches VALUES ('provisioning', 0, 'admin', 'a look')").unwrap();
+        delete_node(&world.p, &world.settings, &who.actor, made.node.id, vec![]).await.unwrap();
+        world.cloud.fail_next([Fault::Refused(ErrorClass::Auth); 60]);
+        world.until("it is stuck", async || world.node(&who, made.node.id).await.stuck).await;
+        let typed = ForgetNodeParams { confirm: made.node.id.to_string() };
+        forget_node(&world.p, &world.settings, &who.actor, made.node.id, &typed, vec![]).await.unwrap();
+        let view = world.node(&who, made.node.id).await;
+        assert!(
+            view.reason.contains("may still exist") && !view.reason.contains("No machine is left"),
+            "{}",
+            view.reason
+        );
+        world.p.db.execute("DELETE FROM switches").unwrap();
+        world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        assert!(restarts(&world).await.is_empty());
+        assert_eq!(world.node_ids().len(), 1);
     });
 }
 

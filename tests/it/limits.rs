@@ -12,6 +12,7 @@ use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::WorkspaceView;
 
 use crate::support::joined::join_all;
+use crate::support::spent::used;
 use crate::support::world::{Someone, World, run};
 
 const HOUR: i64 = 3_600_000;
@@ -260,11 +261,4 @@ fn counting_goes_through_indexes() {
     let plan = db.plan(limits::usage(&[], UnixMillis::new(0)).sql);
     let scans: Vec<&String> = plan.iter().filter(|step| *step == "SCAN n" || *step == "SCAN s").collect();
     assert!(scans.is_empty(), "{plan:#?}");
-}
-
-async fn used(world: &World, scope: LimitScope, subject: &str, measure: LimitMeasure) -> i64 {
-    use ringfence::ports::{Clock, Db};
-    let asked = limits::Asked { scope, subject: subject.into(), measure, configured: None, more: 0 };
-    let outcomes = world.p.batch(vec![limits::usage(&[asked], world.p.now())]).await.unwrap();
-    outcomes[0].rows[0]["used"].as_i64().unwrap()
 }

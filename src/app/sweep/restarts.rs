@@ -41,7 +41,7 @@ pub(super) async fn sweep(p: &impl Platform, settings: &Settings, mode: Mode) ->
         let told = match restart::after(code, row.restarts, ended.since(created), ended) {
             Restart::At { due, .. } if due > p.now() => continue,
             Restart::At { .. } if mode == Mode::DryRun => "It would be made anew.".to_owned(),
-            Restart::At { count, .. } => match make_anew(p, settings, row, count).await? {
+            Restart::At { count, .. } => match make_anew(p, settings, row, count, ended + restart::PATIENCE).await? {
                 Some(told) => told,
                 None => continue,
             },
@@ -66,10 +66,29 @@ pub(super) async fn sweep(p: &impl Platform, settings: &Settings, mode: Mode) ->
     Ok(actions)
 }
 
-/// Asks for another one like it. Says what became of that; nothing, where no machines are made by now: it waits.
-async fn make_anew(p: &impl Platform, settings: &Settings, ended: &EndedRow, count: u32) -> Result<Option<String>> {
+/// Asks for another one like it. Says what became of that; nothing, where no machines are made by now, or a limit is reached and
+/// it has not waited until `latest`: it waits.
+async fn make_anew(
+    p: &impl Platform,
+    settings: &Settings,
+    ended: &EndedRow,
+    count: u32,
+    latest: UnixMillis,
+) -> Result<Option<String>> {
     let id: NodeId = p.id();
     let spec = ended.spec(id);
+    let subject = Subject { user: spec.user_id, tenant: spec.tenant_id };
+    let offers = ended.offers();
+    let price_micros_per_hour = offers.dearest().unwrap_or(spec.price_micros_per_hour);
+    let need = Claim::Node { isolation: Isolation::Dedicated, price_micros_per_hour };
+    if let Some(reached) = admission::refusal_of_node(p, settings, subject, need).await? {
+        if p.now() < latest {
+            return Ok(None);
+        }
+        let why = format!("Your dedicated machine has failed and no new one is made. {}", reached.detail);
+        decide_none(p, Mode::Act, ended.id, Some(&why)).await?;
+        return Ok(Some(why));
+    }
     let place = (spec.provider, spec.region.clone());
     let told = format!(
         "Your dedicated machine has failed; a new one, {id}, is being made ({count} of {MAX_RESTARTS}). What was on the old one is lost."
@@ -77,9 +96,8 @@ async fn make_anew(p: &impl Platform, settings: &Settings, ended: &EndedRow, cou
     let made = founded(p, id, (place.0, &place.1), async {
         let now = p.now();
         let moment = Moment { now, jitter: 0, timing: &settings.timing };
-        let node = Node::requested(Isolation::Dedicated, Evidence::to_begin_with(spec.engine_choice), &moment);
-        let subject = Subject { user: spec.user_id, tenant: spec.tenant_id };
-        let need = Claim::Node { isolation: Isolation::Dedicated, price_micros_per_hour: spec.price_micros_per_hour };
+        let mut node = Node::requested(Isolation::Dedicated, Evidence::to_begin_with(spec.engine_choice), &moment);
+        node.offers = offers;
         let mut batch = vec![
             restarts::require_undecided(ended.id),
             nodes::insert(&spec, &node, now),
@@ -90,7 +108,7 @@ async fn make_anew(p: &impl Platform, settings: &Settings, ended: &EndedRow, cou
         batch.push(events::record(ended.id, None, &EventKind::Notice { detail: told.clone() }, now));
         match p.batch(batch).await {
             Ok(_) => Ok(true),
-            // A limit, a credential that is gone, another dedicated node by now.
+            // A limit by now, a credential that is gone, another dedicated node.
             Err(DbError::Constraint(_)) => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -162,7 +162,7 @@ impl Node {
         }
         if is_proof {
             // An earlier create call may still be on its way, or have arrived when the name was free: its machine has another id.
-            self.instance = None;
+            self.former = self.instance.take().map(|instance| instance.id).or_else(|| self.former.take());
             self.state = State::Destroying { code, next: Destroy::Find, overdue };
         }
         self.look_again_until_settled(at);

@@ -1,7 +1,7 @@
 //! A cloud in memory: machines with unique names, and faults before and after the effect.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use ringfence::app::outcome::Cloud;
@@ -31,6 +31,8 @@ pub enum Fault {
 #[derive(Default)]
 pub struct FakeCloud {
     pub machines: RefCell<BTreeMap<InstanceId, Instance>>,
+    /// The names of all machines that there ever were.
+    pub ever: RefCell<BTreeSet<String>>,
     /// Faults of the next calls, in order.
     pub faults: RefCell<VecDeque<Fault>>,
     /// Create calls that arrived.
@@ -74,6 +76,7 @@ impl FakeCloud {
             region: Some(order.region.into()),
             size: Some(order.size.into()),
         };
+        self.ever.borrow_mut().insert(instance.name.clone());
         self.machines.borrow_mut().insert(instance.id.clone(), instance.clone());
         Ok(instance)
     }

@@ -7,5 +7,6 @@ pub mod joined;
 pub mod keys;
 pub mod platform;
 pub mod pools;
+pub mod spent;
 pub mod sqlite;
 pub mod world;

@@ -3,6 +3,7 @@
 
 use ringfence::domain::quota::month_start;
 use ringfence::ports::Clock;
+use ringfence::provider::machine_name;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::state::{LimitMeasure, LimitScope};
 use serde::Deserialize;
@@ -21,8 +22,11 @@ struct Counted {
     price: i64,
     dearest: i64,
     first_create: Option<i64>,
-    has_instance: i64,
+    failure: Option<String>,
     places: i64,
+    /// Whether there was a machine, as its cloud knows: what was never made has cost nothing.
+    #[serde(skip)]
+    was_made: bool,
 }
 
 impl Counted {
@@ -38,8 +42,7 @@ impl Counted {
     fn spent(&self, since: i64, now: i64) -> i64 {
         let Some(first) = self.first_create else { return 0 };
         let until = if self.is_gone() { self.state_since } else { now };
-        // What was never seen has cost nothing, once it is gone.
-        if self.is_gone() && (self.has_instance == 0 || until <= since) {
+        if self.is_gone() && (!self.was_made || until <= since) {
             return 0;
         }
         let micros_millis = self.price * (until - first.max(since)).max(0);
@@ -147,11 +150,18 @@ impl Sim {
             "SELECT json_object('id', n.id, 'user', n.user_id, 'isolation', n.isolation, 'state', n.state,
                'state_since', n.state_since_ms, 'price', n.price_micros_per_hour,
                'dearest', COALESCE(n.dearest_micros_per_hour, n.price_micros_per_hour),
-               'first_create', n.first_create_attempt_at_ms, 'has_instance', n.provider_instance_id IS NOT NULL,
+               'first_create', n.first_create_attempt_at_ms, 'failure', n.failure,
                'places', (SELECT COUNT(*) FROM node_slots s WHERE s.node_id = n.id)) FROM nodes n",
             [],
         );
-        rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
+        let ever = self.world.cloud.ever.borrow();
+        let counted = |row: &String| {
+            let mut node: Counted = serde_json::from_str(row).unwrap();
+            // What was given up before it was seen is not counted: nobody knows of it.
+            node.was_made = node.failure.as_deref() != Some("forgotten") && ever.contains(&machine_name(node.id));
+            node
+        };
+        rows.iter().map(counted).collect()
     }
 
     /// A node without a workspace is made for a pool that is short of one, and for nothing else but in place of a dedicated one.

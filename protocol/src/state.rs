@@ -189,6 +189,8 @@ words! {
         KeepOver = "keep_over",
         /// The longest life of its node runs out: it will be destroyed with it.
         LifetimeOver = "lifetime_over",
+        /// Its node's agent is away: the machine switches itself off without its control plane, and it counts as stopped then.
+        AgentAway = "agent_away",
     }
     /// What came of a workspace's save hook.
     SaveOutcome {

@@ -13,7 +13,7 @@ use super::intent::{armed, armed_for};
 use super::outcome::Driven;
 use super::turn::{Commit, MAX_CONFLICTS, Turn, event_views};
 use crate::config::Settings;
-use crate::domain::lifecycle::{Denied, FailureCode};
+use crate::domain::lifecycle::{Denied, FailureCode, Timing};
 use crate::domain::node;
 use crate::domain::posture::{self, Verdict};
 use crate::domain::workspace::{Event, Report};
@@ -86,6 +86,13 @@ pub async fn agent_report(
         }
         AgentMessage::ChannelClosed { .. } => Ok(Driven::default()),
     }
+}
+
+/// The link of a node has just ended. Something follows from that when its machine has switched itself off, so the alarm is set for
+/// then before the row is written.
+pub async fn link_lost(p: &impl Platform, timing: &Timing, id: NodeId) -> Result<()> {
+    p.wake(id, p.now() + timing.off_after()).await?;
+    link_closed(p, id, p.now()).await
 }
 
 /// There was no link at `seen_at`. One that was opened since stays.

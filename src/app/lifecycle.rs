@@ -10,6 +10,7 @@ use ringfence_protocol::views::{EventKind, EventView};
 use super::actor::Actor;
 use super::sweep::GONE_KEPT;
 use super::views::billed_millis;
+use crate::domain::lifecycle::Timing;
 use crate::domain::node::{self, Next, Standing};
 use crate::domain::workspace;
 use crate::error::{Error, Result};
@@ -23,14 +24,14 @@ use crate::store::{all, events, first, nodes, workspaces};
 const MAX_TRANSITIONS: u32 = 200;
 
 /// The life of a node.
-pub async fn of_node(p: &impl Platform, actor: &Actor, id: NodeId) -> Result<LifecycleView> {
+pub async fn of_node(p: &impl Platform, timing: &Timing, actor: &Actor, id: NodeId) -> Result<LifecycleView> {
     let statements = vec![nodes::load(id), events::transitions_of_node(id, actor.user_id, MAX_TRANSITIONS)];
     let mut outcomes = p.batch(statements).await?.into_iter();
     let row = first::<NodeRow>(outcomes.next())?.filter(|row| row.user_id == actor.user_id);
     let row = row.ok_or_else(|| Error::not_found("node"))?;
     let (node, now) = (row.node(), p.now());
     let gone = matches!(node.state, node::State::Gone { .. });
-    let standing = node.standing();
+    let standing = node.standing(timing);
     Ok(LifecycleView {
         state: node.word().as_str().into(),
         reason: node.reason(),
@@ -46,7 +47,7 @@ pub async fn of_node(p: &impl Platform, actor: &Actor, id: NodeId) -> Result<Lif
 }
 
 /// The life of a workspace.
-pub async fn of_workspace(p: &impl Platform, actor: &Actor, id: WorkspaceId) -> Result<LifecycleView> {
+pub async fn of_workspace(p: &impl Platform, timing: &Timing, actor: &Actor, id: WorkspaceId) -> Result<LifecycleView> {
     let statements = vec![
         workspaces::load(id),
         nodes::of_workspace(id),
@@ -59,7 +60,7 @@ pub async fn of_workspace(p: &impl Platform, actor: &Actor, id: WorkspaceId) -> 
     let (workspace, node, now) = (row.workspace(), on.node(), p.now());
     let over = !workspace.holds_place;
     let gone = workspace.state == workspace::State::Gone;
-    let standing = workspace.standing(node.hard_deadline, now);
+    let standing = workspace.standing(node.hard_deadline, node.off_at(timing), now);
     Ok(LifecycleView {
         state: workspace.word().as_str().into(),
         reason: workspace.reason(),

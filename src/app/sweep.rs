@@ -31,6 +31,16 @@ const PRUNE_MINUTES: i64 = 10;
 /// The cron looks at budgets once in so many minutes: it reads a row for each machine there is.
 const BUDGET_MINUTES: i64 = 3;
 
+/// The cron looks at every ready node once in so many minutes.
+const CLOSE_LOOK_MINUTES: i64 = 60;
+
+/// How closely sweeps look.
+#[derive(Debug, Clone, Copy)]
+struct Looks {
+    overdue: overdue::Look,
+    accounts: inventory::Turn,
+}
+
 /// Whether a sweep acts or only tells what it would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -49,13 +59,15 @@ pub async fn cron(p: &impl Platform, config: &Config, accounts: &impl Accounts) 
     let minute = p.now().as_secs() / 60;
     let mut failures = Vec::new();
     let mut reports = Vec::new();
+    let overdue = if minute % CLOSE_LOOK_MINUTES == 0 { overdue::Look::Close } else { overdue::Look::Quick };
+    let looks = Looks { overdue, accounts: inventory::Turn::Due };
     let kinds = SweepKind::ALL;
     let first = usize::try_from(minute).unwrap_or(0) % kinds.len().max(1);
     for kind in kinds.iter().cycle().skip(first).take(kinds.len()) {
         if minute % pause(*kind) != 0 {
             continue;
         }
-        let outcome = one(p, config, accounts, *kind, Mode::Act, inventory::Turn::Due).await;
+        let outcome = one(p, config, accounts, *kind, Mode::Act, looks).await;
         reports.push(report(*kind, &outcome, p.now()));
         if let Err(error) = outcome {
             failures.push((*kind, error));
@@ -95,7 +107,8 @@ pub async fn on_demand(
 pub async fn all(p: &impl Platform, config: &Config, accounts: &impl Accounts, mode: Mode) -> SweepView {
     let (mut outcomes, mut reports) = (Vec::new(), Vec::new());
     for kind in SweepKind::ALL {
-        let outcome = one(p, config, accounts, *kind, mode, inventory::Turn::Any).await;
+        let looks = Looks { overdue: overdue::Look::Close, accounts: inventory::Turn::Any };
+        let outcome = one(p, config, accounts, *kind, mode, looks).await;
         reports.push(report(*kind, &outcome, p.now()));
         outcomes.push(match outcome {
             Ok(actions) => SweepOutcomeView { sweep: *kind, problem: None, actions },
@@ -114,16 +127,16 @@ async fn one(
     accounts: &impl Accounts,
     kind: SweepKind,
     mode: Mode,
-    turn: inventory::Turn,
+    looks: Looks,
 ) -> Result<Actions> {
     match kind {
         SweepKind::Revocations if mode == Mode::DryRun => Ok(Vec::new()),
         SweepKind::Revocations => revoke::repeat_open(p).await.map(|()| Vec::new()),
-        SweepKind::Overdue => overdue::sweep(p, mode).await,
+        SweepKind::Overdue => overdue::sweep(p, &config.settings.timing, mode, looks.overdue).await,
         SweepKind::Budgets => budgets::sweep(p, &config.settings, mode).await,
         SweepKind::Restarts => restarts::sweep(p, &config.settings, mode).await,
         SweepKind::Warm => warm::sweep(p, config, mode).await,
-        SweepKind::Inventory => inventory::sweep(p, config, accounts, mode, turn).await,
+        SweepKind::Inventory => inventory::sweep(p, config, accounts, mode, looks.accounts).await,
         SweepKind::Prune => prune::sweep(p, mode).await,
     }
 }

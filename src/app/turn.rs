@@ -135,7 +135,7 @@ impl<'a> Turn<'a> {
     /// node's object, which is woken at once and orders the agent to remove what was there.
     pub(super) fn settle_unless_a_place_is_given_up(&mut self) {
         let ready = matches!(self.node.state, node::State::Ready { .. });
-        let outlook = workspace::Outlook::of(&self.node);
+        let outlook = workspace::Outlook::of(&self.node, self.moment.timing);
         let gives_up = |tenancy: &Tenancy| {
             let mut ahead = tenancy.workspace.clone();
             let _ = ahead.handle(workspace::Event::Tick(outlook), &self.moment);
@@ -226,7 +226,8 @@ impl<'a> Turn<'a> {
 
     /// When to look at this node again.
     pub(super) fn poll_timeout(&self) -> Option<UnixMillis> {
-        together::poll_timeout(&self.node, self.tenancies.iter().map(|tenancy| &tenancy.workspace))
+        let workspaces = self.tenancies.iter().map(|tenancy| &tenancy.workspace);
+        together::poll_timeout(&self.node, workspaces, self.moment.timing)
     }
 
     /// Stores the turn and `extra`, all or nothing, provided that nobody has changed what was read.

@@ -10,9 +10,9 @@ use ringfence_protocol::views::{
 
 use crate::domain::container::{Container, Limits};
 use crate::domain::lifecycle::FailureCode;
-use crate::domain::node::{Node, State};
+use crate::domain::node::{Link, Node, State};
 use crate::domain::patience::PatienceLimits;
-use crate::domain::workspace::Workspace;
+use crate::domain::workspace::{Ending, Workspace};
 use crate::store::nodes::{NodeRow, NodeSpec};
 use crate::store::workspaces::WorkspaceRow;
 
@@ -59,7 +59,7 @@ fn placed_view(row: &WorkspaceRow, workspace: &Workspace, on: &Node, node: NodeS
         stop_keep_secs: workspace.patience.stop_keep.as_secs(),
         activity: workspace.last_use.map(|used| ActivityView { cause: used.cause, until_at: used.until }),
         keep_alive_until_at: workspace.keep_alive_until,
-        ending: workspace.ending(on.hard_deadline).map(|ending| EndingView {
+        ending: ending(workspace, on).map(|ending| EndingView {
             at: ending.at,
             cause: ending.cause,
             detail: ending.sentence(),
@@ -70,6 +70,12 @@ fn placed_view(row: &WorkspaceRow, workspace: &Workspace, on: &Node, node: NodeS
         row_version: row.row_version,
         created_at: UnixMillis::new(row.created_at_ms),
     }
+}
+
+/// How it ends by itself, as far as that is known: while its agent is away nobody knows whether what should run is used.
+fn ending(workspace: &Workspace, on: &Node) -> Option<Ending> {
+    let unknown = workspace.running && matches!(on.link, Link::Down { .. });
+    (!unknown).then(|| workspace.ending(on.hard_deadline, None)).flatten()
 }
 
 /// What was asked of a container. Values of its environment stay where they are.

@@ -148,6 +148,12 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// How long after its agent was last there a machine has certainly switched itself off: its dead-man switch, and as long again
+    /// as a stop may go unconfirmed, for the save step and for clocks.
+    pub fn off_after(&self) -> Duration {
+        self.dead_man_after + self.stopping
+    }
+
     /// The longest life of a node of that isolation. Nothing extends it.
     pub const fn lifetime(&self, isolation: Isolation) -> Duration {
         match isolation {
@@ -244,6 +250,8 @@ failures! {
     Drained = "drained", "It was drained and its last workspace is gone.";
     /// Its machine is not there any more.
     MachineGone = "machine_gone", "Its provider does not have the machine any more: it was deleted there, not from here.";
+    /// Its machine has switched itself off.
+    AgentLost = "agent_lost", "Its agent was away for so long that its machine has switched itself off, and it had no workspace.";
     /// Its one workspace is gone.
     WorkspaceGone = "workspace_gone", "Its only workspace is gone.";
     /// The agent did not make the workspace in time.

@@ -25,7 +25,7 @@ use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
-use super::lifecycle::{Denied, FailureCode, Moment};
+use super::lifecycle::{Denied, FailureCode, Moment, Timing};
 
 /// How long a save step may take beyond its hooks: for the way there and back.
 const SAVE_GRACE: std::time::Duration = std::time::Duration::from_secs(15);
@@ -237,13 +237,24 @@ impl Node {
         }
     }
 
+    /// When its machine has certainly switched itself off, as it does without its control plane. None while its agent is there,
+    /// or was never to be.
+    pub fn off_at(&self, timing: &Timing) -> Option<UnixMillis> {
+        match (self.state, self.link) {
+            (State::Ready { .. }, Link::Down { since }) => Some(since + timing.off_after()),
+            (State::Ready { .. }, Link::Never) => Some(self.state_since + timing.off_after()),
+            (_, Link::Up | Link::Down { .. } | Link::Never) => None,
+        }
+    }
+
     /// When to tick next, whatever else happens. None only when gone.
-    pub fn poll_timeout(&self) -> Option<UnixMillis> {
+    pub fn poll_timeout(&self, timing: &Timing) -> Option<UnixMillis> {
         let work = match self.state {
             State::Requested | State::Provisioning { .. } | State::Destroying { .. } => self.next_attempt_at,
             State::Booting if self.may_take() || self.abandoned() => Some(self.state_since),
             State::Ready { .. } if self.abandoned() => Some(self.state_since),
             State::Ready { warm_since } if warm_since.is_none() == (self.places_taken == 0) => Some(self.state_since),
+            State::Ready { .. } if self.places_taken == 0 => self.off_at(timing),
             State::Booting
             | State::Ready { .. }
             | State::Failed { .. }
@@ -289,6 +300,9 @@ impl Node {
             State::Provisioning { next: Provision::Find } => "Waiting for the provider's machine.".into(),
             State::Booting if self.agent_ready => "Its agent runs; what must hold was not measured to hold yet.".into(),
             State::Booting => "The machine exists; its agent is starting.".into(),
+            State::Ready { .. } if let Link::Down { since } = self.link => format!(
+                "Its agent has been away since {since}, so it takes no workspaces. Without it the machine switches itself off, and may cost money until it is deleted."
+            ),
             State::Ready { warm_since: None } => "Takes workspaces.".into(),
             State::Ready { warm_since: Some(_) } => "Has no workspace and waits for the next one.".into(),
             State::Failed { code } | State::Quarantined { code } => self.why(code),

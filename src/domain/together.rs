@@ -2,7 +2,7 @@
 
 use ringfence_protocol::time::UnixMillis;
 
-use super::lifecycle::Moment;
+use super::lifecycle::{Moment, Timing};
 use super::node::{self, Node};
 use super::workspace::{self, Outlook, Workspace};
 
@@ -21,7 +21,7 @@ pub enum Effect {
 
 /// Lets the workspaces follow their node, and counts the places they hold. Asks nothing of the provider.
 pub fn settle(node: &mut Node, workspaces: &mut [&mut Workspace], at: &Moment<'_>) -> Vec<Effect> {
-    let outlook = Outlook::of(node);
+    let outlook = Outlook::of(node, at.timing);
     let mut effects = Vec::new();
     for (place, workspace) in workspaces.iter_mut().enumerate() {
         // A tick is never denied.
@@ -55,8 +55,12 @@ pub fn tick(node: &mut Node, workspaces: &mut [&mut Workspace], asking: bool, at
 }
 
 /// When to look at them again, whatever else happens.
-pub fn poll_timeout<'a>(node: &Node, workspaces: impl IntoIterator<Item = &'a Workspace>) -> Option<UnixMillis> {
-    let outlook = Outlook::of(node);
+pub fn poll_timeout<'a>(
+    node: &Node,
+    workspaces: impl IntoIterator<Item = &'a Workspace>,
+    timing: &Timing,
+) -> Option<UnixMillis> {
+    let outlook = Outlook::of(node, timing);
     let workspaces = workspaces.into_iter().filter_map(|workspace| workspace.poll_timeout(outlook));
-    node.poll_timeout().into_iter().chain(workspaces).min()
+    node.poll_timeout(timing).into_iter().chain(workspaces).min()
 }

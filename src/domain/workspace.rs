@@ -235,7 +235,7 @@ impl Workspace {
                 Vec::new()
             }
             (State::Running, Outlook::Ready { .. }) if late && self.stop_is_overdue(at) => self.stopped_unheard(at),
-            (State::Running | State::Stopped, Outlook::Ready { linked: false, .. }) if late && self.running => {
+            (State::Running | State::Stopped, Outlook::Ready { off_at: Some(_), .. }) if late && self.running => {
                 self.deadline = Some(at.now + UNHEARD);
                 Vec::new()
             }
@@ -289,6 +289,17 @@ impl Workspace {
     /// Whether a stop was asked for so long ago that nobody will confirm it.
     fn stop_is_overdue(&self, at: &Moment<'_>) -> bool {
         !self.running && self.stop_asked_at.is_some_and(|asked| at.now >= asked + at.timing.stopping)
+    }
+
+    /// Its machine has switched itself off, as it does without its control plane: nothing runs there, and its save step was taken.
+    fn stopped_with_its_machine(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        let why = "It was stopped: its node's agent was away for so long that its machine has switched itself off. Its files are there as long as the machine is.";
+        self.running = false;
+        self.spec_generation = self.spec_generation.saturating_add(1);
+        self.failure_detail = Some(why.into());
+        let mut effects = self.enter(State::Stopped, None, at);
+        effects.extend([Effect::Record(EventKind::Notice { detail: why.into() }), Effect::CloseViewers]);
+        effects
     }
 
     /// What nobody can see any more is taken to be so, or its keep would never begin to run out.

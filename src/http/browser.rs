@@ -312,7 +312,7 @@ async fn get_workspace_lifecycle(
     User(caller): User,
     PathId(id): PathId<WorkspaceId>,
 ) -> Answer<Json<LifecycleView>> {
-    Ok(Json(lifecycle::of_workspace(&app.host, &caller.actor(), id).await?))
+    Ok(Json(lifecycle::of_workspace(&app.host, &app.config.settings.timing, &caller.actor(), id).await?))
 }
 
 #[worker::send]

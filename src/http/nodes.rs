@@ -67,7 +67,7 @@ async fn get_lifecycle(
     User(caller): User,
     PathId(id): PathId<NodeId>,
 ) -> Answer<Json<LifecycleView>> {
-    Ok(Json(lifecycle::of_node(&app.host, &caller.actor(), id).await?))
+    Ok(Json(lifecycle::of_node(&app.host, &app.config.settings.timing, &caller.actor(), id).await?))
 }
 
 #[worker::send]

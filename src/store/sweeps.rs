@@ -28,6 +28,32 @@ pub fn overdue(cut: UnixMillis, limit: u32) -> Statement {
     )
 }
 
+/// Ready nodes of which something follows that no row has a deadline for, and has not: a workspace that is idle or kept for long
+/// enough, or whose machine is off since before `off_cut`; and those whose agent seems to be there and has told nothing since
+/// `silent_cut`: nobody may have seen that its link has ended. None that was woken since `silent_cut`, so that one whose waking does
+/// not help is woken seldom. Reads every ready node.
+pub fn unwatched(cut: UnixMillis, off_cut: UnixMillis, silent_cut: UnixMillis, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT r.id, r.state FROM (
+           SELECT n.id, n.state, n.woken_at_ms, n.connected_at_ms IS NOT NULL AS is_linked,
+             MAX(COALESCE(n.posture_at_ms, 0), COALESCE(n.facts_at_ms, 0), COALESCE(n.last_hello_at_ms, n.state_since_ms)) AS heard,
+             MAX(COALESCE(n.disconnected_at_ms, 0), COALESCE(n.last_hello_at_ms, n.state_since_ms)) AS left
+           FROM nodes n INDEXED BY nodes_ready_by_user WHERE n.state = 'ready') r
+         WHERE COALESCE(r.woken_at_ms, 0) < ?3 AND (
+           (r.is_linked AND r.heard < ?3)
+           OR (NOT r.is_linked AND r.left < ?2 AND NOT EXISTS (SELECT 1 FROM node_slots s WHERE s.node_id = r.id))
+           OR EXISTS (
+             SELECT 1 FROM workspaces w WHERE w.node_id = r.id AND w.state IN ('running', 'stopped')
+               AND CASE WHEN w.running = 1 AND NOT r.is_linked THEN r.left < ?2
+                 WHEN w.running = 1 THEN w.state = 'running' AND COALESCE(w.keep_alive_until_ms, 0) < ?1
+                   AND MAX(w.active_until_ms, w.state_since_ms) + w.idle_timeout_secs * 1000 < ?1
+                 ELSE w.state = 'stopped' AND COALESCE(w.keep_alive_until_ms, 0) < ?1
+                   AND w.state_since_ms + w.stop_keep_secs * 1000 < ?1 END))
+         ORDER BY COALESCE(r.woken_at_ms, 0), r.id LIMIT ?4",
+        [cut.into(), off_cut.into(), silent_cut.into(), i64::from(limit).into()],
+    )
+}
+
 /// Notes that these nodes are being woken: a JSON list of ids.
 pub fn mark_woken(ids: &str, now: UnixMillis) -> Statement {
     Statement::new(

@@ -212,7 +212,7 @@ fn while_the_link_is_down_nothing_is_idle_and_what_the_next_hello_tells_comes_fi
         world.machines_boot.set(false);
         world.links.borrow_mut().remove(&node);
         ringfence::app::agent_report::link_closed(&world.p, node, world.p.now.get() + MINUTE).await.unwrap();
-        pass(&world, 5 * HOUR).await;
+        pass(&world, HOUR).await;
         assert_eq!(state(&world, &who, view.id).await, WorkspaceState::Running);
         assert_eq!(warnings(&world, &who).await, []);
 

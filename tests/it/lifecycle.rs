@@ -18,11 +18,11 @@ use crate::support::keys::config;
 use crate::support::world::{Someone, World, run};
 
 async fn life(world: &World, who: &Someone, id: NodeId) -> LifecycleView {
-    of_node(&world.p, &who.actor, id).await.unwrap()
+    of_node(&world.p, &world.settings.timing, &who.actor, id).await.unwrap()
 }
 
 async fn life_of(world: &World, who: &Someone, id: WorkspaceId) -> LifecycleView {
-    of_workspace(&world.p, &who.actor, id).await.unwrap()
+    of_workspace(&world.p, &world.settings.timing, &who.actor, id).await.unwrap()
 }
 
 fn states(view: &LifecycleView) -> Vec<&str> {
@@ -139,8 +139,8 @@ fn what_is_gone_can_be_read_with_its_reason_for_thirty_days() {
         assert_eq!(life(&world, &who, node).await.cost_so_far, cost, "what is gone costs nothing more");
 
         for refused in [
-            of_node(&world.p, &stranger.actor, node).await.unwrap_err(),
-            of_workspace(&world.p, &stranger.actor, workspace).await.unwrap_err(),
+            of_node(&world.p, &world.settings.timing, &stranger.actor, node).await.unwrap_err(),
+            of_workspace(&world.p, &world.settings.timing, &stranger.actor, workspace).await.unwrap_err(),
         ] {
             assert_eq!(refused.code, ErrorCode::NotFound);
         }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
 
+mod agent_away;
 mod agent_credentials;
 mod agent_reports;
 mod boot_failures;

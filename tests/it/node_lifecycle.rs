@@ -311,7 +311,9 @@ fn a_warm_node_is_kept_until_just_before_its_next_paid_hour_where_that_is_wanted
             let kept = deadline.since(begin).as_secs() / 60;
             assert_eq!(kept, expected, "emptied after {minutes} minutes, {keeps}");
             if keeps {
-                let life = ringfence::app::lifecycle::of_node(&world.p, &who.actor, node).await.unwrap();
+                let life = ringfence::app::lifecycle::of_node(&world.p, &world.settings.timing, &who.actor, node)
+                    .await
+                    .unwrap();
                 assert!(life.alive.unwrap().because.contains("is paid"), "it says so");
             }
             world.until_node_gone(&who, node).await;

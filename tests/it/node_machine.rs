@@ -325,7 +325,7 @@ proptest! {
             }
             // A tick at the time that was asked for asks, changes something, or has no more to do at once: alarms never spin.
             let (mut ticked, before) = (node.clone(), node.clone());
-            if let Some(wake) = node.poll_timeout() {
+            if let Some(wake) = node.poll_timeout(&timing) {
                 let at = Moment { now: wake.max(START + Duration::from_secs(secs)), jitter: 7, timing: &timing };
                 let effects = ticked.handle(Event::Tick, &at).unwrap();
                 prop_assert!(!effects.is_empty() || ticked != before || wake > at.now, "spins in {:?}", before);
@@ -337,7 +337,7 @@ proptest! {
         let mut machine = exists.then(|| node.instance.clone().unwrap_or_else(|| instance("1")));
         let mut now = START + Duration::from_secs(secs);
         for _ in 0..40 {
-            let Some(wake) = node.poll_timeout() else { break };
+            let Some(wake) = node.poll_timeout(&timing) else { break };
             now = now.max(wake);
             let at = Moment { now, jitter: 7, timing: &timing };
             for effect in node.handle(Event::Tick, &at).unwrap() {

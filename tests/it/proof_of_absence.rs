@@ -74,7 +74,7 @@ fn a_machine_that_was_just_made_is_not_gone_because_it_is_not_shown_yet() {
     assert!(story.tick().contains(&Effect::Call(delete())));
     story.happens(not_found());
     assert!(!story.is_gone());
-    assert_eq!(story.node.poll_timeout(), Some(START + Duration::from_secs(600)), "and not longer");
+    assert_eq!(story.node.poll_timeout(&Timing::default()), Some(START + Duration::from_secs(600)), "and not longer");
     story.secs = 600;
     assert!(story.tick().contains(&Effect::Call(delete())));
     story.happens(not_found());

@@ -75,6 +75,8 @@ fn a_node_whose_alarm_is_lost_ends_all_the_same() {
         world.p.alarms.borrow_mut().clear();
         let deadline = world.node(&who, created.node.id).await.deadline_at.unwrap();
         world.p.now.set(deadline + Duration::from_secs(60));
+        // Its agent tells of itself each hour.
+        world.p.db.execute(&format!("UPDATE nodes SET facts_at_ms = {}", deadline.get())).unwrap();
         sweep(&world, Mode::Act).await;
         assert!(world.p.alarms.borrow().is_empty(), "it is not so late yet that its own alarm must be lost");
         world.p.now.set(deadline + Duration::from_secs(180));

@@ -61,7 +61,7 @@ fn kept_machines_outlive_their_idle_time_and_only_as_many_as_asked() {
         let begun = world.p.now();
         world.run_until_time(begun + DAY).await;
         assert_eq!(live(&world), [kept], "the first by its id");
-        let life = lifecycle::of_node(&world.p, &who.actor, kept).await.unwrap();
+        let life = lifecycle::of_node(&world.p, &world.settings.timing, &who.actor, kept).await.unwrap();
         let alive = life.alive.unwrap();
         assert!(alive.because.contains("because you keep a machine warm"), "{}", alive.because);
         assert_eq!(alive.until_at, None);

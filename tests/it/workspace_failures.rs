@@ -9,7 +9,7 @@ use ringfence_protocol::link::WorkspacePhase;
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
-const READY: Outlook = Outlook::Ready { ends_at: UnixMillis::new(1_791_000_000_000), linked: true };
+const READY: Outlook = Outlook::Ready { ends_at: UnixMillis::new(1_791_000_000_000), off_at: None };
 const START: UnixMillis = UnixMillis::new(1_790_000_000_000);
 
 fn failed(spec_generation: i64) -> Event {

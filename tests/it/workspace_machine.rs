@@ -13,9 +13,14 @@ use ringfence_protocol::time::UnixMillis;
 use crate::node_machine::{START, moment};
 
 /// A node that takes commands, for a hundred thousand seconds.
-const READY: Outlook = Outlook::Ready { ends_at: UnixMillis::from_secs(1_800_100_000), linked: true };
+const READY: Outlook = Outlook::Ready { ends_at: UnixMillis::from_secs(1_800_100_000), off_at: None };
 const PATIENCE: Patience =
     Patience { idle_timeout: Duration::from_secs(1_800), stop_keep: Duration::from_secs(86_400) };
+
+/// One whose agent is away, and whose machine switches itself off.
+fn away() -> Outlook {
+    Outlook::Ready { ends_at: START + Duration::from_secs(100_000), off_at: Some(START + Duration::from_secs(4_200)) }
+}
 
 fn workspace_states() -> Vec<workspace::State> {
     use workspace::State::{Creating, Deleting, Failed, Gone, Placing, Requested, Running, Stopped};
@@ -33,8 +38,7 @@ fn workspace_events() -> Vec<workspace::Event> {
         workspace::Event::StartRequested,
         workspace::Event::DeleteRequested,
     ];
-    let unlinked = Outlook::Ready { ends_at: START + Duration::from_secs(90_000), linked: false };
-    for outlook in [Outlook::Pending, READY, unlinked, Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
+    for outlook in [Outlook::Pending, READY, away(), Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
         events.push(workspace::Event::Tick(outlook));
     }
     for secs in [0, 50, 1_000_000] {
@@ -156,9 +160,8 @@ fn delete_is_accepted_in_every_state_of_a_workspace() {
 
 /// A machine that is gone without a word would be asked for every two minutes of its life.
 #[test]
-fn a_command_that_no_agent_is_there_to_take_waits_for_it() {
+fn a_command_that_no_agent_is_there_to_take_waits_for_it_until_its_machine_is_off() {
     let timing = Timing::default();
-    let unlinked = Outlook::Ready { ends_at: START + Duration::from_secs(100_000), linked: false };
     let mut workspace = Workspace::requested(PATIENCE, &moment(&timing, 0));
     workspace.handle(workspace::Event::Tick(READY), &moment(&timing, 1)).unwrap();
     let stopped = Report::of(WorkspacePhase::Stopped, 1);
@@ -167,13 +170,43 @@ fn a_command_that_no_agent_is_there_to_take_waits_for_it() {
     workspace.handle(workspace::Event::StopRequested, &moment(&timing, 3)).unwrap();
     workspace.handle(workspace::Event::StartRequested, &moment(&timing, 4)).unwrap();
     let mut alarms = 0;
-    while let Some(wake) = workspace.poll_timeout(unlinked).filter(|wake| *wake < START + Duration::from_secs(86_400)) {
+    while let Some(wake) = workspace.poll_timeout(away()).filter(|_| workspace.running) {
+        assert_eq!(workspace.owed(), Some(workspace::Effect::Ensure), "its agent is told when it comes back");
         let at = Moment { now: wake, jitter: 0, timing: &timing };
-        workspace.handle(workspace::Event::Tick(unlinked), &at).unwrap();
+        workspace.handle(workspace::Event::Tick(away()), &at).unwrap();
         alarms += 1;
     }
-    assert!((1..40).contains(&alarms), "{alarms} alarms a day");
-    assert_eq!(workspace.owed(), Some(workspace::Effect::Ensure), "its agent is told when it comes back");
+    assert!((1..5).contains(&alarms), "{alarms} alarms");
+    assert_eq!((workspace.state, workspace.owed()), (workspace::State::Stopped, None));
+    assert_eq!(workspace.state_since, START + Duration::from_secs(4_200), "its keep begins");
+}
+
+#[test]
+fn what_ran_on_a_machine_that_has_switched_itself_off_is_stopped_and_its_keep_runs() {
+    let timing = Timing::default();
+    let mut workspace = Workspace::requested(PATIENCE, &moment(&timing, 0));
+    workspace.handle(workspace::Event::Tick(READY), &moment(&timing, 1)).unwrap();
+    let running = Report::of(WorkspacePhase::Running, 1);
+    workspace.handle(workspace::Event::Reported(running.clone()), &moment(&timing, 2)).unwrap();
+    let used = Activity { at: START, cause: ActivityCause::TerminalInput, lease_ends_at: None };
+    workspace.handle(workspace::Event::Used(used), &moment(&timing, 2)).unwrap();
+    let before = workspace.clone();
+    // Nobody knows whether it is used: it outlasts its idle time.
+    assert_eq!(workspace.poll_timeout(away()), Some(START + Duration::from_secs(4_200)));
+    workspace.handle(workspace::Event::Tick(away()), &moment(&timing, 4_199)).unwrap();
+    assert_eq!(workspace, before);
+    let effects = workspace.handle(workspace::Event::Tick(away()), &moment(&timing, 4_200)).unwrap();
+    assert_eq!((workspace.state, workspace.running), (workspace::State::Stopped, false));
+    assert!(effects.contains(&workspace::Effect::CloseViewers) && workspace.reason().contains("switched itself off"));
+    // It was not off after all: its agent comes back, and is told what is so by now.
+    let mut back = workspace.clone();
+    let effects = back.handle(workspace::Event::Inventory(Some(running)), &moment(&timing, 5_000)).unwrap();
+    assert!(effects.contains(&workspace::Effect::Ensure) && !back.running, "{effects:?}");
+    let end = workspace.poll_timeout(away()).unwrap();
+    for at in [end, end + Duration::from_secs(600), end + Duration::from_secs(90_000)] {
+        workspace.handle(workspace::Event::Tick(away()), &Moment { now: at, jitter: 0, timing: &timing }).unwrap();
+    }
+    assert!(matches!(workspace.state, workspace::State::Deleting | workspace::State::Gone), "{workspace:?}");
 }
 
 proptest! {
@@ -196,7 +229,7 @@ proptest! {
                 Err(_) => prop_assert_eq!(&before, &workspace),
             }
             // As with nodes: alarms never spin, whatever its node is at: one whose workspaces save is not ready, either.
-            for outlook in [READY, Outlook::Pending, Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
+            for outlook in [READY, away(), Outlook::Pending, Outlook::Lost(FailureCode::Idle), Outlook::Gone] {
                 let (mut ticked, before) = (workspace.clone(), workspace.clone());
                 if let Some(wake) = workspace.poll_timeout(outlook) {
                     let at = Moment { now: wake.max(START + Duration::from_secs(secs)), jitter: 7, timing: &timing };

@@ -4,6 +4,7 @@ use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
 use ringfence_protocol::time::UnixMillis;
 
 use super::{Node, State};
+use crate::domain::lifecycle::Timing;
 
 /// Why something is still there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Next<S> {
 
 impl Node {
     /// Why it is still there, and what follows. None when nothing of it is left.
-    pub fn standing(&self) -> Option<Standing<NodeState>> {
+    pub fn standing(&self, timing: &Timing) -> Option<Standing<NodeState>> {
         let (because, until) = match self.state {
             State::Requested | State::Provisioning { .. } | State::Booting => (self.awaited(), self.deadline),
             State::Ready { warm_since: None } => (self.occupied(), None),
@@ -46,7 +47,7 @@ impl Node {
             }
             State::Gone { .. } => return None,
         };
-        Some(Standing { because, until, next: self.next() })
+        Some(Standing { because, until, next: self.next(timing) })
     }
 
     fn awaited(&self) -> String {
@@ -89,15 +90,19 @@ impl Node {
         format!("because you keep {machines} warm for your next workspace, whether or not you work.")
     }
 
-    fn next(&self) -> Option<Next<NodeState>> {
+    fn next(&self, timing: &Timing) -> Option<Next<NodeState>> {
         let next = |to, at, why: &str| Next { to, at, why: why.to_owned() };
         let at = self.deadline?;
+        let off = self.off_at(timing).filter(|off| self.places_taken == 0 && *off < at);
         Some(match self.state {
             State::Requested => next(NodeState::Failed, at, "If the provider was not asked by then."),
             State::Provisioning { .. } => {
                 next(NodeState::Failed, at, "If the provider has not made the machine by then.")
             }
             State::Booting => next(NodeState::Failed, at, "If its agent is not ready by then."),
+            State::Ready { .. } if let Some(off) = off => {
+                next(NodeState::Destroying, off, "If its agent stays away: its machine has switched itself off then.")
+            }
             State::Ready { warm_since: Some(_) } if at < self.hard_deadline && self.kept_warm == 0 => {
                 next(NodeState::Destroying, at, "If no workspace is created by then.")
             }

@@ -83,6 +83,9 @@ impl Node {
                 });
                 Vec::new()
             }
+            (0, Some(_)) if self.off_at(at.timing).is_some_and(|off| at.now >= off) => {
+                self.destroy(FailureCode::AgentLost, at)
+            }
             (0, Some(_)) if self.kept_warm > 0 && self.deadline.is_some_and(|deadline| at.now >= deadline) => {
                 // The hard deadline ends it all the same, and so does everything else that does not ask whether it is idle.
                 self.deadline = Some(self.warm_until(at).max(at.now + KEPT_FOR).min(self.hard_deadline));

@@ -52,6 +52,9 @@ impl Ending {
             EndingCause::KeepOver => {
                 format!("It is stopped, and deleted with its files after {} of that.", spoken(self.waits))
             }
+            EndingCause::AgentAway => {
+                "Its node's agent is away. If it stays so, the machine has switched itself off by then, and this counts as stopped. Its files are kept.".into()
+            }
             EndingCause::LifetimeOver => {
                 "Its node's longest life is over then, or a budget is spent: it is destroyed with its node, and its files with it.".into()
             }
@@ -73,9 +76,25 @@ impl Ending {
 
 impl Workspace {
     /// When and why it will next end by itself, on a node that is destroyed at `node_ends_at` whatever happens. `None` when it
-    /// ends already, or has.
-    pub fn ending(&self, node_ends_at: UnixMillis) -> Option<Ending> {
-        let own = match self.state {
+    /// ends already, or has. While its node's agent is away nobody knows whether it is used: it ends at `off_at`, with its machine's
+    /// own switch.
+    pub fn ending(&self, node_ends_at: UnixMillis, off_at: Option<UnixMillis>) -> Option<Ending> {
+        let own = match (self.state, off_at) {
+            (State::Running | State::Stopped, Some(at)) if self.running => {
+                Some(Ending { at, cause: EndingCause::AgentAway, waits: Duration::ZERO })
+            }
+            (state, _) => self.own_ending(state),
+        };
+        if self.is_over() {
+            return None;
+        }
+        // All nodes live long enough for both warnings.
+        let with_node = Ending { at: node_ends_at, cause: EndingCause::LifetimeOver, waits: FIRST_LEAD };
+        Some(own.filter(|own| own.at < node_ends_at).unwrap_or(with_node))
+    }
+
+    fn own_ending(&self, state: State) -> Option<Ending> {
+        match state {
             State::Running if self.running => {
                 self.idle_at().map(|at| Ending { at, cause: EndingCause::Idle, waits: self.patience.idle_timeout })
             }
@@ -84,12 +103,15 @@ impl Workspace {
                 let at = self.keep_alive_until.map_or(at, |until| until.max(at));
                 Some(Ending { at, cause: EndingCause::KeepOver, waits: self.patience.stop_keep })
             }
-            State::Requested | State::Placing | State::Creating | State::Running | State::Stopped => None,
-            State::Deleting | State::Gone | State::Failed { .. } => return None,
-        };
-        // All nodes live long enough for both warnings.
-        let with_node = Ending { at: node_ends_at, cause: EndingCause::LifetimeOver, waits: FIRST_LEAD };
-        Some(own.filter(|own| own.at < node_ends_at).unwrap_or(with_node))
+            State::Requested
+            | State::Placing
+            | State::Creating
+            | State::Running
+            | State::Stopped
+            | State::Deleting
+            | State::Gone
+            | State::Failed { .. } => None,
+        }
     }
 
     /// When it is idle if it is not used before. `None`: its agent has never told of use, so nobody can know.
@@ -105,17 +127,15 @@ impl Workspace {
         let next_mark = ending.marks().nth(usize::try_from(self.warnings).unwrap_or(usize::MAX));
         match (next_mark, ending.cause) {
             (Some(mark), _) => Some(mark),
-            (None, EndingCause::Idle | EndingCause::KeepOver) => Some(ending.at),
+            (None, EndingCause::Idle | EndingCause::KeepOver | EndingCause::AgentAway) => Some(ending.at),
             // The node has a deadline of its own.
             (None, EndingCause::LifetimeOver) => None,
         }
     }
 
-    /// Its end, as far as it may be acted upon. While its agent's link is down nobody knows whether it is used.
     fn applicable_ending(&self, outlook: Outlook) -> Option<Ending> {
-        let Outlook::Ready { ends_at, linked } = outlook else { return None };
-        let ending = self.ending(ends_at)?;
-        (linked || ending.cause != EndingCause::Idle).then_some(ending)
+        let Outlook::Ready { ends_at, off_at } = outlook else { return None };
+        self.ending(ends_at, off_at)
     }
 
     /// Time has passed: it warns, or ends.
@@ -124,21 +144,28 @@ impl Workspace {
         let due = ending.warnings_due(at.now);
         match ending.cause {
             EndingCause::Idle if at.now >= ending.at => self.stop_idle(at),
+            EndingCause::AgentAway if at.now >= ending.at => self.stopped_with_its_machine(at),
             EndingCause::KeepOver if at.now >= ending.at => {
                 let why = format!("It was stopped for {}.", spoken(self.patience.stop_keep));
                 self.delete(Some(why), at)
             }
-            EndingCause::Idle | EndingCause::KeepOver | EndingCause::LifetimeOver if due > self.warnings => {
+            EndingCause::Idle | EndingCause::KeepOver | EndingCause::LifetimeOver | EndingCause::AgentAway
+                if due > self.warnings =>
+            {
                 self.warnings = due;
                 let detail = ending.sentence();
                 vec![Effect::Record(EventKind::EndingSoon { ends_at: ending.at, cause: ending.cause, detail })]
             }
             // It was used or kept since: nobody need go on reading what was said.
-            EndingCause::Idle | EndingCause::KeepOver | EndingCause::LifetimeOver if due < self.warnings => {
+            EndingCause::Idle | EndingCause::KeepOver | EndingCause::LifetimeOver | EndingCause::AgentAway
+                if due < self.warnings =>
+            {
                 self.warnings = due;
                 vec![Effect::Record(EventKind::Notice { detail: "It does not end so soon any more.".into() })]
             }
-            EndingCause::Idle | EndingCause::KeepOver | EndingCause::LifetimeOver => Vec::new(),
+            EndingCause::Idle | EndingCause::KeepOver | EndingCause::LifetimeOver | EndingCause::AgentAway => {
+                Vec::new()
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use ringfence_protocol::link::{Activity, WorkspacePhase};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
-use crate::domain::lifecycle::FailureCode;
+use crate::domain::lifecycle::{FailureCode, Timing};
 use crate::domain::node;
 
 /// What a workspace can expect of its node.
@@ -16,8 +16,8 @@ pub enum Outlook {
     Ready {
         /// When it is destroyed whatever happens.
         ends_at: UnixMillis,
-        /// Whether its agent is there to say what goes on.
-        linked: bool,
+        /// When its machine has switched itself off, where its agent is not there to say what goes on.
+        off_at: Option<UnixMillis>,
     },
     /// It ends.
     Lost(FailureCode),
@@ -27,15 +27,13 @@ pub enum Outlook {
 
 impl Outlook {
     /// What such a node offers.
-    pub fn of(node: &node::Node) -> Self {
+    pub fn of(node: &node::Node, timing: &Timing) -> Self {
         match node.state {
             node::State::Requested
             | node::State::Provisioning { .. }
             | node::State::Booting
             | node::State::Destroying { next: node::Destroy::Save, .. } => Self::Pending,
-            node::State::Ready { .. } => {
-                Self::Ready { ends_at: node.hard_deadline, linked: node.link == node::Link::Up }
-            }
+            node::State::Ready { .. } => Self::Ready { ends_at: node.hard_deadline, off_at: node.off_at(timing) },
             node::State::Failed { code } | node::State::Quarantined { code } | node::State::Destroying { code, .. } => {
                 Self::Lost(code)
             }

@@ -96,7 +96,7 @@ impl State {
         }
         let mut beside: Vec<&mut Workspace> = workspaces.iter_mut().collect();
         together::settle(&mut node, &mut beside, &at);
-        let (next, deadline) = (together::poll_timeout(&node, &workspaces), self.poll_timeout());
+        let (next, deadline) = (together::poll_timeout(&node, &workspaces, &life.timing), self.poll_timeout(life));
         let sooner = next.filter(|next| deadline.is_none_or(|deadline| *next < deadline));
         if let Some(sooner) =
             sooner.map(|at| at.max(NOW + ARM_DELAY)).filter(|at| armed.is_none_or(|armed| *at < armed))

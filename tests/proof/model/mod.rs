@@ -272,8 +272,8 @@ impl Model for Life {
                 let looked_after = state.lives() && state.node.as_ref().is_some_and(|node| node.deadline.is_some());
                 state.machines.is_empty() || looked_after || state.is_given_up()
             }),
-            Property::always("I7 what is not over has a timer, in time", |_, state: &State| {
-                !state.is_at_rest() || !state.lives() || state.has_its_timer()
+            Property::always("I7 what is not over has a timer, in time", |life: &Life, state: &State| {
+                !state.is_at_rest() || !state.lives() || state.has_its_timer(life)
             }),
             Property::always("I5 a spent budget ends it, after its grace", |life: &Life, state: &State| {
                 !state.is_at_rest() || state.heeds_its_budget(life)
@@ -333,8 +333,8 @@ impl State {
     }
 
     /// Whether its alarm comes when there is something to do, or soon after: one that was armed, one that repeats what was cut off.
-    fn has_its_timer(&self) -> bool {
-        let due = self.poll_timeout().unwrap_or(NOW).max(NOW);
+    fn has_its_timer(&self, life: &Life) -> bool {
+        let due = self.poll_timeout(life).unwrap_or(NOW).max(NOW);
         self.object.alarm.is_some_and(|alarm| alarm <= due + LATE)
     }
 

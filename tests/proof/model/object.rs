@@ -273,7 +273,7 @@ impl State {
             self.link = None;
         }
         self.object.run = if calls.is_empty() && !changed {
-            settle(self.poll_timeout(), if gone { End::Gone } else { End::GoesOn })
+            settle(self.poll_timeout(life), if gone { End::Gone } else { End::GoesOn })
         } else if !calls.is_empty() {
             Run::Calls { safety, turn, calls, answers: Vec::new() }
         } else if turn >= MAX_TURNS {
@@ -283,8 +283,8 @@ impl State {
         };
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<UnixMillis> {
-        together::poll_timeout(self.node.as_ref()?, &self.workspaces)
+    pub(super) fn poll_timeout(&self, life: &Life) -> Option<UnixMillis> {
+        together::poll_timeout(self.node.as_ref()?, &self.workspaces, &life.timing)
     }
 
     /// Writes the rows, and looks at what became of them. Says whether anything has changed.

@@ -158,7 +158,8 @@ impl Sim {
         let mut outcomes = outcomes.into_iter();
         let row: NodeRow = first(outcomes.next()).unwrap().unwrap();
         let beside: Vec<Workspace> = all::<WorkspaceRow>(outcomes.next()).iter().map(WorkspaceRow::workspace).collect();
-        let due = together::poll_timeout(&row.node(), &beside).unwrap_or(UnixMillis::new(i64::MAX));
+        let due =
+            together::poll_timeout(&row.node(), &beside, &self.settings().timing).unwrap_or(UnixMillis::new(i64::MAX));
         let (alarm, running, failures) = self.with_object(id, |object| (object.alarm, object.running, object.failures));
         // One that could not look is pausing, and the database is what it waits for.
         let looks = !running && failures == 0;

@@ -213,6 +213,8 @@ fn settings(chance: &Chance) -> Settings {
         settings.timing.user_lifetime = secs(*chance.pick(&[1200, 7200]));
         settings.timing.dedicated_lifetime = secs(*chance.pick(&[1800, 7200]));
         settings.timing.ephemeral_lifetime = secs(*chance.pick(&[600, 1800]));
+        settings.timing.dead_man_after = secs(*chance.pick(&[60, 3600]));
+        settings.timing.stopping = secs(*chance.pick(&[120, 600]));
     }
     settings
 }

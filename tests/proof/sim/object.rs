@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use ringfence::app::agent_report::{agent_report, link_closed};
+use ringfence::app::agent_report::{agent_report, link_closed, link_lost};
 use ringfence::app::drive_node::drive_node;
 use ringfence::app::outcome::{Driven, Outgoing};
 use ringfence::app::secrets::complete;
@@ -215,7 +215,7 @@ impl Sim {
     pub async fn link_ended(&self, node: NodeId) {
         pause().await;
         if self.with_object(node, |object| object.link.is_none()) {
-            let _ = link_closed(self, node, self.now()).await;
+            let _ = link_lost(self, &self.settings().timing, node).await;
         }
     }
 

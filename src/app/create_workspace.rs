@@ -90,6 +90,7 @@ pub async fn create_workspace(
         memory_bytes: least.memory_bytes,
         disk_bytes: least.disk_bytes,
         engine: engine_of(asked.container.as_ref()),
+        lives_until: placement::lives_until(&settings.timing, isolation, p.now()),
     };
     let thresholds = Thresholds { cpu_percent: settings.max_cpu_percent, memory_percent: settings.max_memory_percent };
     let mut why = String::new();
@@ -171,7 +172,7 @@ async fn claim(
         let now = p.now();
         let workspace = Workspace::requested(patience, &Moment { now, jitter: 0, timing: &settings.timing });
         let mut batch = vec![
-            workspaces::claim(node, new, now),
+            workspaces::claim(node, new, placement::lives_until(&settings.timing, on.isolation, now), now),
             admission::require(settings, subject, new.id, Claim::Place, now),
             workspaces::end_warmth(new.id),
             workspaces::insert(new, &workspace, now),

@@ -3,9 +3,13 @@
 //! The rule that a node is one user's alone is enforced here, in the query that gives the candidates, in the statement
 //! that claims a place and in the schema, each by itself (I1).
 
+use std::time::Duration;
+
 use ringfence_protocol::ids::{CredentialId, NodeId, TenantId, UserId};
 use ringfence_protocol::state::{EngineChoice, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
+use ringfence_protocol::time::UnixMillis;
 
+use super::lifecycle::Timing;
 use super::node::Evidence;
 
 /// What is asked for.
@@ -31,6 +35,16 @@ pub struct Wish {
     pub disk_bytes: u64,
     /// What it is to be run with.
     pub engine: EngineChoice,
+    /// Until when its node has to live at least.
+    pub lives_until: UnixMillis,
+}
+
+/// How long a node has to live still that takes a workspace: long enough for its warnings, and then some work.
+const PLACED_FOR: Duration = Duration::from_secs(30 * 60);
+
+/// Until when a node has to live at least that takes a workspace now: half an hour, or a quarter of what such nodes live at all.
+pub fn lives_until(timing: &Timing, isolation: Isolation, now: UnixMillis) -> UnixMillis {
+    now + PLACED_FOR.min(timing.lifetime(isolation) / 4)
 }
 
 /// A node that might take it.
@@ -72,6 +86,10 @@ pub struct Candidate {
     pub slots: u32,
     /// Those taken.
     pub places_taken: u32,
+    /// When it is destroyed whatever happens.
+    pub ends_at: UnixMillis,
+    /// Whether it ends because a budget is spent.
+    pub is_unpaid: bool,
     /// Share of its processors in use, in percent of the whole machine, once measured.
     pub cpu_percent: Option<f64>,
     /// Share of its memory in use, in percent, once measured.
@@ -117,6 +135,8 @@ pub enum Unfit {
     Unhealthy,
     /// What was measured of it is not what must hold.
     Unproven,
+    /// Its longest life is over soon, or a budget is spent.
+    EndsSoon,
     /// It is smaller than asked.
     TooSmall,
     /// All its places are taken.
@@ -137,6 +157,7 @@ impl Unfit {
             Self::NotSchedulable => "cordoned or draining",
             Self::Unhealthy => "not connected",
             Self::Unproven => "not measured to be as it must be",
+            Self::EndsSoon => "about to end",
             Self::TooSmall => "too small",
             Self::Full => "full",
             Self::Busy => "too busy",
@@ -179,6 +200,8 @@ pub fn unfit(wish: &Wish, candidate: &Candidate, limits: Thresholds) -> Option<U
         Some(Unfit::Unhealthy)
     } else if candidate.state == NodeState::Ready && !candidate.evidence.suffices() {
         Some(Unfit::Unproven)
+    } else if candidate.ends_at < wish.lives_until || candidate.is_unpaid {
+        Some(Unfit::EndsSoon)
     } else if candidate.cpus < wish.cpus
         || candidate.memory_bytes < wish.memory_bytes
         || candidate.disk_bytes.is_some_and(|disk| disk < wish.disk_bytes)

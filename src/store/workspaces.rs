@@ -177,8 +177,8 @@ impl NewWorkspace {
 
 /// Takes the lowest free place of the user's ready node, or of their dedicated one on its way, for a workspace: one statement, so that of any number of claims of
 /// one place one wins (I3). The node must be the user's (I1), run workspaces as this one is to be run, and, where it runs
-/// containers, have been measured to be as it must be.
-pub fn claim(node: NodeId, new: &NewWorkspace, now: UnixMillis) -> Statement {
+/// containers, have been measured to be as it must be; and it must live until `lives_until` at least.
+pub fn claim(node: NodeId, new: &NewWorkspace, lives_until: UnixMillis, now: UnixMillis) -> Statement {
     Statement::new(
         "INSERT INTO node_slots (node_id, slot, user_id, workspace_id, claimed_at_ms)
          WITH RECURSIVE places (slot) AS (
@@ -188,12 +188,19 @@ pub fn claim(node: NodeId, new: &NewWorkspace, now: UnixMillis) -> Statement {
          FROM nodes n JOIN places p
          WHERE n.id = ?1 AND n.user_id = ?2 AND n.policy = 'schedulable'
            AND (n.state = 'ready' OR (n.isolation = 'dedicated' AND n.state IN ('requested', 'provisioning', 'booting')))
-           AND n.isolation <> 'ephemeral' AND n.hard_deadline_at_ms > ?4
+           AND n.isolation <> 'ephemeral' AND n.hard_deadline_at_ms >= ?6 AND n.budget_spent_at_ms IS NULL
            AND COALESCE(n.engine_choice, 'unconfined') = ?5
            AND (?5 = 'unconfined' OR n.state <> 'ready' OR (n.posture_holds = 1 AND n.posture_epoch = n.agent_epoch))
            AND NOT EXISTS (SELECT 1 FROM node_slots t WHERE t.node_id = n.id AND t.slot = p.slot)
          ORDER BY p.slot LIMIT 1",
-        [node.into(), new.user_id.into(), new.id.into(), now.into(), new.engine().as_str().into()],
+        [
+            node.into(),
+            new.user_id.into(),
+            new.id.into(),
+            now.into(),
+            new.engine().as_str().into(),
+            lives_until.into(),
+        ],
     )
 }
 

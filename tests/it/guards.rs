@@ -1,5 +1,7 @@
 //! Guards that stand behind other guards: each statement keeps its rule by itself, whoever calls it (I1, I3, I9).
 
+use std::time::Duration;
+
 use ringfence::domain::lifecycle::{Moment, Timing};
 use ringfence::domain::workspace::Workspace;
 use ringfence::ports::{Clock, Db, DbError, Entropy, Statement};
@@ -9,8 +11,11 @@ use ringfence::store::workspaces::{NewWorkspace, WorkspaceRow};
 use ringfence::store::{credentials, many, nodes, one, versions, workspaces};
 use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
 use ringfence_protocol::state::{EngineChoice, Isolation, NodePolicy};
+use ringfence_protocol::time::UnixMillis;
 
 use crate::support::world::{Someone, World, run};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A world with a ready node of somebody, with room on it.
 struct Scene {
@@ -45,7 +50,8 @@ impl Scene {
 
     /// Whether the claim statement, by itself, takes a place for the owner.
     async fn claims(&self) -> bool {
-        let claim = workspaces::claim(self.node, &self.new_workspace(self.who.actor.user_id), self.world.p.now());
+        let new = self.new_workspace(self.who.actor.user_id);
+        let claim = workspaces::claim(self.node, &new, self.world.p.now() + MINUTE, self.world.p.now());
         self.changes_alone(claim).await
     }
 
@@ -70,7 +76,8 @@ fn a_claim_takes_a_place_of_the_users_own_ready_node_only() {
         let scene = Scene::new().await;
         assert!(scene.claims().await);
         let stranger = scene.world.someone();
-        let claim = workspaces::claim(scene.node, &scene.new_workspace(stranger.actor.user_id), scene.world.p.now());
+        let theirs = scene.new_workspace(stranger.actor.user_id);
+        let claim = workspaces::claim(scene.node, &theirs, scene.world.p.now(), scene.world.p.now());
         assert!(!scene.changes_alone(claim).await, "somebody else's node");
         let first = workspaces::claim_new(scene.node, stranger.actor.user_id, scene.world.p.id(), scene.world.p.now());
         scene.world.p.db.execute("DELETE FROM node_slots").unwrap();
@@ -81,6 +88,7 @@ fn a_claim_takes_a_place_of_the_users_own_ready_node_only() {
             ("policy = 'cordoned'", "policy = 'schedulable'", "a cordoned node"),
             ("isolation = 'ephemeral'", "isolation = 'user'", "a node of one workspace"),
             ("hard_deadline_at_ms = 1", "hard_deadline_at_ms = 9000000000000", "a node whose life is over"),
+            ("budget_spent_at_ms = 1", "budget_spent_at_ms = NULL", "a node that is not paid for any more"),
             ("engine_choice = 'containers'", "engine_choice = 'unconfined'", "a node of another isolation"),
         ] {
             scene.set(assignment);
@@ -88,6 +96,11 @@ fn a_claim_takes_a_place_of_the_users_own_ready_node_only() {
             scene.set(undo);
             assert!(scene.claims().await, "{why}: and again");
         }
+        let ends = |at: UnixMillis| format!("hard_deadline_at_ms = {}", at.get());
+        scene.set(&ends(scene.world.p.now() + MINUTE - Duration::from_millis(1)));
+        assert!(!scene.claims().await, "it does not live so long");
+        scene.set(&ends(scene.world.p.now() + MINUTE));
+        assert!(scene.claims().await, "just long enough");
         assert_eq!(NodePolicy::Schedulable.as_str(), "schedulable");
     });
 }
@@ -105,7 +118,7 @@ fn a_claim_wants_what_was_measured_by_the_agent_of_now() {
             let mut new = scene.new_workspace(scene.who.actor.user_id);
             new.container = Some(container.unwrap().container);
             assert_eq!(new.engine(), EngineChoice::Containers);
-            scene.changes_alone(workspaces::claim(scene.node, &new, world.p.now())).await
+            scene.changes_alone(workspaces::claim(scene.node, &new, world.p.now(), world.p.now())).await
         };
         assert!(claims().await);
         scene.set("posture_holds = 0");

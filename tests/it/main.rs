@@ -23,6 +23,7 @@ mod node_faults;
 mod node_lifecycle;
 mod node_machine;
 mod node_races;
+mod placed;
 mod placement;
 mod placement_rows;
 mod proof_of_absence;

@@ -5,6 +5,7 @@ use ringfence::domain::node::Evidence;
 use ringfence::domain::placement::{Candidate, Thresholds, Unfit, Wish, choose, unfit};
 use ringfence_protocol::ids::Id;
 use ringfence_protocol::state::{EngineChoice, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind};
+use ringfence_protocol::time::UnixMillis;
 
 const LIMITS: Thresholds = Thresholds { cpu_percent: 80.0, memory_percent: 80.0 };
 
@@ -20,6 +21,7 @@ fn wish() -> Wish {
         memory_bytes: 4 << 30,
         disk_bytes: 16 << 30,
         engine: EngineChoice::Containers,
+        lives_until: UnixMillis::from_secs(2_000),
     }
 }
 
@@ -44,6 +46,8 @@ fn candidate(id: u8) -> Candidate {
         price_micros_per_hour: 6_600,
         slots: 3,
         places_taken: 0,
+        ends_at: UnixMillis::from_secs(9_000),
+        is_unpaid: false,
         cpu_percent: None,
         memory_percent: None,
     }
@@ -79,6 +83,8 @@ fn each_rule_keeps_a_node_out_by_itself() {
         (Candidate { engine: EngineChoice::Unconfined, ..fit.clone() }, Unfit::OtherEngine),
         (Candidate { evidence: Evidence::Missing, ..fit.clone() }, Unfit::Unproven),
         (Candidate { evidence: Evidence::Broken, ..fit.clone() }, Unfit::Unproven),
+        (Candidate { ends_at: UnixMillis::from_secs(1_999), ..fit.clone() }, Unfit::EndsSoon),
+        (Candidate { is_unpaid: true, ..fit.clone() }, Unfit::EndsSoon),
         (Candidate { cpus: 1, ..fit.clone() }, Unfit::TooSmall),
         (Candidate { disk_bytes: Some(1), ..fit.clone() }, Unfit::TooSmall),
         (Candidate { memory_bytes: 1, ..fit.clone() }, Unfit::TooSmall),

@@ -240,6 +240,8 @@ impl NodeRow {
             price_micros_per_hour: self.price_micros_per_hour,
             slots: self.slots,
             places_taken: self.places_taken,
+            ends_at: UnixMillis::new(self.hard_deadline_at_ms),
+            is_unpaid: self.budget_spent_at_ms.is_some(),
             cpu_percent: self.cpu_percent,
             memory_percent: self.memory_percent,
         }

@@ -104,13 +104,25 @@ guards! {
     "ephemeral-is-used-once" in "src/store/workspaces.rs":
         "AND n.isolation <> 'ephemeral' AND n.hard_deadline" => "AND n.hard_deadline";
     "lifetime-claim" in "src/store/workspaces.rs":
-        "AND n.hard_deadline_at_ms > ?4" => "AND ?4 = ?4";
+        "AND n.hard_deadline_at_ms >= ?6 AND" => "AND ?6 = ?6 AND";
+    "budget-claim" in "src/store/workspaces.rs":
+        "?6 AND n.budget_spent_at_ms IS NULL" => "?6";
+    "placement-lives-long-enough" in "src/domain/placement.rs":
+        "candidate.ends_at < wish.lives_until || candidate.is_unpaid" => "candidate.is_unpaid";
+    "placement-is-paid" in "src/domain/placement.rs":
+        "candidate.ends_at < wish.lives_until || candidate.is_unpaid" => "candidate.ends_at < wish.lives_until";
+    "placement-cloud" in "src/domain/placement.rs":
+        "candidate.provider != wish.provider || candidate.credential_id != wish.credential_id" => "candidate.provider != wish.provider";
+    "placement-processors" in "src/domain/placement.rs":
+        "over(candidate.cpu_percent, limits.cpu_percent)" => "false";
+    "placement-memory" in "src/domain/placement.rs":
+        "over(candidate.memory_percent, limits.memory_percent)" => "false";
     "posture-claim" in "src/store/workspaces.rs":
         "(n.posture_holds = 1 AND n.posture_epoch = n.agent_epoch)" => "(n.posture_holds = 1)";
 
     // I9: every change is one compare-and-set.
     "row-version-node" in "src/store/nodes.rs":
-        "dearest_micros_per_hour = ?31\n         WHERE id = ?1 AND row_version = ?2" => "dearest_micros_per_hour = ?31\n         WHERE id = ?1 AND ?2 = ?2";
+        "former_instance_id = ?32\n         WHERE id = ?1 AND row_version = ?2" => "former_instance_id = ?32\n         WHERE id = ?1 AND ?2 = ?2";
     "row-version-required-node" in "src/store/versions.rs":
         "SELECT 1 FROM nodes WHERE id = r.value ->> 0 AND row_version = r.value ->> 1" => "SELECT 1 FROM nodes WHERE id = r.value ->> 0";
     "row-version-workspace" in "src/store/workspaces.rs":

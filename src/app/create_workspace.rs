@@ -3,8 +3,8 @@
 use ringfence_protocol::ids::{CredentialId, NodeId, WorkspaceId};
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::state::{EngineChoice, Isolation, ProviderKind};
-use ringfence_protocol::views::WorkspaceView;
+use ringfence_protocol::state::{EngineChoice, Isolation, NodeState, ProviderKind};
+use ringfence_protocol::views::{EventKind, WorkspaceView};
 
 use super::actor::Actor;
 use super::admission::{self, Subject};
@@ -16,7 +16,7 @@ use super::views::{founding_view, workspace_view};
 use crate::config::Settings;
 use crate::domain::container::{Container, Need};
 use crate::domain::lifecycle::Moment;
-use crate::domain::node::{Evidence, Node};
+use crate::domain::node::{self, Evidence, Node};
 use crate::domain::patience::Patience;
 use crate::domain::placement::{self, Candidate, Thresholds, Wish};
 use crate::domain::quota::Claim;
@@ -171,12 +171,18 @@ async fn claim(
     armed(p, node, async {
         let now = p.now();
         let workspace = Workspace::requested(patience, &Moment { now, jitter: 0, timing: &settings.timing });
+        let asked = workspace.as_event();
+        let mut records = vec![(Some(new.id), &asked)];
+        let taken = EventKind::NodeState { state: NodeState::Ready, detail: "A workspace was placed on it.".into() };
+        if matches!(on.node().state, node::State::Ready { warm_since: Some(_) }) {
+            records.push((None, &taken));
+        }
         let mut batch = vec![
             workspaces::claim(node, new, placement::lives_until(&settings.timing, on.isolation, now), now),
             admission::require(settings, subject, new.id, Claim::Place, now),
             workspaces::end_warmth(new.id),
             workspaces::insert(new, &workspace, now),
-            events::record(node, Some(new.id), &workspace.as_event(), now),
+            events::record_all(node, &records, now),
         ];
         batch.extend_from_slice(extra);
         match p.batch(batch).await {

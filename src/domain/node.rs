@@ -3,17 +3,29 @@
 //! ```text
 //!  Requested ──create──▶ Provisioning ──instance known──▶ Booting ──agent ready──▶ Ready
 //!      │                     │                               │                     │ │
-//!      │ deadline            │ deadline, refusal,            │ deadline,           │ │ idle, lifetime,
-//!      ▼                     ▼ boot failed                   ▼ boot failed         │ │ drained, empty,
-//!    Failed ◀────────────────┴───────────────────────────────┘   key conflict,     │ │ budget, machine gone
-//!      │                          Quarantined ◀────────────(from any of these)─────┘ │ firewall lost
-//!      │ at once                      │ deadline                                     │
+//!      │ deadline, pause     │ deadline, refusal,            │ deadline,           │ │ idle, drained, empty, agent lost,
+//!      ▼                     ▼ pause, boot failed            ▼ boot failed         │ │ machine gone
+//!    Failed ◀────────────────┴───────────────────────────────┘   key conflict,     │ │
+//!      │                          Quarantined ◀────────────(from any of these)─────┘ │
+//!      │ at once                      │ deadline                    firewall lost    │
 //!      ▼                              ▼                                              │
-//!  Destroying ◀──────────────────── DELETE, from every state ────────────────────────┘
+//!  Destroying ◀── DELETE, from every state; lifetime, budget, nobody waits for it ───┘
 //!      │ first, where workspaces run and their agent is there: they save, for a bounded time
 //!      │ provider says 404, or never asked, or lists stayed empty for the settling time, or given up by its owner when stuck
 //!      ▼
 //!     Gone
+//! ```
+//!
+//! Every step there is (tests read this list and see that there is each of these, and no other):
+//!
+//! ```text
+//! requested    → provisioning failed destroying
+//! provisioning → booting failed quarantined destroying
+//! booting      → ready failed quarantined destroying
+//! ready        → quarantined destroying
+//! failed       → destroying
+//! quarantined  → destroying
+//! destroying   → gone
 //! ```
 //!
 //! Invariants. A create call is recorded before it is made, and after it the next step is to look (`Find`), never to
@@ -303,7 +315,7 @@ impl Node {
             State::Ready { .. } if let Link::Down { since } = self.link => format!(
                 "Its agent has been away since {since}, so it takes no workspaces. Without it the machine switches itself off, and may cost money until it is deleted."
             ),
-            State::Ready { warm_since: None } => "Takes workspaces.".into(),
+            State::Ready { warm_since: None } => "Its agent is ready: it takes workspaces.".into(),
             State::Ready { warm_since: Some(_) } => "Has no workspace and waits for the next one.".into(),
             State::Failed { code } | State::Quarantined { code } => self.why(code),
             State::Destroying { code, .. } if self.key_refused => format!(

@@ -2,13 +2,26 @@
 //!
 //! ```text
 //!  Requested ──▶ Placing ──node ready──▶ Creating ──agent reports──▶ Running ⇄ Stopped
-//!      │            │                        │                          │        │
-//!      │            │    its node ended, no answer in time, failed      │ node   │ node
-//!      ├────────────┴───────────▶ Failed ◀───┴──────────────────────────┴────────┤
-//!      │                            │                                            │
-//!      │ DELETE: the agent was      │ DELETE                                     │ DELETE
-//!      │ never asked                ▼                                            │
-//!      ├─────────────────────▶    Gone ◀── agent says absent, or deadline ── Deleting
+//!      │  │         │                     ▲   │ │                       │        ▲ │
+//!      │  └─node is ready already─────────┘   │ └─ran, and has ended────│────────┘ │
+//!      │            │                         │                         │ node     │ node
+//!      ├────────────┴──its node ended, no answer in time, failed───▶ Failed ◀──────┤
+//!      │                                                                │          │
+//!      │ DELETE: the agent was                                   DELETE │   DELETE │ from Creating, Running, Stopped
+//!      │ never asked                                                    ▼          ▼
+//!      └─────────────▶ Gone ◀── agent says absent, or deadline ──────── Deleting ◀─┘
+//! ```
+//!
+//! Every step there is (tests read this list and see that there is each of these, and no other):
+//!
+//! ```text
+//! requested → placing creating failed gone
+//! placing   → creating failed gone
+//! creating  → running stopped failed deleting
+//! running   → stopped failed deleting
+//! stopped   → running failed deleting
+//! failed    → deleting gone
+//! deleting  → gone
 //! ```
 //!
 //! Deadlines. Running and Stopped may last: the node's own deadline bounds them; they have one only while the agent owes
@@ -193,10 +206,10 @@ impl Workspace {
             (State::Requested, _) => "Accepted, with a place on a node.".into(),
             (State::Placing, _) => "Waiting for its node to be ready.".into(),
             (State::Creating, _) => "Its node is making it.".into(),
-            (State::Running, true) => "Runs.".into(),
-            (State::Running, false) => "Is being stopped.".into(),
+            (State::Running, true) => self.with_detail("Runs."),
+            (State::Running, false) => self.with_detail("Is being stopped."),
             (State::Stopped, false) => self.with_detail("Does not run; its files are kept."),
-            (State::Stopped, true) => "Is being started.".into(),
+            (State::Stopped, true) => self.with_detail("Is being started."),
             (State::Deleting, _) => self.with_detail("Is being removed from its node."),
             (State::Gone, _) => self.with_detail("Nothing of it is left."),
             (State::Failed { code }, _) => node::explained(code, self.failure_detail.as_deref()),
@@ -271,16 +284,19 @@ impl Workspace {
                 }
             }
             State::Running | State::Stopped if self.running == running => Ok(Vec::new()),
-            State::Running | State::Stopped => Ok(self.want_running(running, at)),
+            State::Running | State::Stopped => {
+                let why = if running { "Its owner started it." } else { "Its owner stopped it." };
+                Ok(self.want_running(running, why.into(), at))
+            }
             State::Deleting | State::Gone | State::Failed { .. } => Err(Denied::Ending),
         }
     }
 
-    fn want_running(&mut self, running: bool, at: &Moment<'_>) -> Vec<Effect> {
+    fn want_running(&mut self, running: bool, why: String, at: &Moment<'_>) -> Vec<Effect> {
         // What was said of another end is over with it: nobody is told that it was taken back.
         self.warnings = 0;
         self.running = running;
-        self.failure_detail = None;
+        self.failure_detail = Some(why);
         self.spec_generation = self.spec_generation.saturating_add(1);
         self.stop_asked_at = (self.state == State::Running && !running).then_some(at.now);
         self.command(at)
@@ -305,17 +321,18 @@ impl Workspace {
     /// What nobody can see any more is taken to be so, or its keep would never begin to run out.
     fn stopped_unheard(&mut self, at: &Moment<'_>) -> Vec<Effect> {
         let detail = "Its agent does not confirm that it has stopped.";
-        self.failure_detail.get_or_insert_with(|| detail.into());
+        let why = self.failure_detail.take().map_or_else(String::new, |why| format!("{why} "));
+        self.failure_detail = Some(format!("{why}{detail}"));
         let mut effects = self.enter(State::Stopped, None, at);
         effects.extend([Effect::Record(EventKind::Notice { detail: detail.into() }), Effect::CloseViewers]);
         effects
     }
 
     fn delete_requested(&mut self, at: &Moment<'_>) -> Vec<Effect> {
-        self.delete(None, at)
+        self.delete(Some("Its owner deleted it.".into()), at)
     }
 
-    /// Leaves nothing of it, for this reason where its owner did not ask.
+    /// Leaves nothing of it, for this reason.
     fn delete(&mut self, why: Option<String>, at: &Moment<'_>) -> Vec<Effect> {
         match self.state {
             State::Deleting | State::Gone => return Vec::new(),

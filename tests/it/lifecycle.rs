@@ -6,6 +6,7 @@ use ringfence::app::agent_report::key_conflict;
 use ringfence::app::delete_node::delete_node;
 use ringfence::app::delete_workspace::delete_workspace;
 use ringfence::app::lifecycle::{of_node, of_workspace};
+use ringfence::app::set_running::{start_workspace, stop_workspace};
 use ringfence::app::sweep::{Mode, all};
 use ringfence::ports::Clock;
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
@@ -110,6 +111,46 @@ fn a_running_workspace_says_why_until_when_and_what_it_costs() {
 }
 
 #[test]
+fn every_transition_says_who_or_what_was_its_cause() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let is = async |state| world.workspace(&who, created.id).await.state == state;
+        let (p, settings, actor) = (&world.p, &world.settings, &who.actor);
+        stop_workspace(p, settings, actor, created.id, vec![]).await.unwrap();
+        world.until("it is stopped", async || is(WorkspaceState::Stopped).await).await;
+        start_workspace(p, settings, actor, created.id, vec![]).await.unwrap();
+        world.until("it runs again", async || is(WorkspaceState::Running).await).await;
+        delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap();
+        world.until("it is gone", async || is(WorkspaceState::Gone).await).await;
+        let ended = life_of(&world, &who, created.id).await;
+        assert_eq!(ended.reason, "Nothing of it is left. Its owner deleted it.");
+        let causes: Vec<(&str, &str)> =
+            ended.transitions.iter().map(|transition| (transition.state.as_str(), transition.cause.as_str())).collect();
+        for expected in [
+            ("stopped", "Does not run; its files are kept. Its owner stopped it."),
+            ("running", "Runs. Its owner started it."),
+            ("deleting", "Is being removed from its node. Its owner deleted it."),
+        ] {
+            assert!(causes.contains(&expected), "{expected:?} in {causes:?}");
+        }
+        // The node's: it waits, and is taken again.
+        world.until("it waits", async || world.node(&who, created.node.id).await.warm_since_at.is_some()).await;
+        let second = world.create(&who).await.unwrap();
+        assert_eq!(second.node.id, created.node.id);
+        let node = life(&world, &who, created.node.id).await;
+        let causes: Vec<&str> = node.transitions.iter().map(|transition| transition.cause.as_str()).collect();
+        let [.., waits, taken] = causes.as_slice() else { panic!("{causes:?}") };
+        assert!(
+            waits.contains("waits for the next one") && taken.contains("A workspace was placed on it"),
+            "{causes:?}"
+        );
+    });
+}
+
+#[test]
 fn what_is_gone_can_be_read_with_its_reason_for_thirty_days() {
     run(async {
         let world = World::new();
@@ -132,6 +173,8 @@ fn what_is_gone_can_be_read_with_its_reason_for_thirty_days() {
         let history: Vec<&str> = gone.transitions.iter().map(|transition| transition.state.as_str()).collect();
         assert_eq!(history, ["requested", "provisioning", "booting", "ready", "destroying", "gone"]);
         let cost = gone.cost_so_far;
+        let causes: Vec<&str> = gone.transitions.iter().map(|transition| transition.cause.as_str()).collect();
+        assert!(causes.last().is_some_and(|cause| cause.contains("owner deleted it")), "{causes:?}");
         let ended = life_of(&world, &who, workspace).await;
         assert_eq!((ended.state.as_str(), ended.alive.is_none()), ("gone", true));
         assert_eq!(states(&ended).last(), Some(&"gone"));

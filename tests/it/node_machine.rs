@@ -14,6 +14,7 @@ use ringfence_protocol::link::WorkspacePhase;
 use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
 use ringfence_protocol::time::UnixMillis;
 
+use crate::support::diagram::{self, NODES, Steps};
 use crate::workspace_machine::at_rest;
 
 const SETTLE: Duration = Duration::from_secs(ringfence::domain::lifecycle::SETTLE_SECS);
@@ -95,24 +96,9 @@ fn node_events() -> Vec<Event> {
     events
 }
 
-/// Where an event may lead, by the diagram.
-fn allowed(from: NodeState, to: NodeState) -> bool {
-    use NodeState::{Booting, Destroying, Failed, Gone, Provisioning, Quarantined, Ready, Requested};
-    from == to
-        || match from {
-            Requested => matches!(to, Provisioning | Failed | Destroying),
-            Provisioning => matches!(to, Booting | Failed | Quarantined | Destroying),
-            Booting => matches!(to, Ready | Failed | Quarantined | Destroying),
-            Ready => matches!(to, Quarantined | Destroying),
-            Failed | Quarantined => to == Destroying,
-            Destroying => to == Gone,
-            Gone => false,
-        }
-}
-
 fn check_step(before: &Node, event: &Event, after: &Node, effects: &[Effect]) {
     let context = format!("{:?} × {event:?} → {:?}", before.state, after.state);
-    assert!(allowed(before.word(), after.word()), "{context}");
+    assert!(diagram::allows(&NODES, before.word().as_str(), after.word().as_str()), "{context}");
     assert_eq!(after.deadline.is_none(), after.word() == NodeState::Gone, "{context}: every state but the last ends");
     assert!(after.hard_deadline == before.hard_deadline, "{context}: nobody bumps the hard deadline");
     assert!(after.agent_epoch >= before.agent_epoch, "{context}");
@@ -148,7 +134,7 @@ fn check_step(before: &Node, event: &Event, after: &Node, effects: &[Effect]) {
 #[test]
 fn every_event_in_every_state_of_a_node_follows_the_diagram() {
     let timing = Timing::default();
-    let mut pairs = 0;
+    let (mut pairs, mut seen) = (0, Steps::new());
     for state in node_states() {
         for (known, attempts, places, isolation, evidence, agent_ready) in [
             (None, 0, 1, Isolation::User, Evidence::NotNeeded, false),
@@ -176,6 +162,7 @@ fn every_event_in_every_state_of_a_node_follows_the_diagram() {
                             // A machine is known from the moment there is one: the machine never gets into these pairs.
                             if !(creating && known.is_some()) {
                                 check_step(&before, &event, &after, &effects);
+                                seen.insert((before.word().to_string(), after.word().to_string()));
                             }
                         }
                         Err(_) => assert_eq!(before, after, "a denied event changes nothing"),
@@ -186,6 +173,7 @@ fn every_event_in_every_state_of_a_node_follows_the_diagram() {
         }
     }
     assert!(pairs > 5000);
+    diagram::assert_is(&NODES, &seen);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn what_ran_and_failed_is_stopped_with_its_reason_and_its_files() {
     workspace.handle(Event::Reported(Report::of(WorkspacePhase::Stopped, 2)), &at(3)).unwrap();
     assert_eq!(workspace.deadline, None);
     workspace.handle(Event::StartRequested, &at(4)).unwrap();
-    assert_eq!(workspace.failure_detail, None);
+    assert_eq!(workspace.reason(), "Is being started. Its owner started it.");
     let effects = workspace.handle(failed(3), &at(5)).unwrap();
     assert_eq!((workspace.state, workspace.running), (State::Stopped, false));
     assert!(!removed(&effects), "{effects:?}");

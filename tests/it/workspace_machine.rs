@@ -11,6 +11,7 @@ use ringfence_protocol::state::ActivityCause;
 use ringfence_protocol::time::UnixMillis;
 
 use crate::node_machine::{START, moment};
+use crate::support::diagram::{self, Steps, WORKSPACES};
 
 /// A node that takes commands, for a hundred thousand seconds.
 const READY: Outlook = Outlook::Ready { ends_at: UnixMillis::from_secs(1_800_100_000), off_at: None };
@@ -60,17 +61,7 @@ fn check_workspace(before: &Workspace, event: &workspace::Event, after: &Workspa
     use workspace::State::{Creating, Deleting, Failed, Gone, Placing, Requested, Running, Stopped};
     let context = format!("{before:?} × {event:?} → {after:?}");
     if before.state != after.state {
-        let follows = match before.state {
-            Requested => matches!(after.state, Placing | Creating | Failed { .. } | Gone),
-            Placing => matches!(after.state, Creating | Failed { .. } | Gone),
-            Creating => matches!(after.state, Running | Stopped | Deleting | Failed { .. }),
-            Running => matches!(after.state, Stopped | Deleting | Failed { .. }),
-            Stopped => matches!(after.state, Running | Deleting | Failed { .. }),
-            Deleting => after.state == Gone,
-            Failed { .. } => matches!(after.state, Deleting | Gone),
-            Gone => false,
-        };
-        assert!(follows, "{context}");
+        assert!(diagram::allows(&WORKSPACES, before.word().as_str(), after.word().as_str()), "{context}");
     }
     match after.state {
         Requested | Placing | Creating | Deleting => assert!(after.deadline.is_some(), "{context}"),
@@ -110,18 +101,29 @@ pub fn at_rest(state: workspace::State) -> Workspace {
 #[test]
 fn every_event_in_every_state_of_a_workspace_follows_the_diagram() {
     let timing = Timing::default();
+    let mut seen = Steps::new();
     for state in workspace_states() {
-        for secs in [0, 61, 100_000] {
+        for (secs, is_owed) in [(0, false), (61, false), (100_000, false), (0, true)] {
             for event in workspace_events() {
-                let before = at_rest(state);
+                let mut before = at_rest(state);
+                if is_owed && matches!(state, workspace::State::Running | workspace::State::Stopped) {
+                    before.running = !before.running;
+                    before.deadline = Some(START + Duration::from_secs(60));
+                }
+                // One that failed and holds no place.
+                before.holds_place &= !(is_owed && matches!(state, workspace::State::Failed { .. }));
                 let mut after = before.clone();
                 match after.handle(event.clone(), &moment(&timing, secs)) {
-                    Ok(_) => check_workspace(&before, &event, &after),
+                    Ok(_) => {
+                        check_workspace(&before, &event, &after);
+                        seen.insert((before.word().to_string(), after.word().to_string()));
+                    }
                     Err(_) => assert_eq!(before, after, "a denied event changes nothing"),
                 }
             }
         }
     }
+    diagram::assert_is(&WORKSPACES, &seen);
 }
 
 #[test]

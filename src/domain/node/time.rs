@@ -81,7 +81,7 @@ impl Node {
                     Isolation::User => self.warm_until(at).min(self.hard_deadline),
                     Isolation::Dedicated | Isolation::Ephemeral => self.hard_deadline,
                 });
-                Vec::new()
+                vec![Effect::Record(self.as_event())]
             }
             (0, Some(_)) if self.off_at(at.timing).is_some_and(|off| at.now >= off) => {
                 self.destroy(FailureCode::AgentLost, at)
@@ -98,7 +98,7 @@ impl Node {
             (1.., Some(_)) => {
                 self.state = State::Ready { warm_since: None };
                 self.deadline = Some(self.hard_deadline);
-                Vec::new()
+                vec![Effect::Record(self.as_event())]
             }
         }
     }

@@ -172,8 +172,7 @@ impl Workspace {
     fn stop_idle(&mut self, at: &Moment<'_>) -> Vec<Effect> {
         let why = format!("It was stopped because it was not used for {}.", spoken(self.patience.idle_timeout));
         let mut effects = vec![Effect::Record(EventKind::Notice { detail: why.clone() })];
-        effects.extend(self.want_running(false, at));
-        self.failure_detail = Some(why);
+        effects.extend(self.want_running(false, why, at));
         effects
     }
 

@@ -33,13 +33,13 @@ impl Workspace {
                 Ok(self.fail(report.code.unwrap_or(FailureCode::AgentFailed), at))
             }
             (State::Running | State::Stopped, WorkspacePhase::Failed) => Ok(self.broke(&report, at)),
-            (State::Creating, WorkspacePhase::Running) => Ok(self.enter(State::Running, None, at)),
+            (State::Creating, WorkspacePhase::Running) => Ok(self.runs(at)),
             // It ran, and ended before we heard of it.
             (State::Creating, WorkspacePhase::Stopped) => Ok(self.ended(&report, at)),
             (State::Creating, WorkspacePhase::Absent) => Ok(Vec::new()),
             (State::Running, WorkspacePhase::Running) => Ok(self.confirmed(true)),
             (State::Running, WorkspacePhase::Stopped) => Ok(self.ended(&report, at)),
-            (State::Stopped, WorkspacePhase::Running) if self.running => Ok(self.enter(State::Running, None, at)),
+            (State::Stopped, WorkspacePhase::Running) if self.running => Ok(self.runs(at)),
             (State::Stopped, WorkspacePhase::Running) => Ok(self.command(at)),
             (State::Stopped, WorkspacePhase::Stopped) => Ok(self.confirmed(false)),
             // The machine has lost it; the owner wants it: it is made again, within a command's time.
@@ -108,6 +108,13 @@ impl Workspace {
         settled && spec_generation >= self.spec_generation
     }
 
+    /// It runs. What led to that is told once; what ends it has reasons of its own.
+    fn runs(&mut self, at: &Moment<'_>) -> Vec<Effect> {
+        let effects = self.enter(State::Running, None, at);
+        self.failure_detail = None;
+        effects
+    }
+
     /// The machine has what is asked, or has not yet followed.
     fn confirmed(&mut self, running: bool) -> Vec<Effect> {
         if self.running == running {
@@ -131,11 +138,12 @@ impl Workspace {
 
     /// It does not run any more: as asked, or by itself. What is, is: the owner may start it again.
     fn ended(&mut self, report: &Report, at: &Moment<'_>) -> Vec<Effect> {
-        self.running = false;
+        let was_to_run = std::mem::replace(&mut self.running, false);
         let code = report.code.or_else(|| (report.phase == WorkspacePhase::Failed).then_some(FailureCode::AgentFailed));
         let seen = code.map(|code| explained(code, report.detail.as_deref()));
-        // Where nothing was seen, it may be known already why it was stopped.
-        self.failure_detail = seen.clone().or(self.failure_detail.take());
+        // Where nothing was seen, it may be known already why it was to stop.
+        let why = self.failure_detail.take().filter(|_| !was_to_run);
+        self.failure_detail = seen.clone().or(why);
         let mut effects = self.enter(State::Stopped, None, at);
         effects.extend(seen.map(|detail| Effect::Record(EventKind::Notice { detail })));
         effects.push(Effect::CloseViewers);

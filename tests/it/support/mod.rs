@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod agent;
 pub mod cloud;
+pub mod diagram;
 pub mod joined;
 pub mod keys;
 pub mod platform;

@@ -34,6 +34,9 @@ const BUDGET_MINUTES: i64 = 3;
 /// The cron looks at every ready node once in so many minutes.
 const CLOSE_LOOK_MINUTES: i64 = 60;
 
+/// Reports that are written at once: calls are counted.
+const REPORTED_TOGETHER: usize = 3;
+
 /// How closely sweeps look.
 #[derive(Debug, Clone, Copy)]
 struct Looks {
@@ -64,6 +67,10 @@ pub async fn cron(p: &impl Platform, config: &Config, accounts: &impl Accounts) 
     let kinds = SweepKind::ALL;
     let first = usize::try_from(minute).unwrap_or(0) % kinds.len().max(1);
     for kind in kinds.iter().cycle().skip(first).take(kinds.len()) {
+        // Where a run is cut short, those that came first are reported: each comes first in its minute.
+        if reports.len() >= REPORTED_TOGETHER {
+            let _ = p.batch(std::mem::take(&mut reports)).await;
+        }
         if minute % pause(*kind) != 0 {
             continue;
         }

@@ -77,6 +77,28 @@ fn what_was_being_deleted_when_the_database_went_away_is_deleted() {
 }
 
 #[test]
+fn nothing_is_deleted_by_ticket_while_its_workspaces_save_nor_much_later() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let node = created.node.id;
+        delete_node(&world.p, &world.settings, &who.actor, node, vec![]).await.unwrap();
+        world.p.alarms.borrow_mut().insert(node, world.p.now());
+        world.alarm().await;
+        assert!(world.node(&who, node).await.reason.contains("its workspaces save"), "or there is nothing to see here");
+        world.die_after(0, Death::BeforeCommit);
+        assert_eq!(destroy(&world, node).await.unwrap(), Outcome::NotDue);
+        assert!(world.cloud.has_machine_of(node));
+        let over = ticket(&world, node).hard_deadline;
+        assert!(over <= world.p.now() + Duration::from_secs(75), "the hooks' time, and the way there and back");
+        world.p.now.set(over);
+        assert_eq!(destroy(&world, node).await.unwrap(), Outcome::Deleted);
+    });
+}
+
+#[test]
 fn a_machine_that_was_just_ordered_when_the_database_went_away_has_a_ticket() {
     for fault in [Fault::None, Fault::LostAfter] {
         for batches in 1..8 {

@@ -15,6 +15,7 @@ use crate::inventory::{gone_node, has, plant_machine_of};
 use crate::support::accounts::Open;
 use crate::support::cloud::Fault;
 use crate::support::keys::config;
+use crate::support::sqlite::Death;
 use crate::support::world::{Someone, World, run};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -154,6 +155,23 @@ fn every_account_has_its_turn_and_one_that_fails_keeps_no_other_waiting() {
         }
         assert_eq!(again.len(), people.len());
         assert_eq!(world.p.db.count("SELECT COUNT(*) FROM provider_credentials WHERE swept_at_ms IS NOT NULL"), 5);
+    });
+}
+
+#[test]
+fn a_run_that_is_cut_short_has_told_of_what_came_before() {
+    run(async {
+        let world = World::new();
+        world.someone();
+        let begun = world.p.db.batches.get();
+        cron(&world.p, &ours(), &Open(&world.cloud)).await;
+        let whole = world.p.db.batches.get() - begun;
+        world.p.db.execute("DELETE FROM sweeps").unwrap();
+        world.p.now.set(world.p.now() + Duration::from_secs(60 * 60));
+        world.die_after(whole - 1, Death::BeforeCommit);
+        cron(&world.p, &ours(), &Open(&world.cloud)).await;
+        world.p.db.heal();
+        assert!(world.p.db.count("SELECT COUNT(*) FROM sweeps WHERE succeeded_at_ms IS NOT NULL") >= 3);
     });
 }
 

@@ -91,8 +91,10 @@ pub async fn agent_report(
 /// The link of a node has just ended. Something follows from that when its machine has switched itself off, so the alarm is set for
 /// then before the row is written.
 pub async fn link_lost(p: &impl Platform, timing: &Timing, id: NodeId) -> Result<()> {
-    p.wake(id, p.now() + timing.off_after()).await?;
-    link_closed(p, id, p.now()).await
+    // Another link may be opened while this is written.
+    let seen_at = p.now();
+    p.wake(id, seen_at + timing.off_after()).await?;
+    link_closed(p, id, seen_at).await
 }
 
 /// There was no link at `seen_at`. One that was opened since stays.

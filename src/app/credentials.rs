@@ -17,7 +17,7 @@ use crate::domain::seal::{self, SealedRow};
 use crate::error::{Error, Result};
 use crate::ports::{DbError, Platform};
 use crate::provider::{Catalog, Description, ErrorClass, Provider, ProviderError, ProviderKey};
-use crate::store::credentials::{self, CatalogRow, CredentialRow, OfferRow};
+use crate::store::credentials::{self, CatalogRow, CredentialRow, MachineRow, OfferRow};
 use crate::store::{audit, changed, many, one, warm};
 
 /// Longest key we take: Hetzner's have 64 characters, cloud key files a few thousand.
@@ -106,6 +106,7 @@ pub async fn replace(
 ) -> Result<CredentialView> {
     let row = load(p, caller.user.id, id).await?;
     try_key(config, row.provider, &params.secret).await?;
+    require_same_account(p, config, &row, &params.secret).await?;
     let now = p.now();
     let sealed = seal::seal(&config.keyring, caller.user.id, SealedRow::Credential(id), &params.secret, p.bytes())
         .ok_or_else(|| Error::internal("cannot seal a credential"))?;
@@ -118,6 +119,29 @@ pub async fn replace(
         ));
     }
     get(p, caller, id).await
+}
+
+/// A key of another account would make every machine of this one look as if somebody had deleted it: it has to list one of those
+/// that are there.
+async fn require_same_account(
+    p: &impl Platform,
+    config: &Config,
+    row: &CredentialRow,
+    secret: &SecretText,
+) -> Result<()> {
+    let machines: Vec<MachineRow> = many(p, credentials::machines(row.id)).await?;
+    if machines.is_empty() {
+        return Ok(());
+    }
+    let listed = account(config, row.provider, secret).list(&config.installation_id).await.map_err(refused)?;
+    let there = |machine: &MachineRow| listed.instances.iter().any(|listed| listed.id.0 == machine.instance_id);
+    if !listed.complete || machines.iter().any(there) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::Conflict,
+        "This key opens an account that has none of the machines of this credential: it is another project's. Give a key of the same project, or add this one as a credential of its own. If the machines were deleted at the provider, delete their nodes first. Nothing was stored.",
+    ))
 }
 
 /// Forgets a key that no node needs any more. A repeat succeeds.

@@ -103,6 +103,22 @@ pub fn list(user: UserId, limit: u32) -> Statement {
     )
 }
 
+/// A machine of a credential's account.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MachineRow {
+    /// The provider's name for it.
+    pub instance_id: String,
+}
+
+/// The machines that a credential's nodes have and are to have, as far as they are known.
+pub fn machines(id: CredentialId) -> Statement {
+    Statement::new(
+        "SELECT provider_instance_id AS instance_id FROM nodes
+         WHERE credential_id = ?1 AND state IN ('booting', 'ready') AND provider_instance_id IS NOT NULL LIMIT 200",
+        [id.into()],
+    )
+}
+
 /// Puts another secret in place of the one that was read.
 pub fn replace(row: &CredentialRow, sealed: &Sealed, now: UnixMillis) -> Statement {
     Statement::new(

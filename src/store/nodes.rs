@@ -299,10 +299,10 @@ pub fn count_of_credential(credential: CredentialId) -> Statement {
     )
 }
 
-/// The agent has said hello.
+/// The agent has said hello, on a link that is new: the end of an earlier one, of which the row may not tell yet, is not its own.
 pub fn observe_hello(id: NodeId, agent_epoch: i64, hello: &Hello, now: UnixMillis) -> Statement {
     Statement::new(
-        "UPDATE nodes SET connected_at_ms = COALESCE(connected_at_ms, ?3), last_hello_at_ms = ?3, engine = ?4, agent_version = ?5
+        "UPDATE nodes SET connected_at_ms = ?3, last_hello_at_ms = ?3, engine = ?4, agent_version = ?5
          WHERE id = ?1 AND agent_epoch = ?2",
         [
             id.into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence::app::agent_report::link_lost;
+use ringfence::app::agent_report::{link_closed, link_lost};
 use ringfence::app::lifecycle;
 use ringfence::app::sweep::{Mode, all};
 use ringfence_protocol::ids::NodeId;
@@ -63,6 +63,22 @@ fn a_machine_without_a_word_costs_its_keep_and_not_its_life() {
         let gone = world.node(&who, node).await;
         assert_eq!(gone.failure.as_deref(), Some("agent_lost"));
         assert!(gone.state_since_at < gone_at + OFF + 25 * HOUR && world.cloud.is_empty());
+    });
+}
+
+/// Its row would say for ever that it is away: nothing there would be idle, and what works would be given up.
+#[test]
+fn the_end_of_a_link_that_is_told_late_does_not_hide_the_next_one() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let view = in_use(&world, &who, Isolation::User).await;
+        let node = view.node.id;
+        let ended = world.p.now.get() + MINUTE;
+        world.p.now.set(ended + Duration::from_millis(500));
+        world.connect(node).await;
+        link_closed(&world.p, node, ended).await.unwrap();
+        assert_eq!(world.node(&who, node).await.health, NodeHealth::Connected);
     });
 }
 

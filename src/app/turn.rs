@@ -255,6 +255,14 @@ impl<'a> Turn<'a> {
         self.node != self.row.node_like(&self.node) || self.tenancies.iter().any(Tenancy::gives_place_back)
     }
 
+    /// Whether something ends here because the agent is away, of which the row's version does not tell.
+    fn takes_its_agent_for_lost(&self) -> bool {
+        let ends = |node: &Node| matches!(node.code(), Some(FailureCode::AgentLost | FailureCode::MachineGone));
+        let stops = |tenancy: &Tenancy| tenancy.row.workspace().running && !tenancy.workspace.running;
+        self.node.link != node::Link::Up
+            && (self.tenancies.iter().any(stops) || (ends(&self.node) && !ends(&self.row.node())))
+    }
+
     fn statements(&self, extra: Vec<Statement>) -> Vec<Statement> {
         let (mut read_nodes, mut read_workspaces, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         if self.changes_node() {
@@ -270,9 +278,11 @@ impl<'a> Turn<'a> {
             }
         }
         let required = (!changes.is_empty()).then(|| versions::require(&read_nodes, &read_workspaces));
+        let required =
+            required.into_iter().chain(self.takes_its_agent_for_lost().then(|| nodes::require_away(self.row.id)));
         let records: Vec<_> = self.records.iter().map(|(workspace, event)| (*workspace, event)).collect();
         let recorded = (!records.is_empty()).then(|| events::record_all(self.row.id, &records, self.moment.now));
-        required.into_iter().chain(changes).chain(recorded).chain(extra).collect()
+        required.chain(changes).chain(recorded).chain(extra).collect()
     }
 
     /// What was stored is what would be read now, but for the rows themselves: only views are made of them from here on.

@@ -314,6 +314,14 @@ pub fn observe_hello(id: NodeId, agent_epoch: i64, hello: &Hello, now: UnixMilli
     )
 }
 
+/// Lets the batch fail if the agent is there by now: what is taken to be over because it was away is not.
+pub fn require_away(id: NodeId) -> Statement {
+    Statement::new(
+        "INSERT INTO preconditions (broken) SELECT 1 FROM nodes WHERE id = ?1 AND connected_at_ms IS NOT NULL",
+        [id.into()],
+    )
+}
+
 /// The link is down.
 pub fn observe_disconnect(id: NodeId, seen_at: UnixMillis) -> Statement {
     // A newer link than the one whose end was seen stays.

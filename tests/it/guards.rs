@@ -106,6 +106,17 @@ fn a_claim_takes_a_place_of_the_users_own_ready_node_only() {
 }
 
 #[test]
+fn what_is_over_because_its_agent_is_away_needs_it_to_be_away_at_the_write() {
+    run(async {
+        let scene = Scene::new().await;
+        let away = async || scene.world.p.batch(vec![nodes::require_away(scene.node)]).await.is_ok();
+        assert!(!away().await, "it is there");
+        scene.world.p.db.execute("UPDATE nodes SET connected_at_ms = NULL").unwrap();
+        assert!(away().await);
+    });
+}
+
+#[test]
 fn a_claim_wants_what_was_measured_by_the_agent_of_now() {
     run(async {
         let scene = Scene::of(World::of_containers()).await;

@@ -85,6 +85,35 @@ pub fn watch(world: &World) {
         "BEFORE INSERT ON node_slots WHEN NEW.user_id <> (SELECT user_id FROM nodes WHERE id = NEW.node_id)",
         "I1 a place for somebody else",
     );
+    // Nothing is killed while it works: the instant of the decision is the one that it stores.
+    rule(
+        "idle",
+        "BEFORE UPDATE OF running ON workspaces
+         WHEN OLD.running = 1 AND NEW.running = 0 AND NEW.failure_detail LIKE 'It was stopped because it was not used%'
+           AND NEW.stop_asked_at_ms < MAX(COALESCE(OLD.keep_alive_until_ms, 0),
+             MAX(OLD.active_until_ms, OLD.state_since_ms) + OLD.idle_timeout_secs * 1000)",
+        "it was used, or kept, and is stopped for want of use",
+    );
+    rule(
+        "idle_untold",
+        "BEFORE UPDATE OF running ON workspaces
+         WHEN OLD.running = 1 AND NEW.running = 0 AND NEW.failure_detail LIKE 'It was stopped because it was not used%'
+           AND OLD.active_until_ms IS NULL",
+        "nobody knows whether it was used, and it is stopped for want of use",
+    );
+    rule(
+        "away",
+        "BEFORE UPDATE OF running ON workspaces
+         WHEN OLD.running = 1 AND NEW.running = 0 AND NEW.failure_detail LIKE '%has switched itself off%'
+           AND (SELECT connected_at_ms FROM nodes WHERE id = OLD.node_id) IS NOT NULL",
+        "its agent is there, and it is stopped as if it were not",
+    );
+    rule(
+        "agent_lost",
+        "BEFORE UPDATE OF state ON nodes
+         WHEN OLD.state = 'ready' AND NEW.failure = 'agent_lost' AND OLD.connected_at_ms IS NOT NULL",
+        "its agent is there, and the node ends as if it were not",
+    );
 }
 
 impl Sim {

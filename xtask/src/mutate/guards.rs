@@ -215,7 +215,7 @@ guards! {
     "no-alarm-for-a-command-while-it-saves" in "src/domain/workspace.rs":
         "            State::Running | State::Stopped if outlook == Outlook::Pending => None,\n" => "";
     "no-alarms-for-an-agent-that-is-away" in "src/domain/workspace.rs":
-        "Outlook::Ready { linked: false, .. }) if late && self.running => {" => "Outlook::Ready { linked: false, .. }) if late && self.running && at.now < self.state_since => {";
+        "Outlook::Ready { off_at: Some(_), .. }) if late && self.running => {" => "Outlook::Ready { off_at: Some(_), .. }) if late && self.running && at.now < self.state_since => {";
     "a-request-gives-nothing-up" in "src/app/turn.rs":
         "if !ready || !self.tenancies" => "if !ready || self.tenancies.len() < 99 || !self.tenancies";
     "command-is-repeated" in "src/domain/workspace.rs":
@@ -241,7 +241,7 @@ guards! {
     "spec-generation" in "src/domain/workspace/reports.rs":
         "            (State::Creating | State::Running | State::Stopped, _) if !current => Err(Denied::Stale),\n" => "";
     "generation-of-a-wish" in "src/domain/workspace.rs":
-        "        self.failure_detail = None;\n        self.spec_generation = self.spec_generation.saturating_add(1);\n        self.stop_asked_at" => "        self.failure_detail = None;\n        self.stop_asked_at";
+        "        self.failure_detail = Some(why);\n        self.spec_generation = self.spec_generation.saturating_add(1);\n        self.stop_asked_at" => "        self.failure_detail = Some(why);\n        self.stop_asked_at";
     "generation-of-a-removal" in "src/domain/workspace.rs":
         "            State::Creating | State::Running | State::Stopped | State::Failed { .. } => {\n                self.spec_generation = self.spec_generation.saturating_add(1);" => "            State::Creating | State::Running | State::Stopped | State::Failed { .. } => {";
     "strays-are-removed" in "src/app/agent_report.rs":
@@ -250,6 +250,51 @@ guards! {
         "    extra.extend(repeatable.statement(&id.to_string(), now));\n" => "";
     "idempotency-constraint" in "src/store/idempotency.rs":
         "CASE WHEN idempotency_keys.created_at_ms <= ?7 THEN excluded.created_at_ms END" => "CASE WHEN ?7 = ?7 THEN excluded.created_at_ms END";
+    // Nothing is killed while it works, and nothing works on for nobody.
+    "idle-since-its-last-use" in "src/domain/workspace/ending.rs":
+        "let used = self.last_use?.until.max(self.state_since);" => "let used = self.last_use.map_or(self.state_since, |_| self.state_since);";
+    "untold-is-not-idle" in "src/domain/workspace/ending.rs":
+        "let used = self.last_use?.until.max(self.state_since);" => "let used = self.last_use.map_or(self.state_since, |used| used.until.max(self.state_since));";
+    "kept-is-not-idle" in "src/domain/workspace/ending.rs":
+        "Some(self.keep_alive_until.map_or(idle, |until| until.max(idle)))" => "Some(idle)";
+    "away-is-not-idle" in "src/domain/workspace/ending.rs":
+        "            (State::Running | State::Stopped, Some(at)) if self.running => {" => "            (State::Creating, Some(at)) if self.running => {";
+    "away-ends" in "src/domain/workspace/ending.rs":
+        "            EndingCause::AgentAway if at.now >= ending.at => self.stopped_with_its_machine(at),\n" => "";
+    "away-at-the-write" in "src/app/turn.rs":
+        "self.node.link != node::Link::Up\n            &&" => "self.node.link == node::Link::Never\n            &&";
+    "lease-is-finite" in "src/domain/workspace/ending.rs":
+        "ends.min(at.now + at.timing.lease_max)" => "ends";
+    "use-is-not-ahead" in "src/domain/workspace/ending.rs":
+        "activity.at.min(at.now)" => "activity.at";
+    "agent-lost-ends-an-empty-node" in "src/domain/node/time.rs":
+        "(0, Some(_)) if self.off_at(at.timing).is_some_and(|off| at.now >= off) => {" => "(0, Some(_)) if self.off_at(at.timing).is_some_and(|_| false) => {";
+    "arm-for-a-lost-link" in "src/app/agent_report.rs":
+        "    p.wake(id, seen_at + timing.off_after()).await?;\n" => "    let _ = timing;\n";
+    "late-end-of-an-older-link" in "src/store/nodes.rs":
+        "connected_at_ms = ?3, last_hello" => "connected_at_ms = COALESCE(connected_at_ms, ?3), last_hello";
+    "unwatched-ends" in "src/app/sweep/overdue.rs":
+        "    if look == Look::Close {" => "    if look == Look::Quick {";
+    "budget-is-heeded" in "src/domain/node.rs":
+        "Ok(self.heed_budget(at).unwrap_or_else(|| self.tick(at)))" => "Ok(self.tick(at))";
+    "money-of-a-former-machine" in "src/domain/node/answers.rs":
+        "self.former = self.instance.take()" => "let _ = self.instance.take()";
+    "saves-before-its-ticket" in "src/app/drive_node.rs":
+        "matches!(turn.node.state, State::Destroying { .. }) && !saving" => "matches!(turn.node.state, State::Destroying { .. })";
+    "pause-before-a-create-call" in "src/app/drive_node.rs":
+        "                statements.push(switches::require_provisioning());\n" => "";
+    "forgets-only-what-is-stuck" in "src/domain/node/wishes.rs":
+        "            State::Destroying { .. } if self.is_stuck() =>" => "            State::Destroying { .. } =>";
+    "restart-once" in "src/app/sweep/restarts.rs":
+        "            restarts::require_undecided(ended.id),\n" => "";
+    "restart-of-what-was-wanted" in "src/domain/restart.rs":
+        "    if WANTED.contains(&code) {" => "    if code == FailureCode::Deleted {";
+    "restarts-have-an-end" in "src/domain/restart.rs":
+        "    if before >= MAX_RESTARTS {" => "    if before > MAX_RESTARTS * 2 {";
+    "ephemeral-is-its-creators" in "src/store/tenants.rs":
+        "n.state <> 'gone' AND n.isolation <> 'ephemeral' AND (w." => "n.state <> 'gone' AND (w.";
+    "tenant-of-what-a-tenant-admin-sees" in "src/store/tenants.rs":
+        "WHERE n.tenant_id = ?1 AND n.state <> 'gone' AND n.isolation" => "WHERE ?1 = ?1 AND n.state <> 'gone' AND n.isolation";
     "owner-of-a-node-that-an-admin-forgets" in "src/app/forget_node.rs":
         "owner.is_some_and(|owner| owner.state == UserState::Active)" => "owner.is_none()";
 }

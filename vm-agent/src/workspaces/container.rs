@@ -15,6 +15,8 @@ mod create;
 mod devcontainer;
 mod exec;
 mod failure;
+#[cfg(test)]
+mod fake_engine;
 mod gate;
 mod host;
 mod image;

@@ -91,6 +91,22 @@ impl Api {
         format!("{} {}, {}", self.kind, self.version, self.runtime)
     }
 
+    /// An engine at this socket that nothing was asked yet.
+    #[cfg(test)]
+    pub(super) fn unmet(socket: &Path) -> Self {
+        let runtime = Found { name: "runc".into(), path: "runc".into(), version: Default::default(), package: None };
+        Self {
+            docker: Docker::connect_with_unix(&socket.to_string_lossy(), ANSWER_WITHIN_SECS, API_DEFAULT_VERSION)
+                .unwrap(),
+            socket: socket.to_owned(),
+            kind: EngineKind::Docker,
+            version: String::new(),
+            runtime,
+            default_runtime: "runc".into(),
+            runtime_name: None,
+        }
+    }
+
     /// The runtime that containers must have.
     pub(super) fn runtime(&self) -> &Found {
         &self.runtime

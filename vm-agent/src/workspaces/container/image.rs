@@ -28,21 +28,39 @@ pub(super) struct Image {
     pub(super) volumes: Vec<String>,
 }
 
+/// What the owner has said of images. A repository may name any image, of any registry: nothing else says whose a login is.
+pub(super) struct Owners<'a> {
+    /// The image that they named themselves.
+    pub(super) image: &'a str,
+    /// Their credentials for its registry.
+    pub(super) login: Option<&'a RegistryLogin>,
+}
+
+impl Owners<'_> {
+    /// What a registry is told to let the machine in: the login at the registry it is for, and nothing at any other.
+    fn credentials_for(&self, reference: &Reference) -> Option<DockerCredentials> {
+        let own = Reference::parse(self.image).ok()?;
+        let login = self.login.filter(|_| own.registry() == reference.registry())?;
+        Some(DockerCredentials {
+            username: Some(login.username.clone()),
+            password: Some(login.password.expose().to_owned()),
+            serveraddress: Some(own.registry().to_owned()),
+            ..DockerCredentials::default()
+        })
+    }
+}
+
 /// Makes sure that the image is on the machine.
-pub(super) async fn ensure(
-    api: &Api,
-    text: &str,
-    login: Option<&RegistryLogin>,
-    voice: &Voice,
-) -> Result<Image, EngineError> {
+pub(super) async fn ensure(api: &Api, text: &str, owners: &Owners<'_>, voice: &Voice) -> Result<Image, EngineError> {
     let reference = Reference::parse(text)?;
     reference.check_address()?;
     if let Some(image) = local(api, &reference).await? {
         return Ok(image);
     }
     reference.check_resolved().await?;
+    let credentials = owners.credentials_for(&reference);
     let pull = async {
-        let pulled = tokio::time::timeout(PULL_WITHIN, pull(api, &reference, login, voice)).await;
+        let pulled = tokio::time::timeout(PULL_WITHIN, pull(api, &reference, credentials, voice)).await;
         pulled.unwrap_or_else(|_| Err(failure::of_pull(text, &Error::RequestTimeoutError)))
     };
     voice.step(format!("pull {reference}"), pull).await?;
@@ -67,15 +85,10 @@ async fn local(api: &Api, reference: &Reference) -> Result<Option<Image>, Engine
 async fn pull(
     api: &Api,
     reference: &Reference,
-    login: Option<&RegistryLogin>,
+    credentials: Option<DockerCredentials>,
     voice: &Voice,
 ) -> Result<(), EngineError> {
     let options = CreateImageOptionsBuilder::default().from_image(&reference.name()).tag(&reference.version()).build();
-    let credentials = login.map(|login| DockerCredentials {
-        username: Some(login.username.clone()),
-        password: Some(login.password.expose().to_owned()),
-        ..DockerCredentials::default()
-    });
     let mut answers = std::pin::pin!(api.docker.create_image(Some(options), None, credentials));
     let mut layers = Layers::default();
     let mut said: Option<Instant> = None;
@@ -137,8 +150,45 @@ impl Layers {
 #[cfg(test)]
 mod tests {
     use bollard::models::ProgressDetail;
+    use ringfence_protocol::ids::WorkspaceId;
+    use ringfence_protocol::params::SecretText;
+    use tokio::sync::mpsc;
 
+    use super::super::fake_engine::FakeEngine;
     use super::*;
+
+    /// What the engine was told for a registry when this image was pulled, for an owner who named that one.
+    async fn told(owners: &str, image: &str) -> Option<serde_json::Value> {
+        let engine = FakeEngine::start(|request| match request.line.starts_with("POST /images/create") {
+            true => (200, r#"{"status":"Pulling from x","id":"1"}"#.into()),
+            false => (404, r#"{"message":"no such image"}"#.into()),
+        });
+        let login = RegistryLogin { username: "me".into(), password: SecretText::new("hunter2".into()) };
+        let (sender, _said) = mpsc::unbounded_channel();
+        let voice = Voice::new(WorkspaceId::from_entropy([1; 13]), sender);
+        let owners = Owners { image: owners, login: Some(&login) };
+        let pulled = ensure(&engine.api(), image, &owners, &voice).await;
+        assert!(pulled.is_err(), "the fake engine never has it");
+        let asked = engine.asked();
+        let pull = asked.iter().find(|request| request.line.starts_with("POST /images/create"));
+        let header = pull.unwrap_or_else(|| panic!("nothing was pulled: {asked:?}")).header("x-registry-auth")?;
+        let json = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE, header).unwrap();
+        Some(serde_json::from_slice(&json).unwrap()).filter(|told| *told != serde_json::json!({}))
+    }
+
+    #[tokio::test]
+    async fn a_login_is_told_to_the_registry_of_the_image_that_the_owner_named_and_to_no_other() {
+        let own = told("198.51.100.5:5000/me/own:1", "198.51.100.5:5000/me/own:1").await.unwrap();
+        assert_eq!(
+            (own["username"].as_str(), own["password"].as_str(), own["serveraddress"].as_str()),
+            (Some("me"), Some("hunter2"), Some("198.51.100.5:5000"))
+        );
+        // A repository's own image, at the same registry.
+        assert!(told("198.51.100.5:5000/me/own:1", "198.51.100.5:5000/other/image").await.is_some());
+        for stranger in ["198.51.100.6:5000/me/own:1", "198.51.100.5/me/own:1", "198.51.100.5:5001/me/own:1"] {
+            assert_eq!(told("198.51.100.5:5000/me/own:1", stranger).await, None, "{stranger}");
+        }
+    }
 
     fn answer(id: &str, status: &str, amounts: Option<(i64, i64)>) -> CreateImageInfo {
         let detail = amounts.map(|(current, total)| ProgressDetail { current: Some(current), total: Some(total) });

@@ -15,7 +15,7 @@ use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::state::{EngineKind, NetworkMode, WorkspaceFailure};
 
 use super::create::{self, Connection, LABEL_FINGERPRINT, Plan};
-use super::image::{self, Image};
+use super::image::{self, Image, Owners};
 use super::live::Live;
 use super::repository::{self, Prepared};
 use super::secrets::Secrets;
@@ -110,8 +110,9 @@ impl Containers {
         prepared: &Prepared,
     ) -> Result<Arc<Live>, EngineError> {
         let login = order.secrets.as_ref().and_then(|secrets| secrets.registry_login.as_ref());
+        let owners = Owners { image: &spec.image, login };
         let image = prepared.image.as_ref().unwrap_or(&spec.image);
-        let image = image::ensure(&self.api, image, login, &order.voice).await?;
+        let image = image::ensure(&self.api, image, &owners, &order.voice).await?;
         let secrets = self.secrets(order.workspace_id);
         secrets.prepare()?;
         match &order.secrets {

@@ -76,6 +76,11 @@ impl Reference {
         Ok(Self { registry: registry.to_owned(), repository: path, tag, digest })
     }
 
+    /// The host of its registry, with the port where one was given.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
     /// The image without tag and digest.
     pub fn name(&self) -> String {
         format!("{}/{}", self.registry, self.repository)

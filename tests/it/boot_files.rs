@@ -93,3 +93,9 @@ fn the_agents_unit_switches_the_machine_off_on_the_agents_code_and_on_no_other()
     assert!(unit.contains(&format!("\nRestartPreventExitStatus={code}\n")), "{unit}");
     assert!(unit.contains(&format!("[ \"$$EXIT_STATUS\" != {code} ] || systemctl --no-block poweroff")), "{unit}");
 }
+
+#[test]
+fn the_agent_may_have_more_descriptors_open_than_its_workspaces_can_use_up() {
+    let unit = include_str!("../../cloud-init/vm-agent.service");
+    assert!(unit.contains("\nLimitNOFILE=65536\n"), "{unit}");
+}

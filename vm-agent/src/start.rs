@@ -21,7 +21,7 @@ use crate::control_plane::ControlPlane;
 use crate::dead_man::DeadMan;
 use crate::grant::Grant;
 use crate::host::report::HostReport;
-use crate::host::watch::{HostEvent, look_after, tend_firewall};
+use crate::host::watch::{HostEvent, Tended, look_after, tend_firewall};
 use crate::host::{BOOT_LOG_PATH, Host, notify};
 use crate::identity::Identity;
 use crate::node::{Constants, Node};
@@ -171,8 +171,10 @@ async fn wake_engine(config: EngineConfig, host: Option<&Host>, state_dir: &Path
 /// Makes sure of the firewall. What is told of it is that it had to be restored.
 async fn check_firewall(host: &Host) -> Result<Option<HostEvent>, Failure> {
     match tend_firewall(host).await {
-        Some(HostEvent::Lost(detail)) => Err(Failure::new(BootFailure::FirewallFailed, detail)),
-        told @ (Some(HostEvent::Notice(_) | HostEvent::Measured(_)) | None) => Ok(told),
+        Tended::Stands => Ok(None),
+        Tended::Restored(detail) => Ok(Some(HostEvent::Notice(detail))),
+        // A machine that was never seen to be shut takes nothing.
+        Tended::Unseen(detail) | Tended::Lost(detail) => Err(Failure::new(BootFailure::FirewallFailed, detail)),
     }
 }
 

@@ -103,7 +103,8 @@ pub async fn look_at(family: Family, stage: Stage) -> Result<Seen, String> {
         return Ok(Seen::default());
     }
     let saved = run(family.save(), &["-c", "-t", "mangle"], None, LIMIT).await?;
-    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    // Without it the rules would seem to be for another user.
+    let accounts = std::fs::read_to_string("/etc/passwd").map_err(|error| format!("/etc/passwd: {error}"))?;
     Ok(compare(family, stage, &saved, uid_of(PROXY_USER, &accounts)))
 }
 

@@ -8,15 +8,19 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Host;
-use super::firewall;
+use super::firewall::{self, Seen};
 
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// What was measured is told at least this often.
 const TELL_EVERY: Duration = Duration::from_secs(3600);
-/// Loads that are tried before the machine counts as lost, and the pause between them.
+/// Looks that are tried at a time, loads before the machine counts as lost, and the pause between them.
+const MAX_LOOKS: u32 = 3;
 const MAX_LOADS: u32 = 3;
-const LOAD_PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(2);
+/// So often in succession nothing can be seen of the firewall before the machine counts as lost. A machine that is short of
+/// memory or descriptors for a while keeps its rules; one of which nothing is known for ten minutes is not believed.
+const MAX_UNSEEN: u32 = 10;
 
 /// Something happened to the machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,11 +36,12 @@ pub enum HostEvent {
 /// Looks until nobody listens. `engine` is what the engine is, in words; `last` what was told before.
 pub async fn look_after(host: Host, engine: Option<String>, mut last: Posture, events: mpsc::Sender<HostEvent>) {
     let mut told_at = Instant::now();
+    let mut unseen = Unseen::default();
     let mut looks = tokio::time::interval_at(told_at + LOOK_EVERY, LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !events.is_closed() {
         looks.tick().await;
-        if let Some(event) = tend_firewall(&host).await {
+        if let Some(event) = unseen.told(tend_firewall(&host).await) {
             let is_lost = matches!(event, HostEvent::Lost(_));
             if events.send(event).await.is_err() || is_lost {
                 return;
@@ -53,33 +58,164 @@ pub async fn look_after(host: Host, engine: Option<String>, mut last: Posture, e
     }
 }
 
-/// Puts the firewall back where it is not what it must be.
-pub async fn tend_firewall(host: &Host) -> Option<HostEvent> {
+/// What came of a look at the firewall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tended {
+    /// It is what it must be.
+    Stands,
+    /// It was seen not to be, and is again.
+    Restored(String),
+    /// Nothing could be seen of it: the rules may all be there.
+    Unseen(String),
+    /// It was seen not to be what it must be, and cannot be restored.
+    Lost(String),
+}
+
+/// Looks at the firewall, and puts it back where it is not what it must be.
+pub async fn tend_firewall(host: &Host) -> Tended {
     let stage = host.stage();
-    let missing = match firewall::look(stage).await {
-        Ok(seen) if seen.differences.is_empty() => return None,
+    tend(|| firewall::look(stage), || firewall::restore(stage)).await
+}
+
+async fn tend<L, R>(look: impl Fn() -> L, restore: impl Fn() -> R) -> Tended
+where
+    L: Future<Output = Result<Seen, String>>,
+    R: Future<Output = Result<(), String>>,
+{
+    let mut seen = look().await;
+    for _ in 1..MAX_LOOKS {
+        if seen.is_ok() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        seen = look().await;
+    }
+    let missing = match seen {
+        Ok(seen) if seen.differences.is_empty() => return Tended::Stands,
         Ok(seen) => seen.differences.join("; "),
-        Err(error) => error,
+        Err(error) => {
+            tracing::error!(error, "the firewall cannot be looked at");
+            return Tended::Unseen(error);
+        }
     };
     tracing::error!(missing, "the firewall is not what it must be");
     let mut refusal = String::new();
     for turn in 0..MAX_LOADS {
         if turn > 0 {
-            tokio::time::sleep(LOAD_PAUSE).await;
+            tokio::time::sleep(PAUSE).await;
         }
-        match firewall::restore(stage).await {
+        match restore().await {
             Ok(()) => {
-                return Some(HostEvent::Notice(format!(
-                    "The firewall was not what it must be ({missing}) and was restored."
-                )));
+                return Tended::Restored(format!("The firewall was not what it must be ({missing}) and was restored."));
             }
             Err(error) => refusal = error,
         }
     }
-    Some(HostEvent::Lost(format!("The firewall is not what it must be ({missing}) and cannot be restored: {refusal}.")))
+    Tended::Lost(format!("The firewall is not what it must be ({missing}) and cannot be restored: {refusal}."))
+}
+
+/// Counts looks that showed nothing, one after another.
+#[derive(Debug, Default)]
+struct Unseen {
+    looks: u32,
+}
+
+impl Unseen {
+    /// What is to be said of a look.
+    fn told(&mut self, tended: Tended) -> Option<HostEvent> {
+        let Tended::Unseen(error) = tended else { return self.seen(tended) };
+        self.looks += 1;
+        if self.looks >= MAX_UNSEEN {
+            return Some(HostEvent::Lost(format!(
+                "The firewall could not be looked at {} times, a minute apart: {error}.",
+                self.looks
+            )));
+        }
+        (self.looks == 1).then(|| {
+            HostEvent::Notice(format!(
+                "The firewall could not be looked at: {error}. It is tried again every minute, {MAX_UNSEEN} times at most."
+            ))
+        })
+    }
+
+    fn seen(&mut self, tended: Tended) -> Option<HostEvent> {
+        let before = std::mem::take(&mut self.looks);
+        match tended {
+            Tended::Stands if before > 0 => {
+                Some(HostEvent::Notice("The firewall was looked at again, and is what it must be.".into()))
+            }
+            Tended::Stands | Tended::Unseen(_) => None,
+            Tended::Restored(detail) => Some(HostEvent::Notice(detail)),
+            Tended::Lost(detail) => Some(HostEvent::Lost(detail)),
+        }
+    }
 }
 
 /// What changes only when something happened; counters do so all the time.
 fn outcomes(posture: &Posture) -> Vec<(&str, PostureOutcome)> {
     posture.checks.iter().map(|check| (check.id.as_str(), check.outcome)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::ready;
+
+    use super::*;
+
+    fn missing() -> Seen {
+        Seen { differences: vec!["INPUT lacks a rule".into()], ..Seen::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_firewall_that_cannot_be_looked_at_is_not_one_that_is_gone() {
+        let loads = Cell::new(0);
+        let restore = || {
+            loads.set(loads.get() + 1);
+            ready(Err("Too many open files".to_owned()))
+        };
+        let tended = tend(|| ready(Err("iptables-save: Too many open files".into())), restore).await;
+        assert_eq!((tended, loads.get()), (Tended::Unseen("iptables-save: Too many open files".into()), 0));
+
+        let looks = Cell::new(0);
+        let recovers = || {
+            looks.set(looks.get() + 1);
+            ready(if looks.get() < MAX_LOOKS { Err("Too many open files".to_owned()) } else { Ok(Seen::default()) })
+        };
+        assert_eq!(tend(recovers, || ready(Err("nothing is loaded".into()))).await, Tended::Stands);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rules_that_are_gone_are_restored_or_the_machine_is_lost() {
+        let restored = tend(|| ready(Ok(missing())), || ready(Ok(()))).await;
+        assert!(matches!(&restored, Tended::Restored(detail) if detail.contains("INPUT lacks")), "{restored:?}");
+        let loads = Cell::new(0);
+        let lost = tend(
+            || ready(Ok(missing())),
+            || {
+                loads.set(loads.get() + 1);
+                ready(Err("no such program".into()))
+            },
+        )
+        .await;
+        assert!(matches!(&lost, Tended::Lost(detail) if detail.contains("no such program")), "{lost:?}");
+        assert_eq!(loads.get(), MAX_LOADS);
+        assert!(matches!(Unseen::default().told(lost), Some(HostEvent::Lost(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_for_long_is_lost_and_a_look_begins_the_count_anew() {
+        let mut unseen = Unseen::default();
+        let nothing = || Tended::Unseen("Too many open files".into());
+        assert!(matches!(unseen.told(nothing()), Some(HostEvent::Notice(_))));
+        for _ in 2..MAX_UNSEEN {
+            assert_eq!(unseen.told(nothing()), None);
+        }
+        assert!(matches!(unseen.told(Tended::Stands), Some(HostEvent::Notice(_))));
+        assert_eq!(unseen.told(Tended::Stands), None);
+        for _ in 1..MAX_UNSEEN {
+            assert!(!matches!(unseen.told(nothing()), Some(HostEvent::Lost(_))));
+        }
+        assert!(matches!(unseen.told(nothing()), Some(HostEvent::Lost(_))));
+    }
 }

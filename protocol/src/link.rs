@@ -24,6 +24,12 @@ pub const PONG: &str = "pong";
 /// How often the agent pings, in seconds: below the 100 s after which idle connections are cut on the way.
 pub const PING_INTERVAL_SECS: u64 = 45;
 
+/// How long making a workspace may take altogether, in seconds, however much progress is reported: a large image over a slow line,
+/// and a clone. The control plane gives up then; an agent gives up [`REPORT_SECS`] earlier, and says why.
+pub const CREATING_MAX_SECS: u64 = 15 * 60;
+/// What an agent keeps of [`CREATING_MAX_SECS`] to say what became of it.
+pub const REPORT_SECS: u64 = 60;
+
 /// From the agent to its node's object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ringfence_protocol::link::PING_INTERVAL_SECS;
+use ringfence_protocol::link::{CREATING_MAX_SECS, PING_INTERVAL_SECS};
 use ringfence_protocol::state::{BootFailure, Isolation, WorkspaceFailure};
 use ringfence_protocol::time::UnixMillis;
 
@@ -40,8 +40,6 @@ pub const CREATE_GRACE_SECS: u64 = 5;
 pub const PLACING_SECS: u64 = REQUESTED_SECS + PROVISIONING_SECS + BOOTING_SECS + 60;
 /// How long an agent may take to make a workspace without a sign of progress.
 pub const CREATING_SECS: u64 = 120;
-/// How long it may take altogether, however much progress it reports: a large image over a slow line, and a clone.
-pub const CREATING_MAX_SECS: u64 = 15 * 60;
 /// How long an agent may take to stop, start or remove a workspace.
 pub const COMMAND_SECS: u64 = 120;
 /// How long a stop may go unconfirmed, its command repeated, before it counts as done.

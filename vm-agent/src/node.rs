@@ -22,6 +22,7 @@ use crate::grant::Grant;
 use crate::link::{Outbox, Outgoing};
 use crate::terminal::{self, Ended};
 use crate::workspaces::assistant_lock::AssistantLocks;
+use crate::workspaces::span::CallOff;
 use crate::workspaces::table::Table;
 use crate::workspaces::{Engine, Said, save};
 use channels::Channel;
@@ -62,8 +63,8 @@ pub struct Node {
     channels: HashMap<ChannelId, Channel>,
     revoked: VecDeque<GrantId>,
     key_fetches: KeyFetches,
-    /// Workspaces an operation works on, and for which generation.
-    busy: HashMap<WorkspaceId, i64>,
+    /// Workspaces an operation works on, and how to call it off where that can be done: a start.
+    busy: HashMap<WorkspaceId, Option<CallOff>>,
     /// What of a workspace is secret, as long as it is to run. In memory only.
     secrets: HashMap<WorkspaceId, Arc<WorkspaceSecrets>>,
     /// Whether and how workspaces are used.

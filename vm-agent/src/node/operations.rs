@@ -10,7 +10,7 @@ use ringfence_protocol::link::{AgentMessage, BootStep, CloseReason, WorkspacePha
 use super::{Node, RunningTerminal};
 use crate::terminal::Command;
 use crate::workspaces::table::{Answer, Wanted};
-use crate::workspaces::{Engine, EngineError, Order, Said, Saved, Voice};
+use crate::workspaces::{Engine, EngineError, Order, Said, Saved, Span, Voice};
 
 /// An operation has ended.
 pub struct Done {
@@ -134,18 +134,23 @@ impl Node {
         }
     }
 
-    /// Starts the operation that is wanted now, unless one runs already: its end starts the next.
+    /// Starts the operation that is wanted now, unless one runs already: its end starts the next. A start that is not wanted any
+    /// more is called off.
     fn operate(&mut self, workspace_id: WorkspaceId) {
         let Some(entry) = self.table.get(workspace_id) else {
             return;
         };
-        if self.busy.contains_key(&workspace_id) {
+        let is_to_run = matches!(&entry.wanted, Wanted::Spec(spec) if spec.running);
+        if let Some(under_way) = self.busy.get(&workspace_id) {
+            if let (false, Some(start)) = (is_to_run, under_way) {
+                tracing::info!(workspace.id = %workspace_id, "its start is called off");
+                start.call_off();
+            }
             return;
         }
         let spec_generation = entry.spec_generation;
         let wanted = entry.wanted.clone();
         let has_secret_files = entry.has_secrets;
-        let is_to_run = matches!(&wanted, Wanted::Spec(spec) if spec.running);
         let runs = entry.phase == WorkspacePhase::Running;
         let mut save = None;
         let mut terminals = Vec::new();
@@ -160,14 +165,16 @@ impl Node {
         }
         let secrets = self.secrets.get(&workspace_id).cloned();
         let voice = self.voice(workspace_id);
-        let work = match wanted {
+        let (call_off, span) = Span::begin();
+        let (work, call_off) = match wanted {
             Wanted::Spec(spec) if spec.running => {
-                Work::Start(Box::new(Order { workspace_id, spec_generation, spec, secrets, has_secret_files, voice }))
+                let order = Order { workspace_id, spec_generation, spec, secrets, has_secret_files, voice, span };
+                (Work::Start(Box::new(order)), Some(call_off))
             }
-            Wanted::Spec(_) => Work::Stop,
-            Wanted::Removed => Work::Remove,
+            Wanted::Spec(_) => (Work::Stop, None),
+            Wanted::Removed => (Work::Remove, None),
         };
-        self.busy.insert(workspace_id, spec_generation);
+        self.busy.insert(workspace_id, call_off);
         let engine = Arc::clone(&self.engine);
         let done = self.done_sender.clone();
         tokio::spawn(async move {

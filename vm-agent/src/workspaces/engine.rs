@@ -12,7 +12,7 @@ use ringfence_protocol::state::EngineKind;
 
 use super::container::{Containers, Settings};
 use super::unconfined::Unconfined;
-use super::{EngineError, NoEngine, Saved, Voice};
+use super::{EngineError, NoEngine, Saved, Span, Voice};
 use crate::activity::ProcessTime;
 use crate::terminal::Source;
 
@@ -38,6 +38,8 @@ pub struct Order {
     pub has_secret_files: bool,
     /// Who is told how it goes.
     pub voice: Voice,
+    /// How long it may take, and whether it is still wanted.
+    pub span: Span,
 }
 
 /// A terminal to start.

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use ringfence_protocol::link::CloseReason;
+use ringfence_protocol::link::{CloseReason, ControlMessage};
 use ringfence_protocol::terminal::Exit;
 use vm_agent::terminal::Command;
 
 use crate::support::machine::{Machine, container};
-use crate::support::until;
 use crate::support::viewer::Viewer;
+use crate::support::{node, until};
 
 #[tokio::test]
 async fn a_workspace_starts_runs_a_terminal_stops_keeps_its_files_and_leaves_nothing() {
@@ -92,4 +92,22 @@ async fn a_terminal_that_is_ended_takes_with_it_all_that_it_started() {
     viewer.handle.ended().await;
     assert!(!running().contains("sleep 444"), "{}", running());
     machine.engine.remove(workspace).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_removal_during_a_start_calls_it_off_and_leaves_nothing() {
+    let Some(machine) = Machine::start("called off").await else { return };
+    let workspace = machine.start_workspace(&container()).await;
+    // As if its repository had said so.
+    let note = machine.volume_root(workspace).join("meta/prepared.json");
+    let mut prepared: serde_json::Value = serde_json::from_slice(&std::fs::read(&note).unwrap()).unwrap();
+    prepared["post_create"] = serde_json::json!([["postCreateCommand", ["sleep", "4443"]]]);
+    std::fs::write(&note, prepared.to_string()).unwrap();
+    machine.engine.stop(workspace).await.unwrap();
+
+    let mut node = node::start(&machine).await;
+    node.handle_message(node::ensure(workspace, 2, &container())).await;
+    node::goes_on_until(&mut node, "its command runs", || machine.processes(workspace).contains("sleep 4443")).await;
+    node.handle_message(ControlMessage::RemoveWorkspace { workspace_id: workspace, spec_generation: 3 }).await;
+    node::goes_on_until(&mut node, "nothing of it is left", || machine.traces(workspace).is_empty()).await;
 }

@@ -13,10 +13,8 @@ use ringfence_protocol::container::RegistryLogin;
 use super::api::Api;
 use super::failure;
 use super::reference::Reference;
-use crate::workspaces::{EngineError, Voice};
+use crate::workspaces::{EngineError, Span, Voice};
 
-/// Longest time of a pull: so that this says why, a minute before the control plane gives up (`CREATING_MAX_SECS`).
-const PULL_WITHIN: Duration = Duration::from_secs(14 * 60);
 /// Progress is said at most so often.
 const SAY_EVERY: Duration = Duration::from_millis(500);
 
@@ -51,7 +49,13 @@ impl Owners<'_> {
 }
 
 /// Makes sure that the image is on the machine.
-pub(super) async fn ensure(api: &Api, text: &str, owners: &Owners<'_>, voice: &Voice) -> Result<Image, EngineError> {
+pub(super) async fn ensure(
+    api: &Api,
+    text: &str,
+    owners: &Owners<'_>,
+    voice: &Voice,
+    span: &Span,
+) -> Result<Image, EngineError> {
     let reference = Reference::parse(text)?;
     reference.check_address()?;
     if let Some(image) = local(api, &reference).await? {
@@ -60,7 +64,7 @@ pub(super) async fn ensure(api: &Api, text: &str, owners: &Owners<'_>, voice: &V
     reference.check_resolved().await?;
     let credentials = owners.credentials_for(&reference);
     let pull = async {
-        let pulled = tokio::time::timeout(PULL_WITHIN, pull(api, &reference, credentials, voice)).await;
+        let pulled = tokio::time::timeout(span.left(), pull(api, &reference, credentials, voice)).await;
         pulled.unwrap_or_else(|_| Err(failure::of_pull(text, &Error::RequestTimeoutError)))
     };
     voice.step(format!("pull {reference}"), pull).await?;
@@ -167,7 +171,7 @@ mod tests {
         let (sender, _said) = mpsc::unbounded_channel();
         let voice = Voice::new(WorkspaceId::from_entropy([1; 13]), sender);
         let owners = Owners { image: owners, login: Some(&login) };
-        let pulled = ensure(&engine.api(), image, &owners, &voice).await;
+        let pulled = ensure(&engine.api(), image, &owners, &voice, &Span::begin().1).await;
         assert!(pulled.is_err(), "the fake engine never has it");
         let asked = engine.asked();
         let pull = asked.iter().find(|request| request.line.starts_with("POST /images/create"));
@@ -198,6 +202,27 @@ mod tests {
             progress_detail: detail,
             error_detail: None,
         }
+    }
+
+    #[tokio::test]
+    async fn a_pull_that_goes_on_is_given_up_when_it_is_called_off_and_when_its_time_is_over() {
+        let engine = FakeEngine::start(|request| match request.line.starts_with("POST /images/create") {
+            true => (0, r#"{"status":"Downloading","id":"1"}"#.into()),
+            false => (404, r#"{"message":"no such image"}"#.into()),
+        });
+        let (sender, mut said) = mpsc::unbounded_channel();
+        let voice = Voice::new(WorkspaceId::from_entropy([1; 13]), sender);
+        let (api, owners) = (engine.api(), Owners { image: "198.51.100.5/a", login: None });
+        let (call_off, span) = Span::begin();
+        let pulls = span.wait(ensure(&api, "198.51.100.5/a", &owners, &voice, &span));
+        // The engine has said something of a layer: the pull goes on.
+        let calls = async { said.recv().await.map(|_| call_off.call_off()) };
+        let (pulled, _) = tokio::join!(pulls, calls);
+        assert!(pulled.is_err());
+
+        tokio::time::pause();
+        let late = ensure(&api, "198.51.100.5/a", &owners, &voice, &Span::begin().1).await.map(drop).unwrap_err();
+        assert_eq!(late.failure, ringfence_protocol::state::WorkspaceFailure::PullFailed, "{late}");
     }
 
     #[test]

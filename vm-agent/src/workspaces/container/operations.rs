@@ -57,8 +57,8 @@ impl Containers {
         };
         let live = self.run(order, spec, &volume, &prepared).await?;
         if !prepared.post_create.is_empty() && !repository::is_post_created(&volume) {
-            let run = repository::post_create(&self.api, &live, &prepared.post_create);
-            order.voice.step("run postCreateCommand", run).await?;
+            let run = repository::post_create(&self.api, &live, &prepared.post_create, &order.span);
+            order.span.wait(order.voice.step("run postCreateCommand", run)).await?;
         }
         let already = self.running().get(&order.workspace_id).is_some_and(|running| Arc::ptr_eq(&running.live, &live));
         if already {
@@ -82,7 +82,8 @@ impl Containers {
             return Ok(prepared);
         };
         let live = self.run(order, spec, volume, &prepared).await?;
-        order.voice.step(format!("clone {}", wanted.url), repository::clone(&self.api, &live, wanted)).await?;
+        let clone = repository::clone(&self.api, &live, wanted, &order.span);
+        order.span.wait(order.voice.step(format!("clone {}", wanted.url), clone)).await?;
         drop(live);
         if let Some(devcontainer) = repository::devcontainer(volume)? {
             prepared.image = devcontainer.image;
@@ -93,7 +94,7 @@ impl Containers {
                 prepared.user = user::find(&PathBuf::from(format!("/proc/{}/root", live.pid)), &user)?;
                 drop(live);
                 self.end_container(order.workspace_id).await?;
-                volume.give_to(prepared.user.ids()).await?;
+                order.span.wait(volume.give_to(prepared.user.ids())).await?;
             }
             prepared.post_create = devcontainer.post_create;
         }
@@ -112,7 +113,7 @@ impl Containers {
         let login = order.secrets.as_ref().and_then(|secrets| secrets.registry_login.as_ref());
         let owners = Owners { image: &spec.image, login };
         let image = prepared.image.as_ref().unwrap_or(&spec.image);
-        let image = image::ensure(&self.api, image, &owners, &order.voice).await?;
+        let image = order.span.wait(image::ensure(&self.api, image, &owners, &order.voice, &order.span)).await?;
         let secrets = self.secrets(order.workspace_id);
         secrets.prepare()?;
         match &order.secrets {

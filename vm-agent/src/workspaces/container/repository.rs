@@ -17,10 +17,8 @@ use super::user::User;
 use super::volume::Volume;
 use super::{failure, inside};
 use crate::disk;
-use crate::workspaces::EngineError;
+use crate::workspaces::{EngineError, Span};
 
-const CLONE_WITHIN: Duration = Duration::from_secs(1800);
-const POST_CREATE_WITHIN: Duration = Duration::from_secs(3600);
 /// Notes in the volume's own part that the container does not see.
 const PREPARED: &str = "prepared.json";
 const CLONING: &str = "cloning";
@@ -48,7 +46,7 @@ pub(super) fn note(volume: &Volume, prepared: &Prepared) -> Result<(), EngineErr
 }
 
 /// Clones into `/workspace` if nothing is there. What a clone that was cut short has left does not count.
-pub(super) async fn clone(api: &Api, live: &Live, repository: &Repository) -> Result<(), EngineError> {
+pub(super) async fn clone(api: &Api, live: &Live, repository: &Repository, span: &Span) -> Result<(), EngineError> {
     let url = &repository.url;
     let is_plain =
         |text: &str| !text.is_empty() && !text.starts_with('-') && !text.contains(|c: char| c.is_control() || c == ' ');
@@ -61,7 +59,7 @@ pub(super) async fn clone(api: &Api, live: &Live, repository: &Repository) -> Re
         (false, false) => return Ok(()),
         (false, true) => {
             let wipe = "rm -rf /workspace/..?* /workspace/.[!.]* /workspace/*";
-            run(api, live, vec!["sh".into(), "-c".into(), wipe.into()], CLONE_WITHIN).await?;
+            run(api, live, vec!["sh".into(), "-c".into(), wipe.into()], span.left()).await?;
         }
         (true, true | false) => disk::write_private(&cloning, b"").map_err(EngineError::refused)?,
     }
@@ -73,7 +71,7 @@ pub(super) async fn clone(api: &Api, live: &Live, repository: &Repository) -> Re
         words.extend(["--branch".to_owned(), branch.clone()]);
     }
     words.extend(["--".to_owned(), url.clone(), "/workspace".to_owned()]);
-    let outcome = run(api, live, words, CLONE_WITHIN).await;
+    let outcome = run(api, live, words, span.left()).await;
     let outcome = outcome.map_err(|error| {
         let no_git = error.failure == WorkspaceFailure::CommandNotFound;
         if no_git { clone_failed("the image has no git; use one that has") } else { error }
@@ -86,7 +84,7 @@ pub(super) async fn clone(api: &Api, live: &Live, repository: &Repository) -> Re
             "The repository does not fit into the workspace's disk quota. Make the workspace with a larger one.",
         )),
         Some(_) => Err(clone_failed(&format!("git says: {}", last_line(&outcome.tail)))),
-        None => Err(clone_failed("it took longer than half an hour")),
+        None => Err(clone_failed(&format!("it was {}", too_late()))),
     }
 }
 
@@ -102,13 +100,18 @@ pub(super) fn devcontainer(volume: &Volume) -> Result<Option<Devcontainer>, Engi
 }
 
 /// Runs `postCreateCommand`, once in the workspace's life.
-pub(super) async fn post_create(api: &Api, live: &Live, commands: &[(String, Vec<String>)]) -> Result<(), EngineError> {
+pub(super) async fn post_create(
+    api: &Api,
+    live: &Live,
+    commands: &[(String, Vec<String>)],
+    span: &Span,
+) -> Result<(), EngineError> {
     let runs = commands.iter().map(|(name, words)| async move {
-        let outcome = run(api, live, words.clone(), POST_CREATE_WITHIN).await?;
+        let outcome = run(api, live, words.clone(), span.left()).await?;
         match outcome.code {
             Some(0) => Ok(()),
             code => {
-                let how = code.map_or("took longer than an hour".to_owned(), |code| format!("ended with {code}"));
+                let how = code.map_or_else(|| format!("was {}", too_late()), |code| format!("ended with {code}"));
                 Err(EngineError::new(
                     WorkspaceFailure::PostCreateFailed,
                     format!("{name} {how}. Its output ends with:\n{}", failure::shortened(&outcome.tail)),
@@ -128,6 +131,10 @@ pub(super) fn is_post_created(volume: &Volume) -> bool {
 async fn run(api: &Api, live: &Live, words: Vec<String>, limit: Duration) -> Result<exec::Outcome, EngineError> {
     let env = ["GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "GIT_ALLOW_PROTOCOL=http:https"].map(str::to_owned);
     exec::run(api, Command { container: &live.container, container_pid: live.pid, words, env: env.into(), limit }).await
+}
+
+fn too_late() -> String {
+    format!("not done within the {} that making a workspace may take", Span::whole())
 }
 
 fn clone_failed(why: &str) -> EngineError {

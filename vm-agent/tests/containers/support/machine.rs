@@ -12,7 +12,7 @@ use ringfence_protocol::posture::Posture;
 use ringfence_protocol::state::NetworkMode;
 use tokio::sync::mpsc;
 use vm_agent::workspaces::container::{PatchedPackage, RuntimeGate, Settings};
-use vm_agent::workspaces::{Engine, EngineError, Opening, Order, Said, Voice};
+use vm_agent::workspaces::{Engine, EngineError, Opening, Order, Said, Span, Voice};
 
 use super::{rootfs, until};
 
@@ -76,8 +76,17 @@ impl Machine {
 
     /// The agent is another: it knows nothing of what runs.
     pub(crate) async fn restart_agent(&mut self) {
-        let engine = Engine::containers(settings(self.cli, self.dir.path(), self.run.path())).await.unwrap();
-        self.engine = Arc::new(engine);
+        self.engine = Arc::new(self.another_engine().await);
+    }
+
+    /// A node's own, on the same machine.
+    pub(crate) async fn another_engine(&self) -> Engine {
+        Engine::containers(settings(self.cli, self.dir.path(), self.run.path())).await.unwrap()
+    }
+
+    /// Where an agent keeps things.
+    pub(crate) fn state_dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn voice(&self, workspace: WorkspaceId) -> Voice {
@@ -92,6 +101,7 @@ impl Machine {
             secrets: Some(Arc::new(WorkspaceSecrets::default())),
             has_secret_files: false,
             voice: self.voice(workspace),
+            span: Span::begin().1,
         }
     }
 
@@ -296,7 +306,7 @@ pub(crate) fn container() -> ContainerSpec {
     }
 }
 
-fn spec(container: &ContainerSpec) -> WorkspaceSpec {
+pub(crate) fn spec(container: &ContainerSpec) -> WorkspaceSpec {
     WorkspaceSpec {
         name: "demo".into(),
         running: true,

@@ -1,6 +1,7 @@
 //! What the tests play: the machine with its Podman, the link task, a viewer.
 
 pub(crate) mod machine;
+pub(crate) mod node;
 pub(crate) mod rootfs;
 pub(crate) mod viewer;
 

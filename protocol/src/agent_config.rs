@@ -17,7 +17,7 @@ pub const SWITCH_OFF_EXIT_CODE: u8 = 86;
 pub const LOCAL_CLOUD_GATEWAY: std::net::Ipv4Addr = std::net::Ipv4Addr::new(192, 0, 2, 1);
 
 /// The agent's configuration.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentConfig {
     /// The node this machine is.
@@ -38,6 +38,27 @@ pub struct AgentConfig {
     /// When the machine is to be destroyed whatever happens, by the control plane's clock: past it the agent does the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hard_deadline_at: Option<UnixMillis>,
+    /// What the installation has set.
+    #[serde(default)]
+    pub limits: AgentLimits,
+}
+
+/// What an installation has set that agents go by, each with what is usual.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentLimits {
+    /// A machine with this share of its processors in use is full, in percent: crossing it is told.
+    pub max_cpu_percent: f64,
+    /// The same of its memory.
+    pub max_memory_percent: f64,
+    /// For how long something in a workspace may ask to be kept awake, in seconds.
+    pub keep_awake_max_secs: u64,
+}
+
+impl Default for AgentLimits {
+    fn default() -> Self {
+        Self { max_cpu_percent: 80.0, max_memory_percent: 80.0, keep_awake_max_secs: 24 * 3600 }
+    }
 }
 
 /// What runs the workspaces, chosen in words so that nobody gets an unconfined node by leaving something out.

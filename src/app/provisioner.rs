@@ -1,7 +1,7 @@
 //! What a node's drive needs secrets for: the provider's client, opened from the sealed credential, and the user-data of a
 //! create call with its fresh bootstrap token.
 
-use ringfence_protocol::agent_config::{AgentConfig, EngineConfig};
+use ringfence_protocol::agent_config::{AgentConfig, AgentLimits, EngineConfig};
 use ringfence_protocol::claims::BootstrapClaims;
 use ringfence_protocol::ids::{CredentialId, JwtId, UserId};
 use ringfence_protocol::state::{EngineChoice, ProviderKind};
@@ -75,6 +75,11 @@ impl<P: Platform, O: Object> Provisioner for NodeProvisioner<'_, P, O> {
             engine,
             dead_man_after_secs: Some(self.config.settings.timing.dead_man_after.as_secs()),
             hard_deadline_at: Some(node.node().hard_deadline),
+            limits: AgentLimits {
+                max_cpu_percent: self.config.settings.max_cpu_percent,
+                max_memory_percent: self.config.settings.max_memory_percent,
+                keep_awake_max_secs: self.config.settings.patience.keep_alive_max,
+            },
         };
         let agent_sha256 = match node.engine_choice() {
             EngineChoice::Containers => self.config.published_agent()?,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use proptest::prelude::*;
 use ringfence::domain::user_data::{Boot, MAX_USER_DATA_BYTES, UserDataError, cloud_config};
-use ringfence_protocol::agent_config::{AGENT_CONFIG_PATH, AgentConfig, EngineConfig};
+use ringfence_protocol::agent_config::{AGENT_CONFIG_PATH, AgentConfig, AgentLimits, EngineConfig};
 use ringfence_protocol::claims::{Jwk, Jwks};
 use ringfence_protocol::ids::Id;
 use ringfence_protocol::time::UnixMillis;
@@ -24,6 +24,7 @@ fn agent(engine: EngineConfig, origin: &str, keys: usize) -> AgentConfig {
         engine,
         dead_man_after_secs: Some(3_600),
         hard_deadline_at: Some(UnixMillis::from_secs(1_800_000_000)),
+        limits: AgentLimits::default(),
     }
 }
 

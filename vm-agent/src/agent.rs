@@ -86,7 +86,7 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>) -> Resul
         }
     };
     dead_man.reached();
-    let Started { occupant: mut node, host, control_plane, grants } = started;
+    let Started { occupant: mut node, host, control_plane, grants, limits } = started;
     let renewal = tokio::spawn(renewal::keep_fresh(
         Arc::clone(&control_plane),
         options.state_dir.join(start::GRANT_FILE),
@@ -101,7 +101,7 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>) -> Resul
         grants,
         sampler,
         dead_man,
-        reporter: Reporter::default(),
+        reporter: Reporter::new(&limits),
         has_dialed: false,
     };
     let ended = task.run(shutdown).await;

@@ -145,7 +145,7 @@ fn uptime() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use ringfence_protocol::agent_config::EngineConfig;
+    use ringfence_protocol::agent_config::{AgentLimits, EngineConfig};
     use ringfence_protocol::claims::Jwks;
     use ringfence_protocol::ids::NodeId;
 
@@ -160,6 +160,7 @@ mod tests {
             engine: EngineConfig::Unconfined,
             dead_man_after_secs: after,
             hard_deadline_at: deadline,
+            limits: AgentLimits::default(),
         };
         DeadMan::new(&config, dir)
     }

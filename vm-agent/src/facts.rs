@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ringfence_protocol::agent_config::AgentLimits;
 use ringfence_protocol::link::Facts;
 
 use crate::clock;
@@ -14,8 +15,8 @@ pub const MEASURE_EVERY: Duration = Duration::from_secs(10);
 const AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
 /// And at most this often, when a threshold is crossed.
 const AT_MOST_EVERY: Duration = Duration::from_secs(60);
-/// A machine with more than this share of anything in use is full.
-const FULL_PERCENT: f32 = 80.0;
+/// A machine with this share of its disk in use is full.
+const FULL_DISK_PERCENT: f64 = 80.0;
 
 /// Processor time since boot, in the kernel's ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,12 +143,19 @@ fn disk_of(path: &Path) -> Option<Usage> {
 }
 
 /// Decides which figures are worth sending.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reporter {
+    /// From which share on processors, memory and disk are full: where the control plane places nothing more.
+    full: [f64; 3],
     last: Option<(Instant, [bool; 3])>,
 }
 
 impl Reporter {
+    /// For an installation with these limits.
+    pub fn new(limits: &AgentLimits) -> Self {
+        Self { full: [limits.max_cpu_percent, limits.max_memory_percent, FULL_DISK_PERCENT], last: None }
+    }
+
     /// A new link: the next figures are sent whatever they are.
     pub fn link_is_new(&mut self) {
         self.last = None;
@@ -155,7 +163,8 @@ impl Reporter {
 
     /// Whether to send these; if so they count as sent.
     pub fn is_worth_sending(&mut self, facts: &Facts, now: Instant) -> bool {
-        let full = [facts.cpu_percent, facts.memory_percent, facts.disk_percent].map(|percent| percent >= FULL_PERCENT);
+        let figures = [facts.cpu_percent, facts.memory_percent, facts.disk_percent];
+        let full = std::array::from_fn(|figure| f64::from(figures[figure]) >= self.full[figure]);
         let is_worth = self.last.is_none_or(|(sent, was_full)| {
             let passed = now.saturating_duration_since(sent);
             passed >= AT_LEAST_EVERY || (full != was_full && passed >= AT_MOST_EVERY)
@@ -184,7 +193,7 @@ mod tests {
 
     #[test]
     fn figures_are_sent_hourly_and_on_crossing_a_threshold_at_most_once_a_minute() {
-        let (mut reporter, start) = (Reporter::default(), Instant::now());
+        let (mut reporter, start) = (Reporter::new(&AgentLimits::default()), Instant::now());
         let at = |secs| start + Duration::from_secs(secs);
         assert!(reporter.is_worth_sending(&facts(1.0), at(0)));
         assert!(!reporter.is_worth_sending(&facts(79.0), at(100)));
@@ -193,6 +202,16 @@ mod tests {
         assert!(reporter.is_worth_sending(&facts(1.0), at(170)));
         assert!(!reporter.is_worth_sending(&facts(1.0), at(3769)));
         assert!(reporter.is_worth_sending(&facts(1.0), at(3770)));
+    }
+
+    #[test]
+    fn what_is_full_is_what_the_installation_says() {
+        let limits = AgentLimits { max_cpu_percent: 50.0, ..AgentLimits::default() };
+        let (mut reporter, start) = (Reporter::new(&limits), Instant::now());
+        let at = |secs| start + Duration::from_secs(secs);
+        assert!(reporter.is_worth_sending(&facts(1.0), at(0)));
+        assert!(!reporter.is_worth_sending(&facts(49.0), at(100)));
+        assert!(reporter.is_worth_sending(&facts(51.0), at(110)));
     }
 
     #[test]

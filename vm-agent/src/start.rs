@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringfence_protocol::PROTOCOL_VERSION;
-use ringfence_protocol::agent_config::EngineConfig;
+use ringfence_protocol::agent_config::{AgentLimits, EngineConfig};
 use ringfence_protocol::link::{BootFailedReport, BootstrapParams};
 use ringfence_protocol::posture::Posture;
 use ringfence_protocol::state::BootFailure;
@@ -47,6 +47,8 @@ pub struct Started {
     pub control_plane: Arc<ControlPlane>,
     /// The callback token, which is renewed.
     pub grants: Arc<watch::Sender<Grant>>,
+    /// What the installation has set.
+    pub limits: AgentLimits,
 }
 
 /// The switch of the machine whose configuration this is; one that cannot be read has none.
@@ -136,7 +138,7 @@ pub async fn start(options: &Options) -> Result<Started, AgentError> {
             Occupant::Serving(Box::new(Node::new(constants, engine, table, boot, newest_grant)))
         }
     };
-    Ok(Started { occupant, host: report, control_plane, grants: Arc::new(grants) })
+    Ok(Started { occupant, host: report, control_plane, grants: Arc::new(grants), limits: config.limits })
 }
 
 /// A failure of the boot that can stand in the boot's log.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ringfence_protocol::agent_config::{AGENT_CONFIG_PATH, AgentConfig, EngineConfig};
+use ringfence_protocol::agent_config::{AGENT_CONFIG_PATH, AgentConfig, AgentLimits, EngineConfig};
 use ringfence_protocol::claims::{
     BootstrapClaims, CallbackClaims, Confirmation, Issued, Jwk, Jwks, PROOF_TYPE, ProofClaims, SessionClaims,
     TokenKind, WorkspaceClaims,
@@ -118,6 +118,7 @@ fn the_agents_configuration_keeps_its_form() {
         engine: EngineConfig::Unconfined,
         dead_man_after_secs: Some(3_600),
         hard_deadline_at: Some(at(604_800)),
+        limits: AgentLimits::default(),
     };
     pinned.line("path", AGENT_CONFIG_PATH);
     pinned.json("AgentConfig", &config);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use ringfence_protocol::agent_config::{AgentConfig, EngineConfig};
+use ringfence_protocol::agent_config::{AgentConfig, AgentLimits, EngineConfig};
 use tokio::sync::oneshot;
 use vm_agent::agent::Ended;
 use vm_agent::options::{LogFormat, Options};
@@ -29,6 +29,7 @@ impl Machine {
             engine: EngineConfig::Unconfined,
             dead_man_after_secs: None,
             hard_deadline_at: None,
+            limits: AgentLimits::default(),
         };
         let options = Options {
             config: dir.path().join("agent.json"),

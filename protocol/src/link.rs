@@ -27,6 +27,8 @@ pub const PING_INTERVAL_SECS: u64 = 45;
 /// How long making a workspace may take altogether, in seconds, however much progress is reported: a large image over a slow line,
 /// and a clone. The control plane gives up then; an agent gives up [`REPORT_SECS`] earlier, and says why.
 pub const CREATING_MAX_SECS: u64 = 15 * 60;
+/// How far ahead an assistant's turn may keep a workspace from being idle, in seconds.
+pub const LEASE_MAX_SECS: u64 = 600;
 /// What an agent keeps of [`CREATING_MAX_SECS`] to say what became of it.
 pub const REPORT_SECS: u64 = 60;
 
@@ -194,7 +196,7 @@ pub struct Activity {
     pub at: UnixMillis,
     /// What it was.
     pub cause: ActivityCause,
-    /// Until when it will be used for certain: the lease of an assistant's turn. At most ten minutes ahead count.
+    /// Until when it will be used for certain: the lease of an assistant's turn. At most [`LEASE_MAX_SECS`] ahead count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_ends_at: Option<UnixMillis>,
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ringfence_protocol::link::{CREATING_MAX_SECS, PING_INTERVAL_SECS};
+use ringfence_protocol::link::{CREATING_MAX_SECS, LEASE_MAX_SECS, PING_INTERVAL_SECS};
 use ringfence_protocol::state::{BootFailure, Isolation, WorkspaceFailure};
 use ringfence_protocol::time::UnixMillis;
 
@@ -44,8 +44,6 @@ pub const CREATING_SECS: u64 = 120;
 pub const COMMAND_SECS: u64 = 120;
 /// How long a stop may go unconfirmed, its command repeated, before it counts as done.
 pub const STOPPING_SECS: u64 = 600;
-/// How far ahead an assistant's turn may keep a workspace from being idle.
-pub const LEASE_MAX_SECS: u64 = 600;
 /// How long machines with workspaces go on once a budget is spent: time for a warning and the save step.
 pub const BUDGET_GRACE_SECS: u64 = 600;
 /// How long a workspace's save hook may take before an end.

@@ -96,6 +96,8 @@ struct Tracker {
     last: Option<Sign>,
     /// Until when an assistant's turn may last.
     lease: Option<Instant>,
+    /// Until when something in the workspace has asked to be kept awake.
+    awake: Option<Instant>,
     /// The newest sign that was told, and when.
     told: Option<(Instant, Instant)>,
 }
@@ -108,6 +110,7 @@ impl Tracker {
             meter: Meter::default(),
             last: None,
             lease: None,
+            awake: None,
             told: None,
         }
     }
@@ -123,6 +126,10 @@ impl Tracker {
             self.note(sign);
         }
         if processes.is_some_and(|processes| self.meter.works(processes, now)) {
+            self.note(Sign { at: now, cause: ActivityCause::Process });
+        }
+        self.awake = self.awake.filter(|until| *until > now);
+        if self.awake.is_some() {
             self.note(Sign { at: now, cause: ActivityCause::Process });
         }
         self.lease = self.lease.filter(|lease| *lease > now);
@@ -141,7 +148,7 @@ impl Tracker {
     fn tell(&mut self, clock: &ControlClock, now: Instant) -> Option<Activity> {
         let last = self.last?;
         self.told = Some((last.at, now));
-        let lease_ends_at = self.lease.map(|lease| clock.at(lease));
+        let lease_ends_at = self.lease.max(self.awake).map(|lease| clock.at(lease));
         Some(Activity { at: clock.at(last.at), cause: last.cause, lease_ends_at })
     }
 }
@@ -186,6 +193,16 @@ impl Ledger {
     pub fn turn_ended(&mut self, id: WorkspaceId) {
         if let Some(tracker) = self.trackers.get_mut(&id) {
             tracker.lease = None;
+        }
+    }
+
+    /// Something in the workspace asks that it count as used for so long; no time takes that back.
+    pub fn keep_awake(&mut self, id: WorkspaceId, time: Duration, now: Instant) {
+        if let Some(tracker) = self.trackers.get_mut(&id) {
+            tracker.awake = Some(now + time).filter(|until| *until > now);
+            if tracker.awake.is_some() {
+                tracker.note(Sign { at: now, cause: ActivityCause::Process });
+            }
         }
     }
 
@@ -323,6 +340,23 @@ mod tests {
         bench.ledger.turn_ended(bench.id);
         assert_eq!(bench.look(600), Some((ActivityCause::Assistant, 600)));
         assert_eq!(bench.look(700), None);
+    }
+
+    #[test]
+    fn what_is_kept_awake_is_use_until_its_time_is_over_or_it_is_taken_back() {
+        let mut bench = Bench::new(HALF_HOUR);
+        assert!(bench.look(0).is_some());
+        let now = bench.at(100);
+        bench.ledger.keep_awake(bench.id, Duration::from_secs(3_000), now);
+        let told = bench.ledger.due(bench.id, &bench.clock, now).unwrap();
+        assert_eq!((told.cause, told.lease_ends_at), (ActivityCause::Process, Some(UnixMillis::from_secs(4_100))));
+        assert_eq!(bench.look(3_099), Some((ActivityCause::Process, 3_099)));
+        assert_eq!(bench.look(3_200), None);
+        let now = bench.at(4_000);
+        bench.ledger.keep_awake(bench.id, Duration::from_secs(3_000), now);
+        bench.ledger.keep_awake(bench.id, Duration::ZERO, now);
+        assert_eq!(bench.look(4_000), Some((ActivityCause::Process, 4_000)));
+        assert_eq!(bench.look(4_100), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the link task owns: the node's workspaces, terminals and channels. It outlives every link.
 
+mod assistant;
 mod channels;
 mod keys;
 mod operations;
@@ -22,6 +23,7 @@ use crate::grant::Grant;
 use crate::link::{Outbox, Outgoing};
 use crate::terminal::{self, Ended};
 use crate::workspaces::assistant_lock::AssistantLocks;
+use crate::workspaces::door::{Asked, Door};
 use crate::workspaces::span::CallOff;
 use crate::workspaces::table::Table;
 use crate::workspaces::{Engine, Said, save};
@@ -43,6 +45,8 @@ pub struct Constants {
     pub agent_sha256: String,
     /// Unlike that of every other start; terminals' epochs are counted from it.
     pub terminal_epoch: u64,
+    /// For how long a workspace may ask to be kept awake.
+    pub keep_awake_max: Duration,
 }
 
 struct RunningTerminal {
@@ -68,14 +72,16 @@ pub struct Node {
     /// What of a workspace is secret, as long as it is to run. In memory only.
     secrets: HashMap<WorkspaceId, Arc<WorkspaceSecrets>>,
     /// Whether and how workspaces are used.
-    pub activity: Ledger,
+    activity: Ledger,
     next_look: Option<Instant>,
     /// How long save hooks may take.
     save_within: HashMap<WorkspaceId, Duration>,
     /// Whether every workspace was told to save; and whether that is over.
     saving: Option<bool>,
     /// Who runs the workspaces' assistants; a stop frees them.
-    pub assistants: AssistantLocks,
+    assistants: AssistantLocks,
+    /// Where what runs in workspaces asks for it.
+    doors: HashMap<WorkspaceId, Door>,
     outbox: Option<Outbox>,
     ended_sender: mpsc::UnboundedSender<Ended>,
     ended: mpsc::UnboundedReceiver<Ended>,
@@ -87,6 +93,8 @@ pub struct Node {
     said: mpsc::UnboundedReceiver<Said>,
     looked_sender: mpsc::UnboundedSender<Looked>,
     looked: mpsc::UnboundedReceiver<Looked>,
+    asked_sender: mpsc::UnboundedSender<Asked>,
+    asked: mpsc::UnboundedReceiver<Asked>,
 }
 
 /// Something happened on the node itself. As many wait as there are terminals, viewers and operations.
@@ -103,6 +111,8 @@ pub enum NodeEvent {
     Look,
     /// What workspaces' processes have used.
     Looked(Looked),
+    /// Something in a workspace asks.
+    Asked(Asked),
 }
 
 impl Node {
@@ -120,6 +130,7 @@ impl Node {
         let (fetched_sender, fetched) = mpsc::unbounded_channel();
         let (said_sender, said) = mpsc::unbounded_channel();
         let (looked_sender, looked) = mpsc::unbounded_channel();
+        let (asked_sender, asked) = mpsc::unbounded_channel();
         Self {
             constants,
             engine: Arc::new(engine),
@@ -138,6 +149,7 @@ impl Node {
             save_within: HashMap::new(),
             saving: None,
             assistants: AssistantLocks::default(),
+            doors: HashMap::new(),
             outbox: None,
             ended_sender,
             ended,
@@ -149,6 +161,8 @@ impl Node {
             said,
             looked_sender,
             looked,
+            asked_sender,
+            asked,
         }
     }
 
@@ -161,6 +175,7 @@ impl Node {
             Some(fetched) = self.fetched.recv() => NodeEvent::Fetched(fetched),
             Some(said) = self.said.recv() => NodeEvent::Said(said),
             Some(looked) = self.looked.recv() => NodeEvent::Looked(looked),
+            Some(asked) = self.asked.recv() => NodeEvent::Asked(asked),
             () = until(self.next_look) => NodeEvent::Look,
             else => std::future::pending().await,
         }
@@ -183,6 +198,7 @@ impl Node {
             NodeEvent::Said(said) => self.engine_said(said).await,
             NodeEvent::Look => self.look(),
             NodeEvent::Looked(looked) => self.looked(looked).await,
+            NodeEvent::Asked(asked) => self.asked(asked),
         }
     }
 

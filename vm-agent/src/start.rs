@@ -110,6 +110,7 @@ pub async fn start(options: &Options) -> Result<Started, AgentError> {
         control_plane: Arc::clone(&control_plane),
         agent_sha256,
         terminal_epoch: new_epoch(),
+        keep_awake_max: Duration::from_secs(config.limits.keep_awake_max_secs),
     };
     let mut report = HostReport::default();
     if let Some(host) = host {

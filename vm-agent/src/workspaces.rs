@@ -2,11 +2,13 @@
 
 pub mod assistant_lock;
 pub mod container;
+pub mod door;
 pub mod engine;
 mod error;
 pub mod save;
 pub mod span;
 pub mod table;
+pub mod task;
 mod unconfined;
 pub mod voice;
 

@@ -111,7 +111,7 @@ impl Node {
             terminal.handle.tell(Command::End(CloseReason::WorkspaceEnded)).await;
         }
         tracing::warn!(workspace.id = %workspace_id, %error, "workspace broke");
-        self.assistants.workspace_stopped(workspace_id);
+        self.shut_door(workspace_id);
         self.activity.ended(workspace_id);
         self.table.set_failed(workspace_id, &error);
         self.save();
@@ -161,7 +161,7 @@ impl Node {
             self.secrets.remove(&workspace_id);
             self.activity.ended(workspace_id);
             save = runs.then(|| self.save_within(workspace_id));
-            self.assistants.workspace_stopped(workspace_id);
+            self.shut_door(workspace_id);
         }
         let secrets = self.secrets.get(&workspace_id).cloned();
         let voice = self.voice(workspace_id);
@@ -211,10 +211,14 @@ impl Node {
                 tracing::info!(workspace.id = %workspace_id, ?phase, "workspace");
                 self.follow_use(workspace_id, phase);
                 self.table.set_phase(workspace_id, phase);
+                if phase == WorkspacePhase::Running {
+                    self.open_door(workspace_id);
+                }
             }
             Err(error) => {
                 tracing::warn!(workspace.id = %workspace_id, failure = %error.failure, %error, "workspace failed");
                 self.activity.ended(workspace_id);
+                self.shut_door(workspace_id);
                 self.table.set_failed(workspace_id, &error);
             }
         }

@@ -50,9 +50,14 @@ impl AssistantLocks {
         Ok(Hold { workspace_id, number })
     }
 
+    /// Whether it is still who has it.
+    pub fn is_held(&self, hold: Hold) -> bool {
+        self.holders.get(&hold.workspace_id).is_some_and(|holder| holder.number == hold.number)
+    }
+
     /// Gives it back. One that was lost to a stop meanwhile is not taken from who has it now.
     pub fn release(&mut self, hold: Hold) {
-        if self.holders.get(&hold.workspace_id).is_some_and(|holder| holder.number == hold.number) {
+        if self.is_held(hold) {
             self.holders.remove(&hold.workspace_id);
         }
     }

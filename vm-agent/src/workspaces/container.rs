@@ -48,11 +48,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::state::{EngineKind, WorkspaceFailure};
 
+use super::task::Task;
 use super::{EngineError, NoEngine, Opening};
 use crate::terminal::Source;
 use api::Api;
 pub use gate::{Found, PatchedPackage, RuntimeGate, Version};
-use live::{Live, Task};
+use live::Live;
 pub use reference::Reference;
 pub use seccomp::hardened as hardened_seccomp;
 pub use settings::Settings;

@@ -11,6 +11,7 @@ use ringfence_protocol::link::WorkspaceSpec;
 use ringfence_protocol::state::EngineKind;
 
 use super::container::{Containers, Settings};
+use super::door::Doorway;
 use super::unconfined::Unconfined;
 use super::{EngineError, NoEngine, Saved, Span, Voice};
 use crate::activity::ProcessTime;
@@ -110,6 +111,14 @@ impl Engine {
         match self {
             Self::Unconfined(engine) => Some(engine.times(workspace_id)),
             Self::Containers(engine) => engine.times(workspace_id),
+        }
+    }
+
+    /// Where the socket of a workspace that runs belongs.
+    pub fn doorway(&self, workspace_id: WorkspaceId) -> Option<Doorway> {
+        match self {
+            Self::Unconfined(engine) => engine.doorway(workspace_id),
+            Self::Containers(engine) => engine.doorway(workspace_id),
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test waits for one message and lets the others pass")]
 
 mod bootstrap;
+mod door;
 mod link;
 mod restart;
 mod support;

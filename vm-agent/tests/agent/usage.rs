@@ -1,6 +1,7 @@
 //! Signs of use, told by a whole agent; and the save step before an end.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{AgentMessage, ChannelId, ControlMessage, WorkspacePhase};
@@ -14,15 +15,15 @@ use crate::support::screen::Screen;
 /// Signs are told each second then.
 const IDLE_SECS: Option<u64> = Some(4);
 
-struct Stage {
+pub(crate) struct Stage {
     control_plane: ControlPlane,
     machine: Machine,
-    agent: Agent,
-    link: Link,
-    workspace: WorkspaceId,
+    pub(crate) agent: Agent,
+    pub(crate) link: Link,
+    pub(crate) workspace: WorkspaceId,
 }
 
-async fn stage(save_within_secs: Option<u64>) -> Stage {
+pub(crate) async fn stage(save_within_secs: Option<u64>) -> Stage {
     let mut control_plane = ControlPlane::start().await;
     let machine = Machine::new(&control_plane);
     let agent = machine.start();
@@ -36,7 +37,7 @@ async fn stage(save_within_secs: Option<u64>) -> Stage {
 }
 
 impl Stage {
-    async fn used(&mut self) -> ActivityCause {
+    pub(crate) async fn used(&mut self) -> ActivityCause {
         let wanted = |message| match message {
             AgentMessage::Activity { activity, .. } => Some(activity.cause),
             _ => None,
@@ -48,8 +49,12 @@ impl Stage {
         while self.used().await != cause {}
     }
 
+    pub(crate) fn home(&self) -> PathBuf {
+        self.machine.options.state_dir.join("workspaces").join(self.workspace.to_string())
+    }
+
     fn hook(&self, script: &str) {
-        let home = self.machine.options.state_dir.join("workspaces").join(self.workspace.to_string());
+        let home = self.home();
         std::fs::create_dir_all(home.join(".ringfence")).unwrap();
         let hook = home.join(".ringfence/save");
         std::fs::write(&hook, format!("#!/bin/sh\n{script}\n")).unwrap();

@@ -13,6 +13,7 @@ use ringfence_protocol::ids::WorkspaceId;
 use sha2::{Digest as _, Sha256};
 
 use super::user::User;
+use crate::workspaces::door;
 
 /// Names the workspace on its container.
 pub(super) const LABEL_WORKSPACE: &str = "ringfence.workspace";
@@ -25,6 +26,10 @@ pub(super) const LABEL_FINGERPRINT: &str = "ringfence.fingerprint";
 pub(super) const HOME: &str = "/sessions/home";
 /// Where its terminals and commands start.
 pub(super) const WORKING_DIR: &str = "/workspace";
+/// Where its secrets are, in the container.
+const SECRETS_DIR: &str = "/run/secrets";
+/// Where its socket is.
+const DOOR_DIR: &str = "/run/ringfence";
 /// Where the proxy of a restricted network listens, in the container.
 pub(super) const PROXY_PORT: u16 = 3128;
 
@@ -65,6 +70,8 @@ pub(super) struct Plan<'a> {
     /// Named volumes, and where they are mounted.
     pub(super) volumes: [(String, &'static str); 2],
     pub(super) secrets_dir: PathBuf,
+    /// Where its socket is, on the machine.
+    pub(super) door_dir: PathBuf,
     /// Where the image wants volumes of its own.
     pub(super) image_volumes: &'a [String],
     /// `None`: the engine's own.
@@ -144,7 +151,7 @@ fn tmpfs(image_volumes: &[String]) -> HashMap<String, String> {
     let mut places: HashMap<String, String> =
         [("/tmp".to_owned(), format!("rw,nosuid,nodev,mode=1777,size={TMP_MIB}m"))].into();
     for place in ["/run", "/var/tmp"].into_iter().chain(image_volumes.iter().map(String::as_str)) {
-        let is_ours = [WORKING_DIR, "/sessions", "/run/secrets"].contains(&place) || place == "/";
+        let is_ours = [WORKING_DIR, "/sessions", SECRETS_DIR, DOOR_DIR].contains(&place) || place == "/";
         if !is_ours {
             places.entry(place.to_owned()).or_insert_with(|| SMALL_TMPFS.to_owned());
         }
@@ -164,13 +171,16 @@ fn mounts(plan: &Plan<'_>) -> Vec<Mount> {
             ..Mount::default()
         });
     }
-    mounts.push(Mount {
-        typ: Some(MountType::BIND),
-        source: Some(plan.secrets_dir.to_string_lossy().into_owned()),
-        target: Some("/run/secrets".into()),
-        read_only: Some(true),
-        ..Mount::default()
-    });
+    // A socket can be connected to where nothing can be written.
+    for (dir, place) in [(&plan.secrets_dir, SECRETS_DIR), (&plan.door_dir, DOOR_DIR)] {
+        mounts.push(Mount {
+            typ: Some(MountType::BIND),
+            source: Some(dir.to_string_lossy().into_owned()),
+            target: Some(place.into()),
+            read_only: Some(true),
+            ..Mount::default()
+        });
+    }
     mounts
 }
 
@@ -201,6 +211,7 @@ pub(super) fn environment(plan: &Plan<'_>) -> BTreeMap<String, String> {
     environment.insert("HOME".into(), HOME.into());
     environment.insert(crate::processes::WORKSPACE_VARIABLE.into(), plan.workspace_id.to_string());
     environment.insert("RINGFENCE_WORKSPACE_NAME".into(), plan.name.to_owned());
+    environment.insert(door::SOCKET_VARIABLE.into(), format!("{DOOR_DIR}/{}", door::SOCKET_NAME));
     match plan.connection {
         Connection::None | Connection::Network { .. } => {}
         Connection::Proxy => {

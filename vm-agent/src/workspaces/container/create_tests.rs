@@ -31,6 +31,7 @@ fn with<T>(spec: &ContainerSpec, connection: &Connection, use_plan: impl FnOnce(
         connection,
         volumes: [("w".into(), "/workspace"), ("s".into(), "/sessions")],
         secrets_dir: "/run/ringfence/x/secrets".into(),
+        door_dir: "/run/ringfence/x/door".into(),
         image_volumes: &["/var/lib/data".into(), "/workspace".into()],
         seccomp: Some("/run/ringfence/seccomp.json".into()),
         has_engine_init: true,
@@ -65,8 +66,8 @@ fn the_container_has_every_wall() {
     assert!(tmpfs.contains_key("/var/lib/data") && !tmpfs.contains_key("/workspace"));
     let mounts = host.mounts.unwrap();
     let places: Vec<_> = mounts.iter().map(|mount| mount.target.clone().unwrap()).collect();
-    assert_eq!(places, ["/workspace", "/sessions", "/run/secrets"]);
-    assert_eq!(mounts[2].read_only, Some(true));
+    assert_eq!(places, ["/workspace", "/sessions", "/run/secrets", "/run/ringfence"]);
+    assert!(mounts[2..].iter().all(|mount| mount.read_only == Some(true)));
     let limits = host.ulimits.unwrap();
     assert!(limits.iter().all(|limit| limit.hard <= Some(4096)));
 }
@@ -99,7 +100,7 @@ proptest! {
         let environment = with(&spec, &Connection::Proxy, environment);
         prop_assert_eq!(environment["HOME"].as_str(), "/sessions/home");
         prop_assert_eq!(environment["http_proxy"].as_str(), "http://127.0.0.1:3128");
-        prop_assert_eq!(environment.keys().filter(|name| name.starts_with("RINGFENCE_")).count(), 2);
+        prop_assert_eq!(environment.keys().filter(|name| name.starts_with("RINGFENCE_")).count(), 3);
         prop_assert!(environment.keys().all(|name| !name.contains('=')));
     }
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 
 use super::api::Api;
-use super::live::Task;
+use crate::workspaces::task::Task;
 
 /// A status and a body, which may be withheld.
 pub(super) type Answer = (u16, String);

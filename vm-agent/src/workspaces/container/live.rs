@@ -4,12 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use tokio::task::JoinHandle;
-
 use super::cgroup::Groups;
 use super::proxy::Proxy;
+use super::user::User;
 use super::volume::Volume;
 use crate::workspaces::Voice;
+use crate::workspaces::task::Task;
 
 /// A running container. Dropping it ends what the agent does for it, not the container.
 pub(super) struct Live {
@@ -22,6 +22,8 @@ pub(super) struct Live {
     /// Its shell, if the image has one.
     pub(super) shell: Option<&'static str>,
     pub(super) volume: Volume,
+    /// Whose everything in it is.
+    pub(super) user: User,
     pub(super) memory_limit_bytes: u64,
     groups: Option<Groups>,
     /// Kills for want of memory that were told already.
@@ -36,6 +38,7 @@ impl Live {
         pid: i32,
         shell: Option<&'static str>,
         volume: Volume,
+        user: User,
         memory_limit_bytes: u64,
     ) -> Self {
         let groups = Groups::of(pid);
@@ -46,6 +49,7 @@ impl Live {
             namespace: namespace(pid).unwrap_or_default(),
             shell,
             volume,
+            user,
             memory_limit_bytes,
             groups,
             told_oom_kills: Mutex::new(told),
@@ -80,19 +84,4 @@ impl Live {
 
 fn namespace(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
-}
-
-/// A task that ends when it is dropped.
-pub(super) struct Task(JoinHandle<()>);
-
-impl Task {
-    pub(super) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(tokio::spawn(work))
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

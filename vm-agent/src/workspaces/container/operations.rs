@@ -25,6 +25,7 @@ use super::watch::{self, Watch};
 use super::{Containers, Running, exec, failure, inside, machine, network, proxy, relay};
 use crate::activity::ProcessTime;
 use crate::processes;
+use crate::workspaces::door::{self, Doorway};
 use crate::workspaces::{EngineError, Order, Saved, save};
 
 impl Containers {
@@ -148,7 +149,7 @@ impl Containers {
         self.must_have_runtime(&container).await?;
         let root = PathBuf::from(format!("/proc/{pid}/root"));
         let shell = ["/bin/bash", "/usr/bin/bash", "/bin/sh"].into_iter().find(|path| inside::has_program(&root, path));
-        let mut live = Live::new(container, pid, shell, volume.clone(), spec.memory_limit_bytes);
+        let mut live = Live::new(container, pid, shell, volume.clone(), prepared.user, spec.memory_limit_bytes);
         if connection == Connection::Proxy {
             let proxy =
                 proxy::start(&self.proxy_dir(order.workspace_id), &self.settings.proxy_user, &spec.allowed_domains)
@@ -191,6 +192,7 @@ impl Containers {
             connection,
             volumes: volume_names(order.workspace_id),
             secrets_dir: secrets.dir(),
+            door_dir: secrets.door_dir(),
             image_volumes: &image.volumes,
             seccomp,
             has_engine_init: machine::has_engine_init(self.api.kind),
@@ -296,6 +298,12 @@ impl Containers {
     pub(in crate::workspaces) fn times(&self, workspace_id: WorkspaceId) -> Option<Vec<ProcessTime>> {
         let pid = self.running().get(&workspace_id)?.live.pid;
         Some(processes::times_in_container(pid))
+    }
+
+    /// Where the socket of a workspace that runs belongs.
+    pub(in crate::workspaces) fn doorway(&self, workspace_id: WorkspaceId) -> Option<Doorway> {
+        let owner = self.running().get(&workspace_id)?.live.user.ids();
+        Some(Doorway { path: self.secrets(workspace_id).door_dir().join(door::SOCKET_NAME), owner: Some(owner) })
     }
 
     /// Ends everything that runs in the workspace; its files stay.

@@ -15,8 +15,8 @@ use ringfence_protocol::state::WorkspaceFailure;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::live::Task;
 use crate::workspaces::EngineError;
+use crate::workspaces::task::Task;
 
 /// Longest wait for a proxy that was started.
 const READY_WITHIN: Duration = Duration::from_secs(5);

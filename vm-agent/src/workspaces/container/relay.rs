@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::create::PROXY_PORT;
-use super::live::Task;
 use super::netns;
+use crate::workspaces::task::Task;
 
 /// Connections of one workspace at a time.
 const MAX_CONNECTIONS: usize = 256;

@@ -1,4 +1,5 @@
-//! A workspace's secrets as files on the machine's tmpfs, which the container sees read-only at `/run/secrets`.
+//! A workspace's secrets as files on the machine's tmpfs, which the container sees read-only at `/run/secrets`. Beside them, the
+//! directory of its socket.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -28,7 +29,12 @@ impl Secrets {
         self.workspace_dir.join("secrets")
     }
 
-    /// Makes the directory, for a workspace with and without secrets.
+    /// Where the workspace's socket is; the container sees this too.
+    pub(super) fn door_dir(&self) -> PathBuf {
+        self.workspace_dir.join("door")
+    }
+
+    /// Makes the directories, for a workspace with and without secrets.
     pub(super) fn prepare(&self) -> Result<(), EngineError> {
         // Passed by users of the machine on their way to what is theirs (a proxy's configuration), listed by none.
         let run_dir = self.workspace_dir.parent().unwrap_or(Path::new("/"));
@@ -36,12 +42,15 @@ impl Secrets {
         fs::set_permissions(run_dir, fs::Permissions::from_mode(0o711)).map_err(failed)?;
         // Nobody but root passes the upper one; the container has the lower one mounted.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.workspace_dir).map_err(failed)?;
-        match fs::DirBuilder::new().mode(0o755).create(self.dir()) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
+        for dir in [self.dir(), self.door_dir()] {
+            match fs::DirBuilder::new().mode(0o755).create(&dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+                Ok(()) | Err(_) => {}
+            }
+            // Whatever the agent's umask is: the workspace's user enters it, inside of a directory that only root enters.
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).map_err(failed)?;
         }
-        // Whatever the agent's umask is: the workspace's user enters it, inside of a directory that only root enters.
-        fs::set_permissions(self.dir(), fs::Permissions::from_mode(0o755)).map_err(failed)
+        Ok(())
     }
 
     /// Makes the files so: these, and no others.

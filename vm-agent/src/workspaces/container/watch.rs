@@ -9,8 +9,9 @@ use ringfence_protocol::posture::{Posture, PostureCheck};
 use ringfence_protocol::state::WorkspaceFailure;
 
 use super::Containers;
-use super::live::{Live, Task};
+use super::live::Live;
 use super::posture::{self, Subject};
+use crate::workspaces::task::Task;
 use crate::workspaces::{EngineError, Order, Voice};
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);

@@ -89,6 +89,10 @@ impl Machine {
         self.dir.path()
     }
 
+    pub(crate) fn run_dir(&self) -> &Path {
+        self.run.path()
+    }
+
     pub(crate) fn voice(&self, workspace: WorkspaceId) -> Voice {
         Voice::new(workspace, self.said_sender.clone())
     }
@@ -195,8 +199,13 @@ impl Machine {
         }
     }
 
+    /// The engine's command.
+    pub(crate) fn command(&self) -> Command {
+        command(self.cli, self.dir.path(), self.run.path())
+    }
+
     pub(crate) fn engine_says(&self, arguments: &[&str]) -> String {
-        let output = command(self.cli, self.dir.path(), self.run.path()).args(arguments).output().unwrap();
+        let output = self.command().args(arguments).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 

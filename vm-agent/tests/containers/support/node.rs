@@ -28,6 +28,7 @@ pub(crate) async fn start(machine: &Machine) -> Node {
         control_plane: Arc::new(ControlPlane::new(Origin::parse("http://127.0.0.1:9").unwrap(), identity).unwrap()),
         agent_sha256: "0".repeat(64),
         terminal_epoch: 1,
+        keep_awake_max: Duration::from_secs(3600),
     };
     let now = UnixMillis::from_secs(1_000);
     let grant = CallbackGrant {

@@ -16,6 +16,7 @@ pub const RING_BYTES: usize = 512 * 1024;
 const INPUT: u8 = 0x01;
 const ACK: u8 = 0x02;
 const RESIZE: u8 = 0x03;
+const VISIBILITY: u8 = 0x04;
 const OPENED: u8 = 0x81;
 const OUTPUT: u8 = 0x82;
 const RESET: u8 = 0x83;
@@ -25,6 +26,7 @@ const SIZE: u8 = 0x86;
 
 const FLAG_READ_ONLY: u8 = 1;
 const FLAG_UNCONFINED: u8 = 2;
+const FLAG_HEARS_VISIBILITY: u8 = 4;
 
 /// Bytes of type and offset before the bytes of input or output.
 pub const DATA_HEADER_BYTES: usize = 1 + 8;
@@ -52,6 +54,12 @@ pub enum ViewerFrame<'a> {
         cols: u16,
         /// Rows.
         rows: u16,
+    },
+    /// Whether anybody can see the viewer's screen: output that nobody can see is no use of the workspace. One that says nothing
+    /// counts as seen. Only to an agent whose [`Opened`] says that it hears it.
+    Visibility {
+        /// Nobody can: its tab is in the background.
+        hidden: bool,
     },
 }
 
@@ -99,6 +107,8 @@ pub struct Opened {
     pub read_only: bool,
     /// The workspace runs without any isolation.
     pub unconfined: bool,
+    /// The agent hears [`ViewerFrame::Visibility`]; an older one takes it for a violation.
+    pub hears_visibility: bool,
 }
 
 /// How a terminal's process ended.
@@ -135,6 +145,10 @@ impl<'a> ViewerFrame<'a> {
                 let (cols, rows) = cells(body)?;
                 Ok(Self::Resize { cols, rows })
             }
+            VISIBILITY => match exactly(body)? {
+                [hidden @ 0..=1] => Ok(Self::Visibility { hidden: hidden == 1 }),
+                [_] => Err(InvalidFrame),
+            },
             _ => Err(InvalidFrame),
         }
     }
@@ -145,6 +159,7 @@ impl<'a> ViewerFrame<'a> {
             Self::Input { offset, bytes } => parts(INPUT, &[&offset.to_be_bytes(), bytes]),
             Self::Ack { offset } => parts(ACK, &[&offset.to_be_bytes()]),
             Self::Resize { cols, rows } => parts(RESIZE, &[&cols.to_be_bytes(), &rows.to_be_bytes()]),
+            Self::Visibility { hidden } => parts(VISIBILITY, &[&[u8::from(hidden)]]),
         }
     }
 }
@@ -163,6 +178,7 @@ impl<'a> AgentFrame<'a> {
                     input_offset: u64::from_be_bytes(*input_offset),
                     read_only: flags & FLAG_READ_ONLY != 0,
                     unconfined: flags & FLAG_UNCONFINED != 0,
+                    hears_visibility: flags & FLAG_HEARS_VISIBILITY != 0,
                 }))
             }
             OUTPUT => {
@@ -193,7 +209,8 @@ impl<'a> AgentFrame<'a> {
         match *self {
             Self::Opened(opened) => {
                 let flags = if opened.read_only { FLAG_READ_ONLY } else { 0 }
-                    | if opened.unconfined { FLAG_UNCONFINED } else { 0 };
+                    | if opened.unconfined { FLAG_UNCONFINED } else { 0 }
+                    | if opened.hears_visibility { FLAG_HEARS_VISIBILITY } else { 0 };
                 parts(OPENED, &[&opened.epoch.to_be_bytes(), &opened.input_offset.to_be_bytes(), &[flags]])
             }
             Self::Output { offset, bytes } => parts(OUTPUT, &[&offset.to_be_bytes(), bytes]),

@@ -37,6 +37,13 @@ const u64 = (value: number): number[] => [0, 0, 0, 0, (value >>> 24) & 255, (val
 const newest = (): FakeSocket => FakeSocket.all.at(-1)!;
 const query = (): URLSearchParams => new URL(newest().url).searchParams;
 
+/** Who hears when the tab goes out of sight. */
+const watching = new Set<() => void>();
+function show(seen: boolean): void {
+  Object.assign(document, { hidden: !seen });
+  for (const heard of watching) heard();
+}
+
 let tokens = 0;
 beforeEach(() => {
   vi.useFakeTimers();
@@ -44,7 +51,12 @@ beforeEach(() => {
   FakeSocket.all = [];
   tokens = 0;
   vi.stubGlobal('location', { origin: 'http://here' });
-  vi.stubGlobal('document', { hidden: false, addEventListener() {}, removeEventListener() {} });
+  watching.clear();
+  vi.stubGlobal('document', {
+    hidden: false,
+    addEventListener: (_: string, heard: () => void) => watching.add(heard),
+    removeEventListener: (_: string, heard: () => void) => watching.delete(heard),
+  });
   vi.stubGlobal('addEventListener', () => {});
   vi.stubGlobal('removeEventListener', () => {});
   vi.stubGlobal('WebSocket', FakeSocket);
@@ -147,6 +159,30 @@ test('output is acknowledged per half window, not per frame', async () => {
   expect(newest().sent).toEqual([]);
   newest().output(120_000, block);
   expect(newest().sent.map((frame) => Array.from(frame))).toEqual([[2, ...u64(180_000)]]);
+});
+
+test('an agent that hears of it is told when the tab goes out of sight and comes back, and an older one is told nothing', async () => {
+  await start();
+  newest().opened(5, 0, 4);
+  expect(newest().sent).toEqual([]); // A viewer counts as seen until it says otherwise.
+  show(false);
+  show(false);
+  show(true);
+  expect(newest().sent.map((frame) => Array.from(frame))).toEqual([
+    [4, 1],
+    [4, 0],
+  ]);
+  show(false);
+  newest().cut();
+  await reconnect();
+  newest().opened(5, 0, 4);
+  expect(newest().sent.map((frame) => Array.from(frame))).toEqual([[4, 1]]);
+  newest().cut();
+  show(true);
+  await reconnect();
+  newest().opened(5);
+  show(false);
+  expect(newest().sent).toEqual([]);
 });
 
 test('an exit is told and ends the stream until somebody asks again', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decode, encodeAck, encodeInput, encodeResize } from '../src/lib/terminal/frames';
+import { decode, encodeAck, encodeInput, encodeResize, encodeVisibility } from '../src/lib/terminal/frames';
 
 const hex = (buffer: ArrayBuffer): string => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
 const bytes = (...values: number[]): ArrayBuffer => Uint8Array.from(values).buffer;
@@ -9,6 +9,8 @@ test('frames to the agent are laid out as the protocol says', () => {
   expect(hex(encodeInput(5, new Uint8Array([0x6c, 0x73])))).toBe('01 00 00 00 00 00 00 00 05 6c 73');
   expect(hex(encodeAck(131_072))).toBe('02 00 00 00 00 00 02 00 00');
   expect(hex(encodeResize(120, 40))).toBe('03 00 78 00 28');
+  expect(hex(encodeVisibility(true))).toBe('04 01');
+  expect(hex(encodeVisibility(false))).toBe('04 00');
 });
 
 test('a size beyond what a terminal may have is cut to it', () => {
@@ -16,7 +18,9 @@ test('a size beyond what a terminal may have is cut to it', () => {
 });
 
 test('frames from the agent are read', () => {
-  expect(decode(bytes(0x81, ...u64(7), ...u64(9), 3))).toEqual({ type: 'opened', epoch: '7', inputOffset: 9, readOnly: true, unconfined: true });
+  const opened = { type: 'opened', epoch: '7', inputOffset: 9 };
+  expect(decode(bytes(0x81, ...u64(7), ...u64(9), 3))).toEqual({ ...opened, readOnly: true, unconfined: true, hearsVisibility: false });
+  expect(decode(bytes(0x81, ...u64(7), ...u64(9), 4))).toEqual({ ...opened, readOnly: false, unconfined: false, hearsVisibility: true });
   expect(decode(bytes(0x82, ...u64(300), 104, 105))).toEqual({ type: 'output', offset: 300, bytes: new Uint8Array([104, 105]) });
   expect(decode(bytes(0x82, ...u64(300)))).toEqual({ type: 'output', offset: 300, bytes: new Uint8Array([]) });
   expect(decode(bytes(0x83, ...u64(42)))).toEqual({ type: 'reset', offset: 42 });

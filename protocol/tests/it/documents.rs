@@ -37,9 +37,17 @@ fn every_terminal_frame_has_its_example_in_the_documentation() {
     let examples = [
         ViewerFrame::Input { offset: 5, bytes: b"ls\r" }.encode(),
         ViewerFrame::Ack { offset: 131_072 }.encode(),
+        ViewerFrame::Visibility { hidden: true }.encode(),
         wrap(ChannelId(9), &resize),
         resize,
-        AgentFrame::Opened(Opened { epoch: 7, input_offset: 5, read_only: false, unconfined: false }).encode(),
+        AgentFrame::Opened(Opened {
+            epoch: 7,
+            input_offset: 5,
+            read_only: false,
+            unconfined: false,
+            hears_visibility: true,
+        })
+        .encode(),
         AgentFrame::Output { offset: 1024, bytes: b"$ " }.encode(),
         AgentFrame::Reset { offset: 524_288 }.encode(),
         AgentFrame::InputAck { offset: 8 }.encode(),

@@ -22,6 +22,8 @@ fn frames_of_the_viewer_keep_their_form() {
         ViewerFrame::Input { offset: 5, bytes: b"ls\r" },
         ViewerFrame::Ack { offset: 131_072 },
         ViewerFrame::Resize { cols: 120, rows: 40 },
+        ViewerFrame::Visibility { hidden: false },
+        ViewerFrame::Visibility { hidden: true },
     ] {
         let bytes = frame.encode();
         assert_eq!(ViewerFrame::decode(&bytes), Ok(frame.clone()));
@@ -29,6 +31,7 @@ fn frames_of_the_viewer_keep_their_form() {
             ViewerFrame::Input { .. } => "input",
             ViewerFrame::Ack { .. } => "ack",
             ViewerFrame::Resize { .. } => "resize",
+            ViewerFrame::Visibility { .. } => "visibility",
         };
         pinned.line(name, &hex(&bytes));
     }
@@ -37,13 +40,15 @@ fn frames_of_the_viewer_keep_their_form() {
 
 #[test]
 fn frames_of_the_agent_keep_their_form() {
-    let opened =
-        |read_only, unconfined| AgentFrame::Opened(Opened { epoch: 7, input_offset: 5, read_only, unconfined });
+    let opened = |read_only, unconfined, hears_visibility| {
+        AgentFrame::Opened(Opened { epoch: 7, input_offset: 5, read_only, unconfined, hears_visibility })
+    };
     let mut pinned = Pinned::default();
     for frame in [
-        opened(false, false),
-        opened(true, false),
-        opened(false, true),
+        opened(false, false, false),
+        opened(true, false, false),
+        opened(false, true, false),
+        opened(false, false, true),
         AgentFrame::Output { offset: 1024, bytes: b"$ " },
         AgentFrame::Reset { offset: 524_288 },
         AgentFrame::InputAck { offset: 8 },
@@ -98,8 +103,14 @@ fn frames_that_could_overflow_a_sum_or_a_screen_are_refused() {
 
 #[test]
 fn flags_that_we_do_not_know_yet_are_ignored() {
-    let mut frame =
-        AgentFrame::Opened(Opened { epoch: 7, input_offset: 0, read_only: false, unconfined: false }).encode();
+    let mut frame = AgentFrame::Opened(Opened {
+        epoch: 7,
+        input_offset: 0,
+        read_only: false,
+        unconfined: false,
+        hears_visibility: false,
+    })
+    .encode();
     *frame.last_mut().unwrap() = 0xfc;
     assert!(matches!(
         AgentFrame::decode(&frame),

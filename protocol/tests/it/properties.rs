@@ -69,7 +69,7 @@ proptest! {
 
     #[test]
     fn a_viewers_frame_comes_back(offset in 0..u64::MAX / 2, bytes in vec(any::<u8>(), 0..200), cols in 1..=1000u16, rows in 1..=1000u16) {
-        for frame in [ViewerFrame::Input { offset, bytes: &bytes }, ViewerFrame::Ack { offset }, ViewerFrame::Resize { cols, rows }] {
+        for frame in [ViewerFrame::Input { offset, bytes: &bytes }, ViewerFrame::Ack { offset }, ViewerFrame::Resize { cols, rows }, ViewerFrame::Visibility { hidden: cols % 2 == 0 }] {
             let encoded = frame.encode();
             prop_assert_eq!(ViewerFrame::decode(&encoded), Ok(frame));
         }
@@ -80,10 +80,10 @@ proptest! {
         (offset, epoch) in (0..u64::MAX / 2, any::<u64>()),
         bytes in vec(any::<u8>(), 0..200),
         (cols, rows) in (1..=1000u16, 1..=1000u16),
-        (read_only, unconfined, ending) in any::<(bool, bool, i32)>(),
+        (read_only, unconfined, hears_visibility, ending) in any::<(bool, bool, bool, i32)>(),
     ) {
         for frame in [
-            AgentFrame::Opened(Opened { epoch, input_offset: offset, read_only, unconfined }),
+            AgentFrame::Opened(Opened { epoch, input_offset: offset, read_only, unconfined, hears_visibility }),
             AgentFrame::Output { offset, bytes: &bytes },
             AgentFrame::Reset { offset },
             AgentFrame::InputAck { offset },

@@ -99,9 +99,9 @@ impl Core {
         self.inputs
     }
 
-    /// Whether somebody looks, and takes what there is to see.
+    /// Whether somebody can see it, and takes what there is to see.
     pub fn is_watched(&self, now: Instant) -> bool {
-        self.viewers.values().any(|viewer| viewer.is_open() && viewer.counts(now))
+        self.viewers.values().any(|viewer| viewer.is_open() && !viewer.hidden && viewer.counts(now))
     }
 
     /// Time has passed.
@@ -118,6 +118,7 @@ impl Core {
             input_offset: self.input.written(attachment.viewer),
             read_only: attachment.read_only,
             unconfined: self.unconfined,
+            hears_visibility: true,
         };
         let mut viewer = Viewer::new(
             attachment.viewer,
@@ -178,6 +179,10 @@ impl Core {
         }
         match ViewerFrame::decode(frame).ok()? {
             ViewerFrame::Ack { offset } => viewer.acknowledge(offset, self.ring.end(), now).then_some(()),
+            ViewerFrame::Visibility { hidden } => {
+                viewer.hidden = hidden;
+                Some(())
+            }
             ViewerFrame::Resize { .. } | ViewerFrame::Input { .. } if viewer.read_only => None,
             ViewerFrame::Resize { cols, rows } => {
                 viewer.cells = (cols, rows);

@@ -392,3 +392,25 @@ fn one_viewer_too_many_is_turned_away() {
     assert_eq!(world.viewers[&(most + 1)].closed, Some(CloseReason::TooMany));
     assert_eq!(world.core.viewers(), MAX_VIEWERS);
 }
+
+#[test]
+fn output_that_only_hidden_viewers_get_is_watched_by_nobody() {
+    let mut world = World::new();
+    let hide = |world: &mut World, channel: u32, hidden: bool| {
+        let frame = ViewerFrame::Visibility { hidden }.encode();
+        world.core.frame(ChannelId(channel), &frame, world.now);
+    };
+    world.open(1);
+    let read_only = Attachment { read_only: true, ..attachment(2) };
+    world.core.attach(read_only, world.now);
+    world.viewers.insert(2, Model::default());
+    world.transmit(usize::MAX);
+    assert!(world.core.is_watched(world.now), "one that says nothing counts as one that looks");
+    hide(&mut world, 1, true);
+    assert!(world.core.is_watched(world.now));
+    hide(&mut world, 2, true);
+    assert!(!world.core.is_watched(world.now));
+    assert_eq!(world.core.viewers(), 2, "and both go on");
+    hide(&mut world, 1, false);
+    assert!(world.core.is_watched(world.now));
+}

@@ -25,6 +25,8 @@ pub(super) struct Viewer {
     pub(super) read_only: bool,
     /// Columns and rows of its screen.
     pub(super) cells: (u16, u16),
+    /// Whether it has said that nobody can see its screen.
+    pub(super) hidden: bool,
     /// Set when the channel is to be closed.
     pub(super) closing: Option<CloseReason>,
     /// Whether it is to be told of the terminal's size.
@@ -59,6 +61,7 @@ impl Viewer {
             id,
             read_only,
             cells,
+            hidden: false,
             closing: None,
             size_due: false,
             input_told: opened.input_offset,

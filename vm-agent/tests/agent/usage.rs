@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{AgentMessage, ChannelId, ControlMessage, WorkspacePhase};
 use ringfence_protocol::state::{ActivityCause, SaveOutcome};
+use ringfence_protocol::terminal::ViewerFrame;
 
 use crate::support::agent::{Agent, Machine};
 use crate::support::control_plane::ControlPlane;
@@ -180,4 +181,24 @@ async fn an_agent_whose_control_plane_is_silent_for_too_long_lets_workspaces_sav
     let again = machine.start();
     let ended = crate::support::soon("the switch, again", again.task).await.unwrap().unwrap();
     assert_eq!(ended, vm_agent::agent::Ended::SwitchedOff);
+}
+
+#[tokio::test]
+async fn what_is_put_out_in_a_tab_that_nobody_sees_is_no_use() {
+    let mut s = stage(None).await;
+    let mut screen = Screen::new(s.workspace);
+    screen.open(&s.control_plane, &mut s.link, 1).await;
+    // Two a second, and next to no processor time.
+    screen.type_text(&s.link, "while :; do echo tick; read -t 0.5 x; done\n");
+    s.used_by(ActivityCause::TerminalOutput).await;
+    s.link.send_frame(screen.channel, ViewerFrame::Visibility { hidden: true });
+    let mut told = 0;
+    // Until nothing came for as long as the workspace may be idle: it would have been stopped.
+    while tokio::time::timeout(std::time::Duration::from_secs(4), s.used()).await.is_ok() {
+        told += 1;
+        assert!(told < 6, "a hidden tab counts as use");
+    }
+    s.link.send_frame(screen.channel, ViewerFrame::Visibility { hidden: false });
+    s.used_by(ActivityCause::TerminalOutput).await;
+    s.agent.stop().await;
 }

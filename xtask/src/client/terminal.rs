@@ -96,7 +96,7 @@ impl Terminal {
             viewer: Id::from_entropy(rand::random()),
             screen,
             socket: None,
-            opened: Opened { epoch: 0, input_offset: 0, read_only: false, unconfined: false },
+            opened: Opened { epoch: 0, input_offset: 0, read_only: false, unconfined: false, hears_visibility: false },
             offset: 0,
             acknowledged: 0,
             output: Vec::new(),

@@ -3,7 +3,7 @@
 import { ApiError } from '../api/client';
 import { backoffMs } from '../backoff';
 import { CLOSE, open, socketToken, watch } from '../socket';
-import { type AgentFrame, decode, encodeAck, encodeInput, encodeResize, type Opened, WINDOW_BYTES } from './frames';
+import { type AgentFrame, decode, encodeAck, encodeInput, encodeResize, encodeVisibility, type Opened, WINDOW_BYTES } from './frames';
 import { InputQueue } from './input_queue';
 
 export type Status =
@@ -42,6 +42,8 @@ export class TerminalConnection {
   #input = new InputQueue();
   #opened = false;
   #typed = false;
+  /** What this agent was told last of whether anybody can see the screen; null where it does not hear of it. */
+  #hidden: boolean | null = null;
   #socket: WebSocket | null = null;
   #endWatch: () => void = () => {};
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -60,14 +62,14 @@ export class TerminalConnection {
 
   start(): void {
     addEventListener('online', this.#hurry);
-    document.addEventListener('visibilitychange', this.#hurry);
+    document.addEventListener('visibilitychange', this.#seen);
     void this.#connect();
   }
 
   close(): void {
     this.#closed = true;
     removeEventListener('online', this.#hurry);
-    document.removeEventListener('visibilitychange', this.#hurry);
+    document.removeEventListener('visibilitychange', this.#seen);
     clearTimeout(this.#retry);
     this.#drop();
   }
@@ -110,6 +112,18 @@ export class TerminalConnection {
     this.#retry = undefined;
     void this.#connect();
   };
+
+  readonly #seen = (): void => {
+    this.#tellVisibility();
+    this.#hurry();
+  };
+
+  /** What is put out in a tab that nobody sees is no use of the workspace: the agent takes a viewer for seen until told. */
+  #tellVisibility(): void {
+    if (this.#hidden === null || this.#hidden === document.hidden) return;
+    this.#hidden = document.hidden;
+    this.#socket?.send(encodeVisibility(this.#hidden));
+  }
 
   async #connect(): Promise<void> {
     this.#retry = undefined;
@@ -178,6 +192,8 @@ export class TerminalConnection {
     }
     this.#acked = this.received;
     this.#opened = true;
+    this.#hidden = opened.hearsVisibility ? false : null;
+    this.#tellVisibility();
     this.#attempt = 0;
     this.#tokenRefused = false;
     this.drawer.status({ is: 'open', readOnly: opened.readOnly });
@@ -271,6 +287,7 @@ export class TerminalConnection {
     const socket = this.#socket;
     this.#socket = null;
     this.#opened = false;
+    this.#hidden = null;
     socket?.close();
   }
 }

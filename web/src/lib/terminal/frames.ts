@@ -14,6 +14,8 @@ export interface Opened {
   inputOffset: number;
   readOnly: boolean;
   unconfined: boolean;
+  /** Whether the agent hears of visibility; an older one ends the channel at it. */
+  hearsVisibility: boolean;
 }
 
 export type AgentFrame =
@@ -36,7 +38,14 @@ export function decode(message: ArrayBuffer): AgentFrame | null {
       const inputOffset = offsetAt(view, 9);
       if (inputOffset === null) return null;
       const flags = view.getUint8(17);
-      return { type: 'opened', epoch, inputOffset, readOnly: (flags & 1) !== 0, unconfined: (flags & 2) !== 0 };
+      return {
+        type: 'opened',
+        epoch,
+        inputOffset,
+        readOnly: (flags & 1) !== 0,
+        unconfined: (flags & 2) !== 0,
+        hearsVisibility: (flags & 4) !== 0,
+      };
     }
     case 0x82: {
       if (size < 9) return null;
@@ -78,6 +87,10 @@ export function encodeResize(cols: number, rows: number): ArrayBuffer {
   view.setUint16(1, toCells(cols));
   view.setUint16(3, toCells(rows));
   return frame;
+}
+
+export function encodeVisibility(hidden: boolean): ArrayBuffer {
+  return Uint8Array.of(0x04, hidden ? 1 : 0).buffer;
 }
 
 export const toCells = (count: number): number => Math.min(Math.max(Math.floor(count), 1), MAX_CELLS);

@@ -218,7 +218,7 @@ impl LinkTask {
             tokio::select! {
                 result = &mut something => return Meanwhile::Done(result),
                 event = self.node.event() => self.node.handle_event(event).await,
-                event = self.host.event() => self.host.handle(event, None).await,
+                event = self.host.event() => self.host_event(event, None).await,
                 () = self.dead_man.pause() => if self.is_over() { return Meanwhile::SwitchedOff },
                 () = shutdown.as_mut() => return Meanwhile::Shutdown,
             }
@@ -275,7 +275,7 @@ impl LinkTask {
                 Event::Incoming(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => {}
                 Event::Incoming(Some(Err(error))) => break closed.unwrap_or_else(|| error.to_string()),
                 Event::Node(event) => self.node.handle_event(event).await,
-                Event::Host(event) => self.host.handle(event, Some(&outbox)).await,
+                Event::Host(event) => self.host_event(event, Some(&outbox)).await,
                 Event::Ping => {
                     pong_by.get_or_insert(Instant::now() + PONG_WITHIN);
                     outbox.send(Outgoing::Ping).await;
@@ -299,6 +299,18 @@ impl LinkTask {
         sending.abort();
         tracing::warn!(reason = lost, "link lost");
         LinkEnd::Lost { was_of_use: was_welcome || opened.elapsed() >= USEFUL_LIFE }
+    }
+
+    /// Tells what happened to the machine, and does what follows for what runs on it: nobody waits for the control plane's word.
+    async fn host_event(&mut self, event: HostEvent, outbox: Option<&link::Outbox>) {
+        let lost = match &event {
+            HostEvent::Lost(detail) => Some(detail.clone()),
+            HostEvent::Measured(_) | HostEvent::Notice(_) => None,
+        };
+        self.host.handle(event, outbox).await;
+        if let Some(detail) = lost {
+            self.node.give_up(detail).await;
+        }
     }
 
     /// Does what a text message says; whether it was a welcome.

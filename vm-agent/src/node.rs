@@ -80,6 +80,8 @@ pub struct Node {
     saving: Option<bool>,
     /// Who runs the workspaces' assistants; a stop frees them.
     assistants: AssistantLocks,
+    /// Why nothing may run on this machine any more.
+    lost: Option<String>,
     /// Where what runs in workspaces asks for it.
     doors: HashMap<WorkspaceId, Door>,
     outbox: Option<Outbox>,
@@ -149,6 +151,7 @@ impl Node {
             save_within: HashMap::new(),
             saving: None,
             assistants: AssistantLocks::default(),
+            lost: None,
             doors: HashMap::new(),
             outbox: None,
             ended_sender,
@@ -272,6 +275,15 @@ impl Node {
             if let Err(error) = stopped {
                 tracing::warn!(workspace.id = %id, %error, "not stopped");
             }
+        }
+    }
+
+    /// The machine is not what it must be: everything on it is stopped, at once and for good. Files are kept.
+    pub async fn give_up(&mut self, why: String) {
+        tracing::error!(why, "stopping every workspace");
+        self.lost = Some(format!("The workspace was stopped at once, and its files are kept. {why}"));
+        for workspace_id in self.table.ids_to_work_on() {
+            self.operate(workspace_id);
         }
     }
 

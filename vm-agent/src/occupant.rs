@@ -154,6 +154,14 @@ impl Occupant {
         }
     }
 
+    /// The machine is lost: nothing runs on it any more.
+    pub async fn give_up(&mut self, why: String) {
+        match self {
+            Self::Serving(node) => node.give_up(why).await,
+            Self::Refusing(_) => {}
+        }
+    }
+
     /// The agent ends.
     pub async fn shut_down(&mut self) {
         match self {

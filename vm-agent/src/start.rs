@@ -127,7 +127,15 @@ pub async fn start(options: &Options) -> Result<Started, AgentError> {
     }
     // What was found first is the cause of what was found later.
     let occupant = match (firewall, engine) {
-        (Err(failure), _) | (Ok(_), Err(failure)) => {
+        (Err(failure), engine) => {
+            // What an earlier agent has left running must not go on without a firewall.
+            if let Ok(engine) = engine {
+                stop_all(&engine, &Table::load(options.state_dir.join(TABLE_FILE))?).await;
+            }
+            report.failure = Some(failure.0);
+            Occupant::Refusing(Box::new(Refusal::new(constants, boot, newest_grant)))
+        }
+        (Ok(_), Err(failure)) => {
             report.failure = Some(failure.0);
             Occupant::Refusing(Box::new(Refusal::new(constants, boot, newest_grant)))
         }
@@ -140,6 +148,14 @@ pub async fn start(options: &Options) -> Result<Started, AgentError> {
         }
     };
     Ok(Started { occupant, host: report, control_plane, grants: Arc::new(grants), limits: config.limits })
+}
+
+async fn stop_all(engine: &Engine, table: &Table) {
+    for workspace_id in table.ids_to_work_on() {
+        if let Err(error) = engine.stop(workspace_id).await {
+            tracing::error!(workspace.id = %workspace_id, %error, "a workspace that must not run was not stopped");
+        }
+    }
 }
 
 /// A failure of the boot that can stand in the boot's log.

@@ -136,11 +136,11 @@ impl Node {
 
     /// Starts the operation that is wanted now, unless one runs already: its end starts the next. A start that is not wanted any
     /// more is called off.
-    fn operate(&mut self, workspace_id: WorkspaceId) {
+    pub(super) fn operate(&mut self, workspace_id: WorkspaceId) {
         let Some(entry) = self.table.get(workspace_id) else {
             return;
         };
-        let is_to_run = matches!(&entry.wanted, Wanted::Spec(spec) if spec.running);
+        let is_to_run = self.lost.is_none() && matches!(&entry.wanted, Wanted::Spec(spec) if spec.running);
         if let Some(under_way) = self.busy.get(&workspace_id) {
             if let (false, Some(start)) = (is_to_run, under_way) {
                 tracing::info!(workspace.id = %workspace_id, "its start is called off");
@@ -160,14 +160,15 @@ impl Node {
             self.table.set_phase(workspace_id, WorkspacePhase::Stopped);
             self.secrets.remove(&workspace_id);
             self.activity.ended(workspace_id);
-            save = runs.then(|| self.save_within(workspace_id));
+            // Not on a machine that is lost: its hook might send what it saves past a firewall that is not there.
+            save = (runs && self.lost.is_none()).then(|| self.save_within(workspace_id));
             self.shut_door(workspace_id);
         }
         let secrets = self.secrets.get(&workspace_id).cloned();
         let voice = self.voice(workspace_id);
         let (call_off, span) = Span::begin();
         let (work, call_off) = match wanted {
-            Wanted::Spec(spec) if spec.running => {
+            Wanted::Spec(spec) if is_to_run => {
                 let order = Order { workspace_id, spec_generation, spec, secrets, has_secret_files, voice, span };
                 (Work::Start(Box::new(order)), Some(call_off))
             }
@@ -206,7 +207,18 @@ impl Node {
             self.operate(workspace_id);
             return;
         }
-        match done.outcome {
+        let outcome = match (&self.lost, done.outcome) {
+            (Some(_), Ok(WorkspacePhase::Running)) => {
+                // It was just made when the machine was lost.
+                self.operate(workspace_id);
+                return;
+            }
+            (Some(why), Ok(WorkspacePhase::Stopped) | Err(_)) if self.wants_to_run(workspace_id) => {
+                Err(EngineError::refused(why))
+            }
+            (Some(_) | None, outcome) => outcome,
+        };
+        match outcome {
             Ok(phase) => {
                 tracing::info!(workspace.id = %workspace_id, ?phase, "workspace");
                 self.follow_use(workspace_id, phase);
@@ -224,6 +236,11 @@ impl Node {
         }
         self.save();
         self.report(workspace_id).await;
+    }
+
+    fn wants_to_run(&self, workspace_id: WorkspaceId) -> bool {
+        let entry = self.table.get(workspace_id);
+        entry.is_some_and(|entry| matches!(&entry.wanted, Wanted::Spec(spec) if spec.running))
     }
 
     async fn report(&mut self, workspace_id: WorkspaceId) {

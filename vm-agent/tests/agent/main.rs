@@ -4,6 +4,7 @@
 mod bootstrap;
 mod door;
 mod link;
+mod lost;
 mod restart;
 mod support;
 mod terminals;

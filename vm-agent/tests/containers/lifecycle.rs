@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{CloseReason, ControlMessage};
 use ringfence_protocol::terminal::Exit;
 use vm_agent::terminal::Command;
@@ -110,4 +111,20 @@ async fn a_removal_during_a_start_calls_it_off_and_leaves_nothing() {
     node::goes_on_until(&mut node, "its command runs", || machine.processes(workspace).contains("sleep 4443")).await;
     node.handle_message(ControlMessage::RemoveWorkspace { workspace_id: workspace, spec_generation: 3 }).await;
     node::goes_on_until(&mut node, "nothing of it is left", || machine.traces(workspace).is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_machine_that_is_lost_runs_no_container_and_keeps_its_files() {
+    let Some(machine) = Machine::start("lost").await else { return };
+    let workspace = WorkspaceId::from_entropy(rand::random());
+    let mut node = node::start(&machine).await;
+    node.handle_message(node::ensure(workspace, 1, &container())).await;
+    let name = Machine::container_name(workspace);
+    let is_there = || machine.engine_says(&["ps", "-a", "--format", "{{.Names}}"]).contains(&name);
+    node::goes_on_until(&mut node, "it runs", || machine.processes(workspace).contains("sleep")).await;
+    node.give_up("The firewall is gone.".into()).await;
+    node::goes_on_until(&mut node, "its container is gone", || !is_there()).await;
+    let image = machine.volume_root(workspace).with_extension("img");
+    assert!(image.exists(), "{}", image.display());
+    machine.engine.remove(workspace).await.unwrap();
 }

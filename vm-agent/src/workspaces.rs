@@ -5,6 +5,7 @@ pub mod container;
 pub mod door;
 pub mod engine;
 mod error;
+pub mod exit;
 pub mod save;
 pub mod span;
 pub mod table;

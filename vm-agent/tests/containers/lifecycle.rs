@@ -6,6 +6,7 @@ use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{CloseReason, ControlMessage};
 use ringfence_protocol::terminal::Exit;
 use vm_agent::terminal::Command;
+use vm_agent::workspaces::Said;
 
 use crate::support::machine::{Machine, container};
 use crate::support::viewer::Viewer;
@@ -126,5 +127,26 @@ async fn a_machine_that_is_lost_runs_no_container_and_keeps_its_files() {
     node::goes_on_until(&mut node, "its container is gone", || !is_there()).await;
     let image = machine.volume_root(workspace).with_extension("img");
     assert!(image.exists(), "{}", image.display());
+    machine.engine.remove(workspace).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_container_that_ends_by_itself_says_with_which_code_in_words() {
+    let Some(mut machine) = Machine::start("ended").await else { return };
+    let workspace = machine.start_workspace(&container()).await;
+    let state = machine.engine_says(&["inspect", "--format", "{{.State.Pid}}", &Machine::container_name(workspace)]);
+    let first = rustix::process::Pid::from_raw(state.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+    let broke = |said: &Said| match said {
+        Said::Broke { error, .. } => Some(error.detail.clone()),
+        Said::Step { .. }
+        | Said::Progress(_)
+        | Said::Notice { .. }
+        | Said::Posture { .. }
+        | Said::Saved { .. }
+        | Said::AllSaved => None,
+    };
+    let detail = machine.hears("its end", broke).await;
+    assert!(detail.contains("ended with exit code 137 (killed by SIGKILL"), "{detail}");
     machine.engine.remove(workspace).await.unwrap();
 }

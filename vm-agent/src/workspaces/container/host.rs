@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-/// Longest time that any of them may take.
+/// Longest time that any of them may take that works on one thing.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs a program with a clean environment; its output, or what it said.
 pub(super) async fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+    run_within(program, arguments, LIMIT).await
+}
+
+/// The same, within so long.
+pub(super) async fn run_within(program: &str, arguments: &[&str], limit: Duration) -> Result<String, String> {
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -18,8 +23,8 @@ pub(super) async fn run(program: &str, arguments: &[&str]) -> Result<String, Str
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    let output = tokio::time::timeout(LIMIT, command.output()).await;
-    let output = output.map_err(|_| format!("{program} did not end within {} s", LIMIT.as_secs()))?;
+    let output = tokio::time::timeout(limit, command.output()).await;
+    let output = output.map_err(|_| format!("{program} did not end within {} s", limit.as_secs()))?;
     let output = output.map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::cgroup::Groups;
 use super::proxy::Proxy;
@@ -26,8 +27,8 @@ pub(super) struct Live {
     pub(super) user: User,
     pub(super) memory_limit_bytes: u64,
     groups: Option<Groups>,
-    /// Kills for want of memory that were told already.
-    told_oom_kills: Mutex<u64>,
+    /// Kills for want of memory.
+    oom: Mutex<OomKills>,
     /// Of a restricted network: the proxy, and the way to it.
     pub(super) outlet: Option<(Proxy, Task)>,
 }
@@ -42,7 +43,7 @@ impl Live {
         memory_limit_bytes: u64,
     ) -> Self {
         let groups = Groups::of(pid);
-        let told = groups.as_ref().and_then(Groups::oom_kills).unwrap_or(0);
+        let seen = groups.as_ref().and_then(Groups::oom_kills).unwrap_or(0);
         Self {
             container,
             pid,
@@ -52,7 +53,7 @@ impl Live {
             user,
             memory_limit_bytes,
             groups,
-            told_oom_kills: Mutex::new(told),
+            oom: Mutex::new(OomKills { seen, ..OomKills::default() }),
             outlet: None,
         }
     }
@@ -66,22 +67,89 @@ impl Live {
         self.groups.as_ref()
     }
 
-    /// Tells the owner of processes that were killed because the memory limit was reached. Whether there were any.
+    /// Tells the owner of processes that were killed because the memory limit was reached, not too often. Whether there were any.
     pub(super) fn look_for_oom(&self, voice: &Voice) -> bool {
         let Some(kills) = self.groups.as_ref().and_then(Groups::oom_kills) else { return false };
-        let mut told = self.told_oom_kills.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = kills > *told;
-        if is_new {
+        let mut oom = self.oom.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = oom.seen(kills);
+        if let Some(untold) = oom.due(Instant::now()) {
+            let who = match untold {
+                1 => "A process in this workspace was".to_owned(),
+                many => format!("{many} processes in this workspace were"),
+            };
             voice.notice(format!(
-                "A process in this workspace was killed because the memory limit of {} MiB was reached. Use less memory, or make the workspace with a higher limit.",
+                "{who} killed because the memory limit of {} MiB was reached. Use less memory, or make the workspace with a higher limit.",
                 self.memory_limit_bytes >> 20
             ));
         }
-        *told = kills;
         is_new
+    }
+}
+
+/// Kills for want of memory: as many as there are, told seldom.
+#[derive(Debug, Default)]
+struct OomKills {
+    seen: u64,
+    untold: u64,
+    pace: Pace,
+}
+
+impl OomKills {
+    /// The kernel has counted so many; whether any are new.
+    fn seen(&mut self, kills: u64) -> bool {
+        let new = kills.saturating_sub(self.seen);
+        self.seen = kills;
+        self.untold += new;
+        new > 0
+    }
+
+    /// How many to tell of now.
+    fn due(&mut self, now: Instant) -> Option<u64> {
+        (self.untold > 0 && self.pace.may(now)).then(|| std::mem::take(&mut self.untold))
+    }
+}
+
+/// Something that goes on for long is told at most so often: a workspace's notices are counted, and others must have room.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    told: Option<Instant>,
+}
+
+impl Pace {
+    const EVERY: Duration = Duration::from_secs(300);
+
+    /// Whether it may be told now. If so, it counts as told.
+    pub(super) fn may(&mut self, now: Instant) -> bool {
+        let may = self.told.is_none_or(|told| now.saturating_duration_since(told) >= Self::EVERY);
+        if may {
+            self.told = Some(now);
+        }
+        may
     }
 }
 
 fn namespace(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_of_kills_is_told_every_five_minutes_with_none_left_out() {
+        let (mut oom, start) = (OomKills { seen: 7, ..OomKills::default() }, Instant::now());
+        let at = |secs| start + Duration::from_secs(secs);
+        assert!(!oom.seen(7), "those of before");
+        assert_eq!(oom.due(at(0)), None);
+        let mut told = Vec::new();
+        for look in 0..900 {
+            assert!(oom.seen(8 + look));
+            told.extend(oom.due(at(look * 2)));
+        }
+        assert!(!oom.seen(8 + 899));
+        assert_eq!(told, [1, 150, 150, 150, 150, 150]);
+        assert_eq!(oom.due(at(3600)), Some(149), "the last ones too");
+        assert_eq!(oom.due(at(7200)), None);
+    }
 }

@@ -65,12 +65,13 @@ impl Containers {
         if already {
             return Ok(());
         }
-        let posture = self.measure(order.workspace_id, &live, spec).await;
+        let siblings = self.siblings(order.workspace_id);
+        let posture = self.measure(&live, spec, &siblings).await;
         order.voice.posture(posture.clone());
         if let Some(error) = watch::broken(&posture) {
             return Err(error);
         }
-        let watch = Watch::new(Arc::downgrade(self), Arc::clone(&live), order, spec, posture).start();
+        let watch = Watch::new(Arc::downgrade(self), Arc::clone(&live), order, spec, (posture, siblings)).start();
         self.running().insert(order.workspace_id, Running { live, _watch: watch });
         Ok(())
     }
@@ -95,7 +96,10 @@ impl Containers {
                 prepared.user = user::find(&PathBuf::from(format!("/proc/{}/root", live.pid)), &user)?;
                 drop(live);
                 self.end_container(order.workspace_id).await?;
-                order.span.wait(volume.give_to(prepared.user.ids())).await?;
+                // All that is there was made by, and for, the usual one.
+                if prepared.user != User::default() {
+                    order.span.wait(volume.give_to(prepared.user.ids(), order.span.left())).await?;
+                }
             }
             prepared.post_create = devcontainer.post_create;
         }

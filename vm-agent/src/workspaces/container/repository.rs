@@ -17,7 +17,7 @@ use super::user::User;
 use super::volume::Volume;
 use super::{failure, inside};
 use crate::disk;
-use crate::workspaces::{EngineError, Span};
+use crate::workspaces::{EngineError, Span, exit};
 
 /// Notes in the volume's own part that the container does not see.
 const PREPARED: &str = "prepared.json";
@@ -111,7 +111,8 @@ pub(super) async fn post_create(
         match outcome.code {
             Some(0) => Ok(()),
             code => {
-                let how = code.map_or_else(|| format!("was {}", too_late()), |code| format!("ended with {code}"));
+                let how = code
+                    .map_or_else(|| format!("was {}", too_late()), |code| format!("ended {}", exit::in_words(code)));
                 Err(EngineError::new(
                     WorkspaceFailure::PostCreateFailed,
                     format!("{name} {how}. Its output ends with:\n{}", failure::shortened(&outcome.tail)),

@@ -12,6 +12,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::state::WorkspaceFailure;
@@ -92,14 +93,14 @@ impl Volume {
         chown(dir, Some(owner.0), Some(owner.1)).map_err(no_quota)
     }
 
-    /// Gives everything in it to another user. Nothing of the workspace may run meanwhile.
-    pub(super) async fn give_to(&self, (uid, gid): (u32, u32)) -> Result<(), EngineError> {
+    /// Gives everything in it to another user, within so long: it may be many files. Nothing of the workspace may run meanwhile.
+    pub(super) async fn give_to(&self, (uid, gid): (u32, u32), limit: Duration) -> Result<(), EngineError> {
         let owner = format!("{uid}:{gid}");
         let (workspace, sessions) = (self.workspace(), self.sessions());
         let places = [workspace.to_string_lossy(), sessions.to_string_lossy()];
         // Links are given themselves, never what they lead to.
         let words = ["--recursive", "--no-dereference", "-P", &owner, "--", &places[0], &places[1]];
-        host::run("chown", &words).await.map(drop).map_err(EngineError::refused)
+        host::run_within("chown", &words, limit).await.map(drop).map_err(EngineError::refused)
     }
 
     async fn make(&self, quota_bytes: u64) -> Result<(), EngineError> {

@@ -9,15 +9,16 @@ use ringfence_protocol::posture::{Posture, PostureCheck};
 use ringfence_protocol::state::WorkspaceFailure;
 
 use super::Containers;
-use super::live::Live;
+use super::live::{Live, Pace};
 use super::posture::{self, Subject};
 use crate::workspaces::task::Task;
-use crate::workspaces::{EngineError, Order, Voice};
+use crate::workspaces::{EngineError, Order, Voice, exit};
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const MEASURE_EVERY: Duration = Duration::from_secs(3600);
-/// Said of a full disk at most so often.
-const TELL_OF_DISK_EVERY: Duration = Duration::from_secs(300);
+/// How long the engine may take to say how a container ended.
+const ENDED_LOOKS: u32 = 25;
+const ENDED_LOOK_EVERY: Duration = Duration::from_millis(200);
 const FULL_PERCENT: u64 = 99;
 
 /// What is watched over.
@@ -29,6 +30,8 @@ pub(super) struct Watch {
     spec: ContainerSpec,
     voice: Voice,
     posture: Posture,
+    /// First processes of the other workspaces that were there when it was measured.
+    siblings: Vec<i32>,
 }
 
 impl Watch {
@@ -37,7 +40,7 @@ impl Watch {
         live: Arc<Live>,
         order: &Order,
         spec: &ContainerSpec,
-        posture: Posture,
+        (posture, siblings): (Posture, Vec<i32>),
     ) -> Self {
         Self {
             engine,
@@ -47,6 +50,7 @@ impl Watch {
             spec: spec.clone(),
             voice: order.voice.clone(),
             posture,
+            siblings,
         }
     }
 
@@ -57,23 +61,26 @@ impl Watch {
 
     async fn run(mut self) {
         let mut measured = Instant::now();
-        let mut told_of_disk: Option<Instant> = None;
+        let mut disk = Pace::default();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let ran_out = self.live.look_for_oom(&self.voice);
             if !self.live.is_alive() {
-                self.voice.broke(self.spec_generation, ended(ran_out));
+                let code = match self.engine.upgrade() {
+                    Some(engine) => engine.exit_code(&self.live).await,
+                    None => return,
+                };
+                self.voice.broke(self.spec_generation, ended(ran_out, code));
                 return;
             }
             let is_full = self.live.volume.percent_used().is_some_and(|percent| percent >= FULL_PERCENT);
-            if is_full && told_of_disk.is_none_or(|told| told.elapsed() >= TELL_OF_DISK_EVERY) {
-                told_of_disk = Some(Instant::now());
+            if is_full && disk.may(Instant::now()) {
                 self.voice.notice(format!(
                     "The workspace's disk quota of {} MiB is used up: nothing more can be written. Delete files in /workspace or /sessions.",
                     self.spec.disk_quota_bytes >> 20
                 ));
             }
-            if measured.elapsed() >= MEASURE_EVERY {
+            if measured.elapsed() >= MEASURE_EVERY || self.has_new_siblings() {
                 measured = Instant::now();
                 if !self.measure().await {
                     return;
@@ -82,10 +89,17 @@ impl Watch {
         }
     }
 
+    /// Whether a workspace was started beside this one since it was measured: whether it reaches that one is not known.
+    fn has_new_siblings(&self) -> bool {
+        let Some(engine) = self.engine.upgrade() else { return false };
+        engine.siblings(self.workspace_id).iter().any(|sibling| !self.siblings.contains(sibling))
+    }
+
     /// Measures again; `false` when what must hold does not, and the workspace was ended for it.
     async fn measure(&mut self) -> bool {
         let Some(engine) = self.engine.upgrade() else { return false };
-        let posture = engine.measure(self.workspace_id, &self.live, &self.spec).await;
+        self.siblings = engine.siblings(self.workspace_id);
+        let posture = engine.measure(&self.live, &self.spec, &self.siblings).await;
         if is_other(&posture, &self.posture) {
             self.voice.posture(posture.clone());
         }
@@ -102,11 +116,26 @@ impl Watch {
 }
 
 impl Containers {
-    /// Measures a workspace's posture.
-    pub(super) async fn measure(&self, workspace_id: WorkspaceId, live: &Live, spec: &ContainerSpec) -> Posture {
-        let siblings =
-            self.running().iter().filter(|(id, _)| **id != workspace_id).map(|(_, other)| other.live.pid).collect();
-        posture::measure(&Subject { api: &self.api, live, spec, siblings }).await
+    /// Measures a workspace's posture, beside these others.
+    pub(super) async fn measure(&self, live: &Live, spec: &ContainerSpec, siblings: &[i32]) -> Posture {
+        posture::measure(&Subject { api: &self.api, live, spec, siblings: siblings.to_vec() }).await
+    }
+
+    /// First processes of the other workspaces that run.
+    pub(super) fn siblings(&self, workspace_id: WorkspaceId) -> Vec<i32> {
+        self.running().iter().filter(|(id, _)| **id != workspace_id).map(|(_, other)| other.live.pid).collect()
+    }
+
+    /// What a container that has ended by itself ended with, where the engine says so.
+    async fn exit_code(&self, live: &Live) -> Option<i64> {
+        for _ in 0..ENDED_LOOKS {
+            let state = self.inspect(&live.container).await.ok()??.state?;
+            if state.running == Some(false) {
+                return state.exit_code;
+            }
+            tokio::time::sleep(ENDED_LOOK_EVERY).await;
+        }
+        None
     }
 }
 
@@ -130,14 +159,28 @@ fn is_other(new: &Posture, old: &Posture) -> bool {
     outcomes(new) != outcomes(old)
 }
 
-fn ended(ran_out_of_memory: bool) -> EngineError {
+fn ended(ran_out_of_memory: bool, code: Option<i64>) -> EngineError {
     if ran_out_of_memory {
         return EngineError::new(
             WorkspaceFailure::OutOfMemory,
             "The workspace ended because its memory limit was reached. Start it again, or make one with a higher limit.",
         );
     }
-    EngineError::refused(
-        "The workspace's container has ended, though nobody stopped it. Start it again; its files are kept.",
-    )
+    let how = code.map(|code| format!(" {}", exit::in_words(code))).unwrap_or_default();
+    EngineError::refused(format!(
+        "The workspace's container has ended{how}, though nobody stopped it. Start it again; its files are kept."
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_has_ended_by_itself_says_how() {
+        let said = |ran_out, code| ended(ran_out, code).detail;
+        assert!(said(false, Some(139)).contains("ended with exit code 139 (it crashed"), "{}", said(false, Some(139)));
+        assert!(said(false, None).contains("has ended, though"), "{}", said(false, None));
+        assert_eq!(ended(true, Some(137)).failure, WorkspaceFailure::OutOfMemory);
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Api {
     /// For requests of our own.
     pub(super) socket: PathBuf,
     pub(super) kind: EngineKind,
+    /// Where it keeps images, as the machine names it.
+    pub(super) store: Option<PathBuf>,
     version: String,
     runtime: Found,
     /// What the engine takes when it is not told.
@@ -61,6 +63,7 @@ impl Api {
         let is_podman = components.iter().any(|component| component.name == "Podman Engine");
         let kind = if is_podman { EngineKind::Podman } else { EngineKind::Docker };
         let info = docker.info().await.map_err(NoEngine::unavailable)?;
+        let store = info.docker_root_dir.map(PathBuf::from);
         let default = info.default_runtime.unwrap_or_else(|| "runc".into());
         let configured = info.runtimes.unwrap_or_default();
         let mut names = vec![default.clone()];
@@ -78,7 +81,7 @@ impl Api {
             let version = version.version.unwrap_or_default();
             let runtime_name = (name != default).then_some(name);
             let (socket, default_runtime) = (socket.to_owned(), default);
-            return Ok(Self { docker, socket, kind, version, runtime: found, default_runtime, runtime_name });
+            return Ok(Self { docker, socket, kind, store, version, runtime: found, default_runtime, runtime_name });
         }
         let refused = if refused.is_empty() { "none was found".to_owned() } else { refused.join(", ") };
         Err(NoEngine::outdated(format!(
@@ -100,6 +103,7 @@ impl Api {
                 .unwrap(),
             socket: socket.to_owned(),
             kind: EngineKind::Docker,
+            store: None,
             version: String::new(),
             runtime,
             default_runtime: "runc".into(),

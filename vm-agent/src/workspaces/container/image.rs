@@ -15,6 +15,8 @@ use super::failure;
 use super::reference::Reference;
 use crate::workspaces::{EngineError, Span, Voice};
 
+/// While an image comes, it is looked so often whether there is still room for it.
+const LOOK_AT_DISK_EVERY: Duration = Duration::from_millis(500);
 /// Progress is said at most so often.
 const SAY_EVERY: Duration = Duration::from_millis(500);
 
@@ -55,6 +57,7 @@ pub(super) async fn ensure(
     owners: &Owners<'_>,
     voice: &Voice,
     span: &Span,
+    has_room: impl Fn() -> bool,
 ) -> Result<Image, EngineError> {
     let reference = Reference::parse(text)?;
     reference.check_address()?;
@@ -67,9 +70,23 @@ pub(super) async fn ensure(
         let pulled = tokio::time::timeout(span.left(), pull(api, &reference, credentials, voice)).await;
         pulled.unwrap_or_else(|_| Err(failure::of_pull(text, &Error::RequestTimeoutError)))
     };
+    // An image says how large it is as it comes: the disk is what is looked at.
+    let pull = async {
+        tokio::select! {
+            biased;
+            () = until_full(has_room) => Err(failure::disk_full()),
+            pulled = pull => pulled,
+        }
+    };
     voice.step(format!("pull {reference}"), pull).await?;
     let image = local(api, &reference).await?;
     image.ok_or_else(|| EngineError::refused(format!("{reference} was fetched and is not there. Try again.")))
+}
+
+async fn until_full(has_room: impl Fn() -> bool) {
+    while has_room() {
+        tokio::time::sleep(LOOK_AT_DISK_EVERY).await;
+    }
 }
 
 async fn local(api: &Api, reference: &Reference) -> Result<Option<Image>, EngineError> {
@@ -171,7 +188,7 @@ mod tests {
         let (sender, _said) = mpsc::unbounded_channel();
         let voice = Voice::new(WorkspaceId::from_entropy([1; 13]), sender);
         let owners = Owners { image: owners, login: Some(&login) };
-        let pulled = ensure(&engine.api(), image, &owners, &voice, &Span::begin().1).await;
+        let pulled = ensure(&engine.api(), image, &owners, &voice, &Span::begin().1, || true).await;
         assert!(pulled.is_err(), "the fake engine never has it");
         let asked = engine.asked();
         let pull = asked.iter().find(|request| request.line.starts_with("POST /images/create"));
@@ -214,15 +231,37 @@ mod tests {
         let voice = Voice::new(WorkspaceId::from_entropy([1; 13]), sender);
         let (api, owners) = (engine.api(), Owners { image: "198.51.100.5/a", login: None });
         let (call_off, span) = Span::begin();
-        let pulls = span.wait(ensure(&api, "198.51.100.5/a", &owners, &voice, &span));
+        let pulls = span.wait(ensure(&api, "198.51.100.5/a", &owners, &voice, &span, || true));
         // The engine has said something of a layer: the pull goes on.
         let calls = async { said.recv().await.map(|_| call_off.call_off()) };
         let (pulled, _) = tokio::join!(pulls, calls);
         assert!(pulled.is_err());
 
         tokio::time::pause();
-        let late = ensure(&api, "198.51.100.5/a", &owners, &voice, &Span::begin().1).await.map(drop).unwrap_err();
+        let late =
+            ensure(&api, "198.51.100.5/a", &owners, &voice, &Span::begin().1, || true).await.map(drop).unwrap_err();
         assert_eq!(late.failure, ringfence_protocol::state::WorkspaceFailure::PullFailed, "{late}");
+    }
+
+    #[tokio::test]
+    async fn a_pull_that_fills_the_disk_is_stopped_before_it_has() {
+        let engine = FakeEngine::start(|request| match request.line.starts_with("POST /images/create") {
+            true => (0, r#"{"status":"Downloading","id":"1"}"#.into()),
+            false => (404, r#"{"message":"no such image"}"#.into()),
+        });
+        let (sender, mut said) = mpsc::unbounded_channel();
+        let voice = Voice::new(WorkspaceId::from_entropy([1; 13]), sender);
+        let owners = Owners { image: "198.51.100.5/a", login: None };
+        // There is room until something of it has come.
+        let has_room = || engine.asked().iter().all(|request| !request.line.starts_with("POST /images/create"));
+        let (api, span) = (engine.api(), Span::begin().1);
+        let full = ensure(&api, "198.51.100.5/a", &owners, &voice, &span, has_room).await.map(drop).unwrap_err();
+        assert_eq!(full.failure, ringfence_protocol::state::WorkspaceFailure::DiskFull, "{full}");
+        let mut step = None;
+        while let Ok(word) = said.try_recv() {
+            step = Some(word);
+        }
+        assert!(matches!(step, Some(crate::workspaces::Said::Step { error: Some(_), .. })), "{step:?}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::live::Live;
 use super::repository::{self, Prepared};
 use super::secrets::Secrets;
 use super::user::{self, User};
-use super::volume::Volume;
+use super::volume::{self, Volume};
 use super::watch::{self, Watch};
 use super::{Containers, Running, exec, failure, inside, machine, network, proxy, relay};
 use crate::activity::ProcessTime;
@@ -118,7 +118,8 @@ impl Containers {
         let login = order.secrets.as_ref().and_then(|secrets| secrets.registry_login.as_ref());
         let owners = Owners { image: &spec.image, login };
         let image = prepared.image.as_ref().unwrap_or(&spec.image);
-        let image = order.span.wait(image::ensure(&self.api, image, &owners, &order.voice, &order.span)).await?;
+        let image = image::ensure(&self.api, image, &owners, &order.voice, &order.span, || self.has_room());
+        let image = order.span.wait(image).await?;
         let secrets = self.secrets(order.workspace_id);
         secrets.prepare()?;
         match &order.secrets {
@@ -169,6 +170,13 @@ impl Containers {
             live.outlet = Some((proxy, relay));
         }
         Ok(Arc::new(live))
+    }
+
+    /// Whether there is room for anything beside what workspaces were promised. A disk that cannot be looked at is not full.
+    fn has_room(&self) -> bool {
+        let beside_volumes = volume::left(&self.settings.volumes_dir).unwrap_or(u64::MAX);
+        let beside_images = self.api.store.as_deref().and_then(|store| volume::unreserved(store).ok());
+        beside_volumes.min(beside_images.unwrap_or(u64::MAX)) > 0
     }
 
     fn body(

@@ -184,18 +184,27 @@ fn is_mounted(root: &Path) -> Result<bool, EngineError> {
     Ok(device(root).map_err(no_quota)? != device(above).map_err(no_quota)?)
 }
 
-/// Images are sparse: what they may still grow to is spoken for.
-fn has_room(dir: &Path, quota_bytes: u64) -> Result<(), EngineError> {
-    let disk = rustix::fs::statvfs(dir).map_err(no_quota)?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+/// What is left beside `volumes_dir` for anything else: free, not promised to a workspace, and not the machine's own. Images are
+/// sparse: what they may still grow to is spoken for.
+pub(super) fn left(volumes_dir: &Path) -> io::Result<u64> {
     let mut promised = 0_u64;
-    for entry in fs::read_dir(dir).map_err(no_quota)? {
-        let metadata = entry.and_then(|entry| entry.metadata()).map_err(no_quota)?;
+    for entry in fs::read_dir(volumes_dir)? {
+        let metadata = entry?.metadata()?;
         if metadata.is_file() {
             promised = promised.saturating_add(metadata.len().saturating_sub(metadata.blocks().saturating_mul(512)));
         }
     }
-    let left = free.saturating_sub(promised).saturating_sub(RESERVE_BYTES);
+    Ok(unreserved(volumes_dir)?.saturating_sub(promised))
+}
+
+/// What of the disk that this is on is free and not the machine's own.
+pub(super) fn unreserved(path: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(path)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(RESERVE_BYTES))
+}
+
+fn has_room(dir: &Path, quota_bytes: u64) -> Result<(), EngineError> {
+    let left = left(dir).map_err(no_quota)?;
     if quota_bytes <= left {
         return Ok(());
     }
@@ -233,5 +242,17 @@ mod tests {
         let error = has_room(dir.path(), 1 << 60).unwrap_err();
         assert_eq!(error.failure, WorkspaceFailure::DiskFull);
         assert!(error.detail.contains("MiB left"), "{error}");
+    }
+
+    #[test]
+    fn what_is_promised_to_a_sparse_image_is_not_left_for_anything_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = fs::File::create(dir.path().join("a.img")).unwrap();
+        // More than any disk that tests run on has: all of it is spoken for.
+        image.set_len(1 << 43).unwrap();
+        assert_eq!(left(dir.path()).unwrap(), 0);
+        fs::remove_file(dir.path().join("a.img")).unwrap();
+        assert!(left(dir.path()).is_ok());
+        assert!(left(&dir.path().join("none")).is_err());
     }
 }

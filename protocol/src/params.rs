@@ -129,7 +129,8 @@ pub struct CreateWorkspaceParams {
     /// With `restricted`: the domains it reaches, each with its subdomains, e.g. `example.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_domains: Option<Vec<String>>,
-    /// A git repository to clone into `/workspace`.
+    /// A git repository to clone into `/workspace`. A private one is read with the workspace's secret `GIT_TOKEN`, which its own
+    /// host alone is given; the user's name is that of the secret `GIT_USERNAME`, where the host minds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<Repository>,
     /// Environment variables. Not for secrets.

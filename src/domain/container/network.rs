@@ -100,7 +100,7 @@ fn check_url(url: &str) -> Result<String, Refused> {
     }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if authority.contains('@') {
-        return complain("no user name or password in it; a private repository needs a secret");
+        return complain("no user name or password in it; a private repository needs a secret GIT_TOKEN");
     }
     if path.trim_matches('/').is_empty() {
         return complain("with the path of a repository, e.g. https://github.com/owner/name");

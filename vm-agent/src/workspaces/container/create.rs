@@ -27,7 +27,7 @@ pub(super) const HOME: &str = "/sessions/home";
 /// Where its terminals and commands start.
 pub(super) const WORKING_DIR: &str = "/workspace";
 /// Where its secrets are, in the container.
-const SECRETS_DIR: &str = "/run/secrets";
+pub(super) const SECRETS_DIR: &str = "/run/secrets";
 /// Where its socket is.
 const DOOR_DIR: &str = "/run/ringfence";
 /// Where the proxy of a restricted network listens, in the container.

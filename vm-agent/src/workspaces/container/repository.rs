@@ -10,6 +10,7 @@ use ringfence_protocol::state::WorkspaceFailure;
 use serde::{Deserialize, Serialize};
 
 use super::api::Api;
+use super::create::SECRETS_DIR;
 use super::devcontainer::{self, Devcontainer};
 use super::exec::{self, Command, last_line};
 use super::live::Live;
@@ -23,6 +24,10 @@ use crate::workspaces::{EngineError, Span, exit};
 const PREPARED: &str = "prepared.json";
 const CLONING: &str = "cloning";
 const POST_CREATED: &str = "post-created";
+
+/// Secrets that a private repository is cloned with: a token, and the user's name where the host minds it.
+const TOKEN: &str = "GIT_TOKEN";
+const TOKEN_USER: &str = "GIT_USERNAME";
 
 /// What the first start found. Noted, so that later starts do not depend on what has become of the repository since.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +68,9 @@ pub(super) async fn clone(api: &Api, live: &Live, repository: &Repository, span:
         }
         (true, true | false) => disk::write_private(&cloning, b"").map_err(EngineError::refused)?,
     }
-    let mut words: Vec<String> = ["git", "-c", "credential.helper=", "clone", "--progress"].map(str::to_owned).into();
+    let mut words: Vec<String> = ["git", "-c", "credential.helper="].map(str::to_owned).into();
+    words.extend(credential_helper(url, SECRETS_DIR).into_iter().flat_map(|helper| ["-c".to_owned(), helper]));
+    words.extend(["clone", "--progress"].map(str::to_owned));
     if let Some(branch) = &repository.branch {
         if !is_plain(branch) {
             return Err(clone_failed("the branch's name is none"));
@@ -83,7 +90,7 @@ pub(super) async fn clone(api: &Api, live: &Live, repository: &Repository, span:
             WorkspaceFailure::DiskFull,
             "The repository does not fit into the workspace's disk quota. Make the workspace with a larger one.",
         )),
-        Some(_) => Err(clone_failed(&format!("git says: {}", last_line(&outcome.tail)))),
+        Some(_) => Err(clone_failed(&refusal(last_line(&outcome.tail)))),
         None => Err(clone_failed(&format!("it was {}", too_late()))),
     }
 }
@@ -134,10 +141,85 @@ async fn run(api: &Api, live: &Live, words: Vec<String>, limit: Duration) -> Res
     exec::run(api, Command { container: &live.container, container_pid: live.pid, words, env: env.into(), limit }).await
 }
 
+/// Lets git ask for the token that the owner has put among the workspace's secrets, for the repository's own host and over https
+/// alone: wherever else git is led, it is given nothing. What git is told is where the token is, never the token.
+fn credential_helper(url: &str, secrets_dir: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).ok().filter(|url| url.scheme() == "https")?;
+    let origin = url.origin().ascii_serialization();
+    Some(format!(
+        "credential.{origin}.helper=!f() {{ test \"$1\" = get && test -r {secrets_dir}/{TOKEN} || exit 0; \
+         user=$(cat {secrets_dir}/{TOKEN_USER} 2>/dev/null); \
+         printf 'username=%s\\npassword=%s\\n' \"${{user:-x-access-token}}\" \"$(cat {secrets_dir}/{TOKEN})\"; }}; f"
+    ))
+}
+
+fn refusal(said: &str) -> String {
+    let wants_login = ["Authentication failed", "could not read", "terminal prompts disabled"];
+    match wants_login.iter().any(|part| said.contains(part)) {
+        true => format!(
+            "git says: {said}. Its host wants a login, or has no such repository: give the workspace a secret {TOKEN} that may read it"
+        ),
+        false => format!("git says: {said}"),
+    }
+}
+
 fn too_late() -> String {
     format!("not done within the {} that making a workspace may take", Span::whole())
 }
 
 fn clone_failed(why: &str) -> EngineError {
     EngineError::new(WorkspaceFailure::CloneFailed, format!("The repository could not be cloned: {why}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// What git would send to this host, while it clones that repository.
+    fn sent(repository: &str, protocol: &str, host: &str, dir: &std::path::Path) -> Option<String> {
+        let helper = credential_helper(repository, &dir.to_string_lossy());
+        let mut command = Command::new("git");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", dir);
+        command.envs([("GIT_TERMINAL_PROMPT", "0"), ("GIT_ASKPASS", "false"), ("GIT_CONFIG_NOSYSTEM", "1")]);
+        command.args(["-c", "credential.helper="]).args(helper.iter().flat_map(|helper| ["-c", helper]));
+        command.args(["credential", "fill"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut git = command.spawn().unwrap();
+        git.stdin.take().unwrap().write_all(format!("protocol={protocol}\nhost={host}\n\n").as_bytes()).unwrap();
+        let output = git.wait_with_output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+
+    #[test]
+    fn a_token_is_sent_to_the_repositorys_own_host_over_https_and_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = "https://git.example.test/owner/name";
+        assert_eq!(sent(url, "https", "git.example.test", dir.path()), None, "there is none");
+        fs::write(dir.path().join(TOKEN), "t0ken\\n-x\n").unwrap();
+        let told = sent(url, "https", "git.example.test", dir.path()).unwrap();
+        assert!(told.contains("username=x-access-token\npassword=t0ken\\n-x\n"), "{told}");
+        fs::write(dir.path().join(TOKEN_USER), "me").unwrap();
+        assert!(sent(url, "https", "git.example.test", dir.path()).unwrap().contains("username=me\n"));
+        for (protocol, host) in [
+            ("http", "git.example.test"),
+            ("https", "git.example.test:444"),
+            ("https", "evil.test"),
+            ("https", "git.example.test.evil.test"),
+            ("https", "a.git.example.test"),
+        ] {
+            assert_eq!(sent(url, protocol, host, dir.path()), None, "{protocol} {host}");
+        }
+        assert_eq!(credential_helper("http://git.example.test/x", "/x"), None);
+        let port = "https://git.example.test:8443/x";
+        assert!(sent(port, "https", "git.example.test:8443", dir.path()).is_some());
+    }
+
+    #[test]
+    fn a_host_that_wants_a_login_is_told_from_other_refusals() {
+        let words = refusal("fatal: could not read Username for 'https://git.example.test': terminal prompts disabled");
+        assert!(words.contains("GIT_TOKEN"), "{words}");
+        assert!(!refusal("fatal: repository 'x' not found").contains("GIT_TOKEN"));
+    }
 }

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ringfence_protocol::claims::{BootstrapClaims, SessionClaims};
+use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::routes::{self, Endpoint};
 use ringfence_protocol::state::{NodeState, WorkspaceState};
 use ringfence_protocol::views::{AuditView, CredentialView, NodeView, Page, SignInLinkView, UserView, WorkspaceView};
 use serde_json::{Value, json};
+use xtask::client::Refused;
 
 use crate::support::mint;
 use crate::support::people::Person;
@@ -32,6 +34,11 @@ async fn every_act_that_matters_is_on_record() -> Result<()> {
     let _: CredentialView = client.call(&routes::CREDENTIAL_VALIDATE, &[&credential]).await?;
     let key = json!({ "secret": stage.cloud_key() });
     let _: CredentialView = client.send(&routes::CREDENTIAL_REPLACE, &[&credential], &key).await?;
+    // One of another project would make every machine look as if somebody had deleted it.
+    let foreign = json!({ "secret": stage.stack.secrets().cloud_tokens[1] });
+    let refused =
+        client.send::<CredentialView>(&routes::CREDENTIAL_REPLACE, &[&credential], &foreign).await.unwrap_err();
+    assert_eq!(refused.downcast_ref::<Refused>().and_then(Refused::code), Some(ErrorCode::Conflict), "{refused:?}");
     client.workspace_token(workspace.id, None).await?;
     let _: WorkspaceView = client.call(&routes::WORKSPACE_STOP, &[&workspace.id]).await?;
     client.workspace_in(workspace.id, WorkspaceState::Stopped).await?;

@@ -89,7 +89,7 @@ async fn an_ephemeral_workspace_ends_with_a_receipt_and_nobody_else_ever_sees_it
         ada.node_until(made.node.id, NodeState::Gone).await?;
         let receipt: ReceiptView = ada.client.call(&routes::WORKSPACE_RECEIPT, &[&made.id]).await?;
         let node = ada.client.node(made.node.id).await?;
-        ensure!(receipt.machine.gone_at == node.state_since_at, "{receipt:?}");
+        ensure!(receipt.machine.gone_at == Some(node.state_since_at), "{receipt:?}");
         ensure!(receipt.machine.provider_instance_id.is_some(), "the provider had it: {receipt:?}");
         ensure!(world.cloud.machines().await?.is_empty(), "nothing is left");
         Ok(())

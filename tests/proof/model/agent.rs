@@ -6,8 +6,8 @@ use ringfence::domain::node::{self, Destroy, Event, Evidence};
 use ringfence::domain::posture::Verdict;
 use ringfence::domain::together;
 use ringfence::domain::workspace::{self, Report, Workspace};
-use ringfence_protocol::link::WorkspacePhase;
-use ringfence_protocol::state::NodeState;
+use ringfence_protocol::link::{Activity, WorkspacePhase};
+use ringfence_protocol::state::{ActivityCause, NodeState};
 use ringfence_protocol::time::UnixMillis;
 
 use super::object::Heard;
@@ -49,8 +49,9 @@ impl State {
         let places = 0..self.workspaces.len();
         let of_each =
             places.flat_map(|place| OF_A_WORKSPACE.map(|(phase, newest)| Message::Workspace(place, phase, newest)));
+        let uses = (0..self.workspaces.len()).filter(|_| life.uses).map(Message::Used);
         let saved = saves.then_some(Message::Saved);
-        OF_THE_NODE.into_iter().chain(postures).chain(of_each).chain(saved)
+        OF_THE_NODE.into_iter().chain(postures).chain(of_each).chain(uses).chain(saved)
     }
 
     /// As `app/agent_report.rs` records what an agent says: the next step arms the alarm where a deadline gets sooner, or writes.
@@ -75,6 +76,13 @@ impl State {
             Message::Empty => {
                 for workspace in &mut workspaces {
                     drop(workspace.handle(workspace::Event::Inventory(None), &at));
+                }
+                Ok(Vec::new())
+            }
+            Message::Used(place) => {
+                if let Some(workspace) = workspaces.get_mut(place) {
+                    let activity = Activity { at: NOW, cause: ActivityCause::Process, lease_ends_at: None };
+                    drop(workspace.handle(workspace::Event::Used(activity), &at));
                 }
                 Ok(Vec::new())
             }

@@ -11,7 +11,7 @@ const DEPTH: &str = "RINGFENCE_MODEL_DEPTH";
 
 /// A life with one workspace, whose machine is measured by nobody.
 fn life(isolation: Isolation, budget: Budget) -> Life {
-    Life { budget, isolation, evidence: Evidence::NotNeeded, workspaces: 1, timing: timing() }
+    Life { budget, isolation, evidence: Evidence::NotNeeded, workspaces: 1, uses: false, timing: timing() }
 }
 
 const NOTHING: Budget = Budget { faults: 0, crashes: 0, says: 0, deletes: 0, spends: 0, forgets: 0, stops: 0 };
@@ -51,6 +51,7 @@ const GIVEN_UP: &str = "a machine is given up";
 const SPENT: &str = "a machine ends because a budget is spent";
 const STOPPED: &str = "a workspace stands still, as it was asked to";
 const RESTARTED: &str = "a workspace runs again, as it was asked to";
+const IDLE: &str = "a workspace is stopped because nobody uses it";
 const UNTRUSTED: &str = "an agent is ready on a machine where what must hold does not";
 
 /// Deep enough for a node to be made, to get ready and to end, with two faults and a crash on the way.
@@ -93,4 +94,12 @@ fn what_is_stuck_can_be_given_up_and_stays_so() {
 fn a_workspace_that_is_stopped_and_started_ends_all_the_same() {
     let budget = Budget { crashes: 1, says: 4, stops: 2, ..NOTHING };
     explore("stops", life(Isolation::User, budget), 26, &[READY, STOPPED, RESTARTED]);
+}
+
+/// Use that is told late, again, or beside an alarm.
+#[test]
+fn a_workspace_is_stopped_for_want_of_use_and_never_while_it_is_used() {
+    let budget = Budget { crashes: 1, says: 4, ..NOTHING };
+    let used = Life { uses: true, ..life(Isolation::User, budget) };
+    explore("idle", used, 29, &[READY, IDLE]);
 }

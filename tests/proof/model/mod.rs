@@ -64,6 +64,8 @@ pub struct Life {
     pub evidence: Evidence,
     /// Workspaces that are founded with it.
     pub workspaces: usize,
+    /// Whether its agent tells of use: then what nobody uses is stopped.
+    pub uses: bool,
     pub timing: Timing,
 }
 
@@ -85,6 +87,8 @@ pub struct State {
     /// The epoch of the agent's link.
     link: Option<i64>,
     left: Budget,
+    /// A workspace was stopped for want of use.
+    idled: bool,
     /// The first rule that was broken.
     broken: Option<&'static str>,
 }
@@ -181,6 +185,8 @@ pub enum Message {
     Posture(Verdict),
     /// Of the workspace at that place: of the newest generation it can know, or of the one before.
     Workspace(usize, WorkspacePhase, bool),
+    /// The workspace at that place is used.
+    Used(usize),
     /// A hello that knows of no workspace.
     Empty,
     /// Every workspace has saved.
@@ -250,6 +256,7 @@ impl Model for Life {
             sweeping: false,
             link: None,
             left: self.budget,
+            idled: false,
             broken: None,
         }]
     }
@@ -304,6 +311,7 @@ impl Model for Life {
                     .iter()
                     .any(|it| it.state == workspace::State::Running && it.running && it.spec_generation > 2)
             }),
+            Property::sometimes("a workspace is stopped because nobody uses it", |_, state: &State| state.idled),
             Property::sometimes("a machine ends because a budget is spent", |_, state: &State| {
                 state.node.as_ref().and_then(Node::code) == Some(FailureCode::BudgetSpent)
             }),

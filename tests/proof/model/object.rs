@@ -196,7 +196,13 @@ impl State {
             Action::Arrive => self.arrive(),
             Action::Connect => {
                 self.link = self.node.as_ref().map(|node| node.agent_epoch);
+                let deadline = self.poll_timeout(life);
                 self.node.iter_mut().for_each(|node| node.link = node::Link::Up);
+                // Its hello says so, and is recorded as every message is: the alarm is set for what follows from it, first.
+                let next = self.poll_timeout(life);
+                if let Some(sooner) = next.filter(|next| deadline.is_none_or(|deadline| *next < deadline)) {
+                    self.object.wake(sooner);
+                }
             }
             Action::Say(message) => {
                 self.left.says -= 1;
@@ -265,6 +271,16 @@ impl State {
             match effect {
                 Effect::Node(effect) => collect(vec![effect], &mut calls),
                 Effect::Workspace(_, _) => {}
+            }
+        }
+        for (before, after) in self.workspaces.iter().zip(&workspaces) {
+            // Nobody has asked: time alone.
+            if before.running && !after.running {
+                let is_idle = before
+                    .last_use
+                    .is_some_and(|used| used.until.max(before.state_since) + before.patience.idle_timeout <= NOW);
+                self.idled = true;
+                self.broken = self.broken.or((!is_idle).then_some("it was used, and is stopped for want of use"));
             }
         }
         let changed = self.store(node, workspaces);

@@ -91,14 +91,14 @@ pub fn watch(world: &World) {
         "BEFORE UPDATE OF running ON workspaces
          WHEN OLD.running = 1 AND NEW.running = 0 AND NEW.failure_detail LIKE 'It was stopped because it was not used%'
            AND NEW.stop_asked_at_ms < MAX(COALESCE(OLD.keep_alive_until_ms, 0),
-             MAX(OLD.active_until_ms, OLD.state_since_ms) + OLD.idle_timeout_secs * 1000)",
+             MAX(NEW.active_until_ms, OLD.state_since_ms) + OLD.idle_timeout_secs * 1000)",
         "it was used, or kept, and is stopped for want of use",
     );
     rule(
         "idle_untold",
         "BEFORE UPDATE OF running ON workspaces
          WHEN OLD.running = 1 AND NEW.running = 0 AND NEW.failure_detail LIKE 'It was stopped because it was not used%'
-           AND OLD.active_until_ms IS NULL",
+           AND NEW.active_until_ms IS NULL",
         "nobody knows whether it was used, and it is stopped for want of use",
     );
     rule(

@@ -15,6 +15,9 @@ pub const CPU_MILLIS: u32 = 1000;
 pub struct ContainerSpec {
     /// An OCI reference, e.g. `docker.io/library/debian:13`.
     pub image: String,
+    /// Where images may come from ([`is_from`]), also one that the repository's `devcontainer.json` names. Empty: from anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_registries: Vec<String>,
     /// Processor time, in thousandths of one processor.
     pub cpu_limit_millis: u32,
     /// Memory, without swap.
@@ -34,6 +37,15 @@ pub struct ContainerSpec {
     /// Environment variables. Not for secrets: see [`WorkspaceSecrets`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+}
+
+/// Whether an image, by its full name without tag and digest, is from one of these: registries such as `ghcr.io`, or the first parts of names
+/// such as `docker.io/library`. Whole parts alone count: `ghcr.io/me` is not the beginning of `ghcr.io/mean/app`.
+pub fn is_from(name: &str, registries: &[String]) -> bool {
+    let begins = |registry: &String| {
+        name.strip_prefix(registry.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    registries.is_empty() || registries.iter().any(begins)
 }
 
 /// A git repository.

@@ -121,7 +121,7 @@ words! {
         ImageNotFound = "image_not_found",
         /// The registry wants other credentials, or any.
         PullDenied = "pull_denied",
-        /// The registry is inside the machine's own network.
+        /// The registry is inside the machine's own network, or not one that the installation takes images from.
         RegistryForbidden = "registry_forbidden",
         /// The image could not be fetched: the registry cannot be reached, or its answer cannot be used.
         PullFailed = "pull_failed",

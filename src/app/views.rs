@@ -115,7 +115,7 @@ pub fn limits_view(limits: &Limits) -> ContainerLimitsView {
             memory_limit_bytes: limits.memory_bytes.default,
             disk_quota_bytes: limits.disk_bytes.default,
             pids_limit: limits.pids.default,
-            network: limits.network,
+            network: limits.network.default,
             allowed_domains: Vec::new(),
             repository: None,
             env: Vec::new(),
@@ -125,6 +125,8 @@ pub fn limits_view(limits: &Limits) -> ContainerLimitsView {
         memory_limit_bytes_max: limits.memory_bytes.max,
         disk_quota_bytes_max: limits.disk_bytes.max,
         pids_limit_max: limits.pids.max,
+        network_max: limits.network.max,
+        image_registries: limits.image_registries.clone(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! compiler and a language server, and far too few for a fork bomb to be felt on the machine. The ceilings bound what one
 //! request can order in its owner's account.
 
+use ringfence_protocol::container::is_from;
 use ringfence_protocol::state::NetworkMode;
 
 use super::InvalidConfig;
@@ -25,11 +26,12 @@ pub const PIDS: Bound<u32> = Bound { default: 512, max: 4_096 };
 pub(super) fn default_limits() -> Limits {
     Limits {
         image: IMAGE.into(),
+        image_registries: Vec::new(),
         cpu_millis: CPU_MILLIS,
         memory_bytes: MEMORY_BYTES,
         disk_bytes: DISK_BYTES,
         pids: PIDS,
-        network: NetworkMode::Internet,
+        network: Bound { default: NetworkMode::Internet, max: NetworkMode::Internet },
     }
 }
 
@@ -44,16 +46,14 @@ pub(super) fn read(
             .map_err(|complaint| InvalidConfig(format!("RINGFENCE_DEFAULT_IMAGE: {complaint}")))?,
         None => defaults.image,
     };
-    let network = match text("RINGFENCE_NETWORK").map(|word| word.parse()) {
-        None => defaults.network,
-        Some(Ok(network @ (NetworkMode::None | NetworkMode::Internet))) => network,
-        Some(Ok(NetworkMode::Restricted) | Err(_)) => {
-            return Err(InvalidConfig(
-                "RINGFENCE_NETWORK: `internet` or `none`; `restricted` needs domains, which each workspace names"
-                    .into(),
-            ));
-        }
-    };
+    let image_registries =
+        text("RINGFENCE_IMAGE_REGISTRIES").as_deref().map(registries).transpose()?.unwrap_or_default();
+    if !is_from(image::name_of(&image), &image_registries) {
+        return Err(InvalidConfig(format!(
+            "RINGFENCE_IMAGE_REGISTRIES: the default image {image} is from none of them"
+        )));
+    }
+    let network = network(&text)?;
     let bound = |name: &str, known: Bound<u64>, min: u64| -> Result<Bound<u64>, InvalidConfig> {
         let max_name = format!("{name}_MAX");
         let bound =
@@ -77,10 +77,48 @@ pub(super) fn read(
     };
     Ok(Limits {
         image,
+        image_registries,
         cpu_millis: small("RINGFENCE_CPU_LIMIT_MILLIS", CPU_MILLIS, MIN_CPU_MILLIS)?,
         memory_bytes: bound("RINGFENCE_MEMORY_LIMIT_BYTES", MEMORY_BYTES, MIN_MEMORY_BYTES)?,
         disk_bytes: bound("RINGFENCE_DISK_QUOTA_BYTES", DISK_BYTES, MIN_DISK_BYTES)?,
         pids: small("RINGFENCE_PIDS_LIMIT", PIDS, MIN_PIDS)?,
         network,
     })
+}
+
+/// Registries at most: each workspace's container carries them.
+const MAX_REGISTRIES: usize = 32;
+
+/// Registries, or the first parts of images' names, separated by commas.
+fn registries(text: &str) -> Result<Vec<String>, InvalidConfig> {
+    let entries: Vec<String> =
+        text.split(',').map(|entry| entry.trim().trim_end_matches('/').to_ascii_lowercase()).collect();
+    for entry in &entries {
+        // What is one stays as it is where the rest of a name follows it.
+        if image::normalised(&format!("{entry}/a/b")) != Ok(format!("{entry}/a/b:latest")) {
+            return Err(InvalidConfig(format!(
+                "RINGFENCE_IMAGE_REGISTRIES: `{entry}` is neither a registry such as `ghcr.io` nor the beginning of an image's full name such as `docker.io/library`"
+            )));
+        }
+    }
+    if entries.len() > MAX_REGISTRIES {
+        return Err(InvalidConfig(format!("RINGFENCE_IMAGE_REGISTRIES: at most {MAX_REGISTRIES}")));
+    }
+    Ok(entries)
+}
+
+/// What workspaces reach when nothing is asked, and at most.
+fn network(text: impl Fn(&str) -> Option<String>) -> Result<Bound<NetworkMode>, InvalidConfig> {
+    let mode = |name: &str| text(name).map_or(Ok(NetworkMode::Internet), |word| word.parse());
+    let max = mode("RINGFENCE_NETWORK_MAX")
+        .map_err(|_| InvalidConfig("RINGFENCE_NETWORK_MAX: `internet`, `restricted` or `none`".into()))?;
+    match mode("RINGFENCE_NETWORK") {
+        Ok(NetworkMode::Restricted) | Err(_) => Err(InvalidConfig(
+            "RINGFENCE_NETWORK: `internet` or `none`; `restricted` needs domains, which each workspace names".into(),
+        )),
+        Ok(default) if default > max => Err(InvalidConfig(format!(
+            "RINGFENCE_NETWORK: `{default}` is more than RINGFENCE_NETWORK_MAX, which is `{max}`"
+        ))),
+        Ok(default) => Ok(Bound { default, max }),
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ringfence_protocol::container::{ContainerSpec, RegistryLogin, WorkspaceSecrets};
+use ringfence_protocol::container::{ContainerSpec, RegistryLogin, WorkspaceSecrets, is_from};
 use ringfence_protocol::params::{CreateWorkspaceParams, SecretText};
 use ringfence_protocol::state::NetworkMode;
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,8 @@ pub const MAX_SECRETS_JSON_BYTES: usize = 30 * 1024;
 pub struct Limits {
     /// The image.
     pub image: String,
+    /// Where images may come from: registries, or the first parts of images' names. Empty: from anywhere.
+    pub image_registries: Vec<String>,
     /// Processor time, in thousandths.
     pub cpu_millis: Bound<u32>,
     /// Memory.
@@ -64,7 +66,7 @@ pub struct Limits {
     /// Processes and threads.
     pub pids: Bound<u32>,
     /// What it reaches.
-    pub network: NetworkMode,
+    pub network: Bound<NetworkMode>,
 }
 
 /// A value when nothing is asked, and the largest that can be asked.
@@ -130,11 +132,18 @@ impl Container {
 pub fn ask(params: &CreateWorkspaceParams, limits: &Limits) -> Result<Asked, Refused> {
     let reference = params.image.as_deref().unwrap_or(&limits.image);
     let image = image::normalised(reference).map_err(|complaint| invalid("image", complaint))?;
-    let network = params.network.unwrap_or(limits.network);
+    if !is_from(image::name_of(&image), &limits.image_registries) {
+        return Err(Refused::Ceiling(format!(
+            "image: {image} is not from where images may come from in this installation: {}.",
+            limits.image_registries.join(", ")
+        )));
+    }
+    let network = network_mode(params.network, limits.network)?;
     let allowed_domains = allowed_domains(params.allowed_domains.as_deref(), network)?;
     let repository = repository(params.repository.as_ref(), network, &allowed_domains)?;
     let spec = ContainerSpec {
         image,
+        image_registries: limits.image_registries.clone(),
         cpu_limit_millis: cpu_millis(params.cpu_limit, limits.cpu_millis)?,
         memory_limit_bytes: bytes(
             "memory_limit_bytes",
@@ -214,6 +223,17 @@ fn bytes(name: &str, asked: Option<u64>, min: u64, bound: Bound<u64>) -> Result<
         None => Ok(bound.default),
         Some(asked) if asked < min => Err(invalid(name, &format!("at least {min} ({} MiB)", min >> 20))),
         Some(asked) if asked > bound.max => Err(ceiling(name, bound.max)),
+        Some(asked) => Ok(asked),
+    }
+}
+
+fn network_mode(asked: Option<NetworkMode>, bound: Bound<NetworkMode>) -> Result<NetworkMode, Refused> {
+    match asked {
+        None => Ok(bound.default),
+        // Their order is what they reach: nothing, some domains, the internet.
+        Some(asked) if asked > bound.max => {
+            Err(Refused::Ceiling(format!("network: `{}` at most in this installation.", bound.max)))
+        }
         Some(asked) => Ok(asked),
     }
 }

@@ -71,6 +71,15 @@ pub fn normalised(reference: &str) -> Result<String, Complaint> {
     })
 }
 
+/// The name of a reference that is written out in full: its registry and path, without tag and digest.
+pub fn name_of(full: &str) -> &str {
+    let name = full.split('@').next().unwrap_or_default();
+    match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        Some(_) | None => name,
+    }
+}
+
 /// The registry of a name: its first part, where that can be nothing but a host.
 fn split_registry(name: &str) -> (Option<&str>, &str) {
     match name.split_once('/') {
@@ -225,7 +234,9 @@ mod tests {
             (&format!("debian@{digest}"), format!("docker.io/library/debian@{digest}")),
             (&format!("debian:13@{digest}"), format!("docker.io/library/debian:13@{digest}")),
         ] {
-            assert_eq!(normalised(given), Ok(full), "{given}");
+            assert_eq!(normalised(given), Ok(full.clone()), "{given}");
+            let name = name_of(&full);
+            assert!(full.starts_with(name) && is_component(name.rsplit('/').next().unwrap()), "{given}: {name}");
         }
     }
 

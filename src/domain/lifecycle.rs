@@ -281,7 +281,7 @@ failures! {
     /// The registry refuses.
     PullDenied = "pull_denied", "The registry does not let this image be pulled. Give a registry login that may, or choose another image.";
     /// The registry is at an address that no workspace may reach.
-    RegistryForbidden = "registry_forbidden", "The image's registry is at a private, link-local or metadata address, which nothing on a machine may reach. Choose an image of a registry on the internet.";
+    RegistryForbidden = "registry_forbidden", "The image's registry is not one that this installation takes images from, or is at a private, link-local or metadata address, which nothing on a machine may reach. Choose an image of another registry.";
     /// The image could not be fetched.
     PullFailed = "pull_failed", "The image could not be fetched. Check that its registry can be reached, then try again.";
     /// There is no shell, or not the command.

@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use ringfence::app::agent_report::agent_report;
 use ringfence::app::delete_workspace::delete_workspace;
-use ringfence::app::read;
+use ringfence::app::idempotency::Repeatable;
+use ringfence::app::request_workspace::request_workspace;
+use ringfence::app::{read, sessions};
 use ringfence_protocol::link::{AgentMessage, BootFailedReport, BootStep, Progress, WorkspacePhase, WorkspaceReport};
 use ringfence_protocol::params::{CreateWorkspaceParams, EventsParams, SecretText};
 use ringfence_protocol::posture::MAX_CHECKS;
 use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::routes;
 use ringfence_protocol::state::{
-    BootFailure, EngineChoice, EngineKind, NodeState, PostureOutcome, WorkspaceFailure, WorkspaceState,
+    BootFailure, EngineChoice, EngineKind, NetworkMode, NodeState, PostureOutcome, Role, WorkspaceFailure,
+    WorkspaceState,
 };
 use ringfence_protocol::views::EventKind;
 
 use crate::support::agent::{FakeAgent, posture};
+use crate::support::keys::config;
 use crate::support::world::{Someone, World, run};
 
 fn with_secret() -> CreateWorkspaceParams {
@@ -66,6 +71,37 @@ fn what_was_asked_reaches_the_agent_with_its_secrets_and_these_nobody_else() {
         );
         world.until("it is gone", async || world.workspace(&who, created.id).await.state == WorkspaceState::Gone).await;
         world.assert_rules();
+    });
+}
+
+#[test]
+fn what_is_beyond_a_ceiling_is_refused_before_anything_is_written() {
+    run(async {
+        let world = World::of_containers();
+        let config = config(&[
+            ("RINGFENCE_AGENT_SHA256", &"0f".repeat(32)),
+            ("RINGFENCE_IMAGE_REGISTRIES", "docker.io"),
+            ("RINGFENCE_NETWORK", "none"),
+            ("RINGFENCE_NETWORK_MAX", "restricted"),
+        ]);
+        let config = config.map_err(|error| error.0).unwrap();
+        let caller = world.caller(&world.someone(), Role::Member);
+        for params in [
+            CreateWorkspaceParams { network: Some(NetworkMode::Internet), ..CreateWorkspaceParams::default() },
+            CreateWorkspaceParams { image: Some("ghcr.io/me/app".into()), ..CreateWorkspaceParams::default() },
+        ] {
+            let repeatable = Repeatable::new(&caller, &routes::WORKSPACE_CREATE, Some("k".into()), "0".into());
+            let refused = request_workspace(&world.p, &config, &caller, params, &repeatable).await.unwrap_err();
+            assert_eq!(refused.code, ErrorCode::CeilingExceeded, "{}", refused.detail);
+        }
+        let rows = "SELECT (SELECT COUNT(*) FROM nodes) + (SELECT COUNT(*) FROM workspaces)
+                     + (SELECT COUNT(*) FROM idempotency_keys) + (SELECT COUNT(*) FROM audit)";
+        assert_eq!(world.p.db.count(rows), 0);
+        let shown = sessions::me(&config, &caller).container_limits.unwrap();
+        assert_eq!(
+            (shown.network_max, shown.image_registries),
+            (NetworkMode::Restricted, vec!["docker.io".to_owned()])
+        );
     });
 }
 

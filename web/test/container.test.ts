@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { ContainerLimitsView, SizeView } from '../src/lib/api/schema';
-import { complaints, emptyForm, fits, parameters, reach, summary, variables, type ContainerForm } from '../src/lib/container';
+import { complaints, emptyForm, fits, fullName, networks, parameters, reach, summary, variables, type ContainerForm } from '../src/lib/container';
 
 const GIB = 1024 ** 3;
 const limits: ContainerLimitsView = {
@@ -16,6 +16,7 @@ const limits: ContainerLimitsView = {
   memory_limit_bytes_max: 64 * GIB,
   disk_quota_bytes_max: 100 * GIB,
   pids_limit_max: 4096,
+  network_max: 'internet',
 };
 const form = (fields: Partial<ContainerForm>): ContainerForm => ({ ...emptyForm(), ...fields });
 const wrong = (fields: Partial<ContainerForm>) => complaints(form(fields), limits);
@@ -31,6 +32,7 @@ test('what is filled in is asked in the API’s units', () => {
     cpu: '1,5',
     memory: '0.5',
     disk: '10',
+    pids: '64',
     network: 'restricted',
     domains: 'example.com, deb.debian.org\nexample.com',
     repository: 'https://git.example.com/me/app',
@@ -49,6 +51,7 @@ test('what is filled in is asked in the API’s units', () => {
     cpu_limit: 1.5,
     memory_limit_bytes: GIB / 2,
     disk_quota_bytes: 10 * GIB,
+    pids_limit: 64,
     network: 'restricted',
     allowed_domains: ['example.com', 'deb.debian.org'],
     repository: { url: 'https://git.example.com/me/app', branch: 'main' },
@@ -89,6 +92,22 @@ test('images are references', () => {
     expect(wrong({ image }).image, image).toBeTruthy();
 });
 
+test('only what may be had is offered', () => {
+  expect(networks(limits)).toEqual(['internet', 'restricted', 'none']);
+  expect(networks({ ...limits, network_max: 'restricted' })).toEqual(['restricted', 'none']);
+  expect(networks({ ...limits, network_max: 'none' })).toEqual(['none']);
+  const from = (image: string) => complaints(form({ image }), { ...limits, image_registries: ['docker.io/library', 'ghcr.io'] }).image;
+  for (const image of ['debian:13', 'index.docker.io/debian', 'GHCR.io/me/app', `ghcr.io/a/b@sha256:${'0a'.repeat(32)}`])
+    expect(from(image), image).toBeUndefined();
+  for (const image of ['me/app', 'docker.io/librarian/x', 'ghcr.io:444/a', 'quay.io/a/b', 'localhost/x'])
+    expect(from(image), image).toBe('Images come from docker.io/library, ghcr.io in this installation.');
+  expect([fullName('debian:13'), fullName('me/app'), fullName('Registry.example:5000/x:1')]).toEqual([
+    'docker.io/library/debian',
+    'docker.io/me/app',
+    'registry.example:5000/x',
+  ]);
+});
+
 test('limits are said before the control plane has to', () => {
   expect(wrong({ cpu: '17' }).cpu).toBe('At most 16 in this installation.');
   expect(wrong({ cpu: '0.05' }).cpu).toContain('at least 0.1');
@@ -96,6 +115,8 @@ test('limits are said before the control plane has to', () => {
   expect(wrong({ cpu: '0.29' })).toEqual({});
   expect(wrong({ memory: '65' }).memory).toBe('At most 64 GB in this installation.');
   expect(wrong({ memory: '0.01' }).memory).toBe('At least 64 MB.');
+  expect(wrong({ pids: '4097' }).pids).toBe('At most 4096 in this installation.');
+  for (const pids of ['15', '1.5', 'many']) expect(wrong({ pids }).pids, pids).toBe('A whole number, at least 16.');
   expect(wrong({ disk: 'much' }).disk).toBe('At least 256 MB.');
 });
 

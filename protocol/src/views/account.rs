@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::workspace::ContainerView;
 use crate::ids::{ApiTokenId, SessionId, TenantId, UserId};
 use crate::params::SecretText;
-use crate::state::{EngineChoice, Role, UserState};
+use crate::state::{EngineChoice, NetworkMode, Role, UserState};
 use crate::time::UnixMillis;
 
 /// A user.
@@ -76,6 +76,11 @@ pub struct ContainerLimitsView {
     pub disk_quota_bytes_max: u64,
     /// The most processes and threads.
     pub pids_limit_max: u32,
+    /// The most it can reach over the network: `none`, `restricted`, `internet`, in this order.
+    pub network_max: NetworkMode,
+    /// Where images may come from: registries, or the first parts of images' names. Absent: from anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_registries: Vec<String>,
 }
 
 /// A signed-in browser.

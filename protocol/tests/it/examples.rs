@@ -41,6 +41,7 @@ pub(crate) fn facts() -> Facts {
 pub(crate) fn container() -> ContainerSpec {
     ContainerSpec {
         image: "docker.io/library/debian:13".into(),
+        image_registries: vec!["docker.io/library".into()],
         cpu_limit_millis: 1500,
         memory_limit_bytes: 2_147_483_648,
         disk_quota_bytes: 5_368_709_120,

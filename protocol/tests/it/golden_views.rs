@@ -65,6 +65,8 @@ fn container_limits() -> ContainerLimitsView {
         memory_limit_bytes_max: 8_589_934_592,
         disk_quota_bytes_max: 21_474_836_480,
         pids_limit_max: 4096,
+        network_max: NetworkMode::Internet,
+        image_registries: vec!["docker.io/library".into()],
     }
 }
 

@@ -193,6 +193,7 @@ export const contained = {
       memory_limit_bytes_max: 64 * GIB,
       disk_quota_bytes_max: 100 * GIB,
       pids_limit_max: 4096,
+      network_max: "internet",
     },
   },
   "/api/workspaces": { items: Object.values(workspaces) },

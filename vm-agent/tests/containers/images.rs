@@ -22,6 +22,17 @@ async fn images_that_cannot_be_had_say_why() {
 }
 
 #[tokio::test]
+async fn an_image_from_elsewhere_than_the_installation_allows_is_refused_before_anything_is_asked() {
+    let Some(machine) = Machine::start("registries").await else { return };
+    let mut container = container();
+    container.image_registries = vec!["docker.io/library".into()];
+    let error = machine.try_start(&container).await.unwrap_err();
+    assert_eq!(error.failure, WorkspaceFailure::RegistryForbidden, "{error}");
+    container.image_registries.push("localhost".into());
+    machine.start_workspace(&container).await;
+}
+
+#[tokio::test]
 async fn a_quota_that_the_disk_cannot_keep_is_refused() {
     let Some(machine) = Machine::start("quota").await else { return };
     let mut container = container();

@@ -11,6 +11,8 @@ export interface ContainerForm {
   memory: string;
   /** In GB, as typed. */
   disk: string;
+  /** Processes and threads, as typed. */
+  pids: string;
   network: NetworkMode | null;
   /** Separated by spaces, commas or lines. */
   domains: string;
@@ -30,13 +32,14 @@ export interface Secret {
   value: string;
 }
 
-export type Field = 'image' | 'cpu' | 'memory' | 'disk' | 'domains' | 'repository' | 'branch' | 'env' | 'secrets' | 'login';
+export type Field = 'image' | 'cpu' | 'memory' | 'disk' | 'pids' | 'domains' | 'repository' | 'branch' | 'env' | 'secrets' | 'login';
 /** The parameters of a request that are about its container. */
 export interface Asked {
   image?: string;
   cpu_limit?: number;
   memory_limit_bytes?: number;
   disk_quota_bytes?: number;
+  pids_limit?: number;
   network?: NetworkMode;
   allowed_domains?: string[];
   repository?: Repository;
@@ -51,6 +54,7 @@ export const emptyForm = (): ContainerForm => ({
   cpu: '',
   memory: '',
   disk: '',
+  pids: '',
   network: null,
   domains: '',
   repository: '',
@@ -60,6 +64,13 @@ export const emptyForm = (): ContainerForm => ({
   username: '',
   password: '',
 });
+
+/** What a workspace can reach, the least first: each reaches what those before it do. */
+const NETWORKS: NetworkMode[] = ['none', 'restricted', 'internet'];
+
+/** What can be asked for here, in the order of what is most often wanted: the most open first. */
+export const networks = ({ network_max }: ContainerLimitsView): NetworkMode[] =>
+  NETWORKS.filter((_, reach) => reach <= NETWORKS.indexOf(network_max)).toReversed();
 
 export const NETWORK: Record<NetworkMode, { word: string; explained: string }> = {
   internet: { word: 'Internet', explained: 'It reaches the internet, and neither your cloud’s internal addresses nor other workspaces.' },
@@ -95,7 +106,7 @@ export function complaints(form: ContainerForm, limits: ContainerLimitsView): Co
   const say = (field: Field, complaint: string | null) => {
     if (complaint) found[field] = complaint;
   };
-  if (form.image) say('image', imageComplaint(form.image.trim()));
+  if (form.image) say('image', imageComplaint(form.image.trim()) ?? registryComplaint(form.image.trim(), limits.image_registries ?? []));
   if (form.cpu) {
     const hundredths = number(form.cpu) * 100;
     if (!Number.isFinite(hundredths) || Math.abs(hundredths - Math.round(hundredths)) > 1e-6 || hundredths < 10)
@@ -104,6 +115,11 @@ export function complaints(form: ContainerForm, limits: ContainerLimitsView): Co
   }
   if (form.memory) say('memory', sizeComplaint(gigabytes(form.memory), 64 * MIB, limits.memory_limit_bytes_max));
   if (form.disk) say('disk', sizeComplaint(gigabytes(form.disk), 256 * MIB, limits.disk_quota_bytes_max));
+  if (form.pids) {
+    const pids = number(form.pids);
+    if (!Number.isInteger(pids) || pids < 16) say('pids', 'A whole number, at least 16.');
+    else if (pids > limits.pids_limit_max) say('pids', `At most ${limits.pids_limit_max} in this installation.`);
+  }
   const network = form.network ?? limits.default.network;
   if (network === 'restricted') say('domains', domainsComplaint(list(form.domains)));
   if (form.repository) say('repository', repositoryComplaint(form.repository.trim(), network, list(form.domains)));
@@ -156,6 +172,22 @@ function imageComplaint(image: string): string | null {
     : 'A name is lower-case letters and digits, with . _ or - inside, and / between its parts.';
 }
 
+/** An image's name in full, without tag and digest, as the control plane writes it. */
+export function fullName(image: string): string {
+  const [rest = ''] = image.split('@', 1);
+  const colon = rest.lastIndexOf(':');
+  const parts = (colon > rest.lastIndexOf('/') ? rest.slice(0, colon) : rest).split('/');
+  const named = parts.length > 1 && /[.:[A-Z]|^localhost$/.test(parts[0] ?? '');
+  const registry = named ? (parts.shift() ?? '').toLowerCase().replace(/^index\.docker\.io$/, 'docker.io') : 'docker.io';
+  return [registry, ...(registry === 'docker.io' && parts.length === 1 ? ['library'] : []), ...parts].join('/');
+}
+
+function registryComplaint(image: string, registries: string[]): string | null {
+  const name = fullName(image);
+  if (!registries.length || registries.some((registry) => name === registry || name.startsWith(`${registry}/`))) return null;
+  return `Images come from ${registries.join(', ')} in this installation.`;
+}
+
 function sizeComplaint(asked: number, least: number, most: number): string | null {
   if (!Number.isFinite(asked) || asked < least) return `At least ${bytes(least)}.`;
   return asked > most ? `At most ${bytes(most)} in this installation.` : null;
@@ -194,6 +226,7 @@ export function parameters(form: ContainerForm, limits: ContainerLimitsView): As
   if (form.cpu) asked.cpu_limit = number(form.cpu);
   if (form.memory) asked.memory_limit_bytes = gigabytes(form.memory);
   if (form.disk) asked.disk_quota_bytes = gigabytes(form.disk);
+  if (form.pids) asked.pids_limit = number(form.pids);
   const network = form.network ?? limits.default.network;
   if (form.network && form.network !== limits.default.network) asked.network = form.network;
   if (network === 'restricted') asked.allowed_domains = list(form.domains);

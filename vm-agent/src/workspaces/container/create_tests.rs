@@ -8,6 +8,7 @@ use super::*;
 fn spec() -> ContainerSpec {
     ContainerSpec {
         image: "localhost/ws:latest".into(),
+        image_registries: Vec::new(),
         cpu_limit_millis: 1500,
         memory_limit_bytes: 2 << 30,
         disk_quota_bytes: 1 << 30,

@@ -17,6 +17,7 @@ use ringfence_protocol::state::{EngineKind, NetworkMode, WorkspaceFailure};
 use super::create::{self, Connection, LABEL_FINGERPRINT, Plan};
 use super::image::{self, Image, Owners};
 use super::live::Live;
+use super::reference::Reference;
 use super::repository::{self, Prepared};
 use super::secrets::Secrets;
 use super::user::{self, User};
@@ -118,6 +119,8 @@ impl Containers {
         let login = order.secrets.as_ref().and_then(|secrets| secrets.registry_login.as_ref());
         let owners = Owners { image: &spec.image, login };
         let image = prepared.image.as_ref().unwrap_or(&spec.image);
+        // The repository's own, too.
+        Reference::parse(image)?.check_registry(&spec.image_registries)?;
         let image = image::ensure(&self.api, image, &owners, &order.voice, &order.span, || self.has_room());
         let image = order.span.wait(image).await?;
         let secrets = self.secrets(order.workspace_id);

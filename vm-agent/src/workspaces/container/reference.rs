@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::net::NetError;
+use ringfence_protocol::container::is_from;
 use ringfence_protocol::state::WorkspaceFailure;
 
 use super::addresses;
@@ -89,6 +90,20 @@ impl Reference {
     /// What the engine is asked to pull of it: a digest, which says more, or a tag.
     pub fn version(&self) -> String {
         self.digest.clone().or_else(|| self.tag.clone()).unwrap_or_default()
+    }
+
+    /// Refuses an image that is from nowhere that the installation allows.
+    pub fn check_registry(&self, allowed: &[String]) -> Result<(), EngineError> {
+        if is_from(&self.name(), allowed) {
+            return Ok(());
+        }
+        let from = allowed.join(", ");
+        Err(EngineError::new(
+            WorkspaceFailure::RegistryForbidden,
+            format!(
+                "The image {self} is not from where images may come from in this installation: {from}. Name another one."
+            ),
+        ))
     }
 
     /// Refuses a registry at an address where the machine, whose root would ask it, must not ask.
@@ -209,6 +224,19 @@ mod tests {
             assert!(Reference::parse(text).unwrap().check_resolved().await.is_err(), "{text}");
         }
         assert!(Reference::parse("198.51.100.5:5000/x").unwrap().check_resolved().await.is_ok());
+    }
+
+    #[test]
+    fn an_image_that_a_repository_names_is_held_to_the_installations_registries() {
+        let allowed = ["docker.io/library".to_owned(), "ghcr.io".to_owned()];
+        for text in ["debian:13", "ghcr.io/a/b", "docker.io/library/debian"] {
+            assert_eq!(Reference::parse(text).unwrap().check_registry(&allowed).map_err(|error| error.detail), Ok(()));
+            assert!(Reference::parse(text).unwrap().check_registry(&[]).is_ok());
+        }
+        for text in ["me/app", "ghcr.io:444/a", "ghcr.iox/a", "docker.io/libraryx/a", "localhost/x", "quay.io/a/b"] {
+            let error = Reference::parse(text).unwrap().check_registry(&allowed).unwrap_err();
+            assert_eq!(error.failure, WorkspaceFailure::RegistryForbidden, "{text}");
+        }
     }
 
     proptest! {

@@ -304,6 +304,7 @@ fn settings(cli: Cli, dir: &Path, run: &Path) -> Settings {
 pub(crate) fn container() -> ContainerSpec {
     ContainerSpec {
         image: IMAGE.into(),
+        image_registries: Vec::new(),
         cpu_limit_millis: 1000,
         memory_limit_bytes: 128 << 20,
         disk_quota_bytes: 64 << 20,

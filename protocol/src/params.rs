@@ -232,6 +232,29 @@ pub struct ListParams {
     pub cursor: Option<String>,
 }
 
+/// Query of `GET /api/workspaces` and `GET /api/nodes`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OwnListParams {
+    /// Items a page, 1 to 200; 50 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Those that are gone instead of those that are there, what ended last first. They can be read for 30 days.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
+}
+
+impl OwnListParams {
+    /// Where the page begins and ends.
+    pub fn page(self) -> ListParams {
+        ListParams { limit: self.limit, cursor: self.cursor }
+    }
+}
+
 /// Query of `GET /api/events`
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -240,6 +263,9 @@ pub struct EventsParams {
     /// Only events after this one; the newest when absent (to learn where to start).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<i64>,
+    /// Only the newest of the events before this one: for going back in time. Not with `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<i64>,
     /// Only events of this node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_id: Option<crate::ids::NodeId>,

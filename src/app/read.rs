@@ -44,13 +44,34 @@ pub async fn workspaces(p: &impl Platform, actor: &Actor, params: &ListParams) -
         workspaces::page(user, page.before, &page.before_id, limit),
         nodes::of_workspace_page(user, page.before, &page.before_id, limit),
     ];
+    workspace_page(p, &page, statements, |row| row.created_at_ms).await
+}
+
+/// A page of the actor's workspaces that are gone, what ended last first.
+pub async fn ended_workspaces(p: &impl Platform, actor: &Actor, params: &ListParams) -> Result<Page<WorkspaceView>> {
+    let page = Cursor::parse(params)?;
+    let (user, limit) = (actor.user_id, page.limit + 1);
+    let statements = vec![
+        workspaces::page_of_ended(user, page.before, &page.before_id, limit),
+        nodes::of_ended_workspace_page(user, page.before, &page.before_id, limit),
+    ];
+    workspace_page(p, &page, statements, |row| row.state_since_ms).await
+}
+
+/// Reads workspaces and, with the second statement, their nodes.
+async fn workspace_page(
+    p: &impl Platform,
+    page: &Cursor,
+    statements: Vec<Statement>,
+    key: fn(&WorkspaceRow) -> i64,
+) -> Result<Page<WorkspaceView>> {
     let mut outcomes = p.batch(statements).await?.into_iter();
     let rows = all::<WorkspaceRow>(outcomes.next());
     let nodes: BTreeMap<NodeId, NodeRow> =
         all::<NodeRow>(outcomes.next()).into_iter().map(|row| (row.id, row)).collect();
     Ok(page.of(
         rows,
-        |row| (row.created_at_ms, row.id.to_string()),
+        |row| (key(row), row.id.to_string()),
         |row| {
             let node = nodes.get(&row.node_id)?;
             Some(workspace_view(row, &row.workspace(), node, &node.node()))
@@ -108,6 +129,19 @@ pub async fn nodes(p: &impl Platform, actor: &Actor, params: &ListParams) -> Res
     ))
 }
 
+/// A page of the actor's nodes that are gone, what ended last first. They hold no place.
+pub async fn ended_nodes(p: &impl Platform, actor: &Actor, params: &ListParams) -> Result<Page<NodeView>> {
+    let page = Cursor::parse(params)?;
+    let statement = nodes::page_of_ended(actor.user_id, page.before, &page.before_id, page.limit + 1);
+    let rows: Vec<NodeRow> = many(p, statement).await?;
+    let now = p.now();
+    Ok(page.of(
+        rows,
+        |row| (row.state_since_ms, row.id.to_string()),
+        |row| Some(node_view(row, &row.node(), Vec::new(), now)),
+    ))
+}
+
 /// A workspace, its node and the node's newest events, whoever asks: for the object that has admitted the asker.
 pub async fn snapshot(p: &impl Platform, id: WorkspaceId) -> Result<Option<(WorkspaceView, NodeView)>> {
     let mut outcomes = p.batch(vec![workspaces::load(id), nodes::of_workspace(id)]).await?.into_iter();
@@ -126,14 +160,21 @@ pub async fn snapshot(p: &impl Platform, id: WorkspaceId) -> Result<Option<(Work
 pub async fn events(p: &impl Platform, actor: &Actor, params: &EventsParams) -> Result<EventsView> {
     let user = actor.user_id;
     let limit = page_limit(params.limit, MAX_LIMIT)?;
-    if params.after.is_some_and(|after| !(0..=LARGEST_ID).contains(&after)) {
-        return Err(Error::new(ErrorCode::InvalidParameter, "after: the id of an event."));
+    for (name, id) in [("after", params.after), ("before", params.before)] {
+        if id.is_some_and(|id| !(0..=LARGEST_ID).contains(&id)) {
+            return Err(Error::new(ErrorCode::InvalidParameter, format!("{name}: the id of an event.")));
+        }
     }
-    let (statement, newest_first) = match (params.after, params.node_id) {
-        (Some(after), Some(node)) => (events::of_node_after(node, user, after, limit), false),
-        (Some(after), None) => (events::of_user_after(user, after, limit), false),
-        (None, Some(node)) => (events::newest_of_node(node, user, limit), true),
-        (None, None) => (events::newest_of_user(user, limit), true),
+    let (statement, newest_first) = match (params.after, params.before, params.node_id) {
+        (Some(_), Some(_), _) => {
+            return Err(Error::new(ErrorCode::InvalidParameter, "after, before: one of the two."));
+        }
+        (Some(after), None, Some(node)) => (events::of_node_after(node, user, after, limit), false),
+        (Some(after), None, None) => (events::of_user_after(user, after, limit), false),
+        (None, Some(before), Some(node)) => (events::of_node_before(node, user, before, limit), true),
+        (None, Some(before), None) => (events::of_user_before(user, before, limit), true),
+        (None, None, Some(node)) => (events::newest_of_node(node, user, limit), true),
+        (None, None, None) => (events::newest_of_user(user, limit), true),
     };
     let items = read_events(p, statement, newest_first).await?;
     let last_id = items.last().map_or(params.after.unwrap_or(0), |event| event.id);

@@ -10,7 +10,7 @@ use ringfence_protocol::lifecycle::LifecycleView;
 use ringfence_protocol::limits::LimitView;
 use ringfence_protocol::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateWorkspaceParams, CreateWorkspaceTokenParams, EventsParams,
-    KeepAliveParams, ListParams, ReplaceCredentialParams,
+    KeepAliveParams, OwnListParams, ReplaceCredentialParams,
 };
 use ringfence_protocol::receipt::ReceiptView;
 use ringfence_protocol::routes::{self, Principal};
@@ -198,9 +198,13 @@ async fn get_catalog(
 async fn list_workspaces(
     State(app): State<App>,
     User(caller): User,
-    QueryParams(params): QueryParams<ListParams>,
+    QueryParams(params): QueryParams<OwnListParams>,
 ) -> Answer<Json<Page<WorkspaceView>>> {
-    Ok(Json(read::workspaces(&app.host, &caller.actor(), &params).await?))
+    let actor = caller.actor();
+    Ok(Json(match params.gone {
+        true => read::ended_workspaces(&app.host, &actor, &params.page()).await?,
+        false => read::workspaces(&app.host, &actor, &params.page()).await?,
+    }))
 }
 
 #[worker::send]

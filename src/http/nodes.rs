@@ -5,7 +5,7 @@ use axum::{Json, Router};
 use http::StatusCode;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::lifecycle::LifecycleView;
-use ringfence_protocol::params::{ForgetNodeParams, ListParams};
+use ringfence_protocol::params::{ForgetNodeParams, OwnListParams};
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::state::NodePolicy;
 use ringfence_protocol::views::{NodeView, Page, PostureView};
@@ -42,9 +42,13 @@ pub fn routes() -> Router<App> {
 async fn list_nodes(
     State(app): State<App>,
     User(caller): User,
-    QueryParams(params): QueryParams<ListParams>,
+    QueryParams(params): QueryParams<OwnListParams>,
 ) -> Answer<Json<Page<NodeView>>> {
-    Ok(Json(read::nodes(&app.host, &caller.actor(), &params).await?))
+    let actor = caller.actor();
+    Ok(Json(match params.gone {
+        true => read::ended_nodes(&app.host, &actor, &params.page()).await?,
+        false => read::nodes(&app.host, &actor, &params.page()).await?,
+    }))
 }
 
 #[worker::send]

@@ -119,6 +119,24 @@ pub fn of_node_after(node: NodeId, user: UserId, after: i64, limit: u32) -> Stat
     )
 }
 
+/// The user's newest events before one, newest first.
+pub fn of_user_before(user: UserId, before: i64, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT id, at_ms, node_id, workspace_id, event_json FROM events
+         WHERE user_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+        [user.into(), before.into(), i64::from(limit).into()],
+    )
+}
+
+/// The newest events of a node of the user before one, newest first.
+pub fn of_node_before(node: NodeId, user: UserId, before: i64, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT id, at_ms, node_id, workspace_id, event_json FROM events
+         WHERE node_id = ?1 AND user_id = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4",
+        [node.into(), user.into(), before.into(), i64::from(limit).into()],
+    )
+}
+
 /// What a user's workspace saved, newest first.
 pub fn saves_of_workspace(workspace: WorkspaceId, user: UserId) -> Statement {
     Statement::new(

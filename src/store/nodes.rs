@@ -234,6 +234,20 @@ pub fn page(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> St
     )
 }
 
+/// A page of the user's nodes that are gone, what ended last first.
+pub fn page_of_ended(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE n.user_id = ?1 AND n.state = 'gone' AND (n.state_since_ms, n.id) < (?2, ?3)
+             ORDER BY n.state_since_ms DESC, n.id DESC LIMIT ?4"
+        ),
+        [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
+    )
+}
+
 /// A page of a tenant's nodes that are not gone, newest first, but for ephemeral ones, which are their creator's alone.
 pub fn page_of_tenant(tenant: TenantId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
     Statement::new(
@@ -273,6 +287,20 @@ pub fn of_workspace_page(user: UserId, before: UnixMillis, before_id: &str, limi
             " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
              WHERE n.id IN (SELECT node_id FROM workspaces w WHERE w.user_id = ?1 AND w.state <> 'gone'
                AND (w.created_at_ms, w.id) < (?2, ?3) ORDER BY w.created_at_ms DESC, w.id DESC LIMIT ?4)"
+        ),
+        [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
+    )
+}
+
+/// The nodes of a page of the user's workspaces that are gone.
+pub fn of_ended_workspace_page(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM nodes n LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE n.id IN (SELECT node_id FROM workspaces w WHERE w.user_id = ?1 AND w.state = 'gone'
+               AND (w.state_since_ms, w.id) < (?2, ?3) ORDER BY w.state_since_ms DESC, w.id DESC LIMIT ?4)"
         ),
         [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
     )

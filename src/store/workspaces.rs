@@ -46,7 +46,8 @@ pub struct WorkspaceRow {
     running: i64,
     spec_generation: i64,
     state: WorkspaceState,
-    state_since_ms: i64,
+    /// Since when it is in its state.
+    pub state_since_ms: i64,
     deadline_at_ms: Option<i64>,
     failure: Option<String>,
     failure_detail: Option<String>,
@@ -376,6 +377,19 @@ pub fn page(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> St
             columns!(),
             " FROM workspaces w WHERE w.user_id = ?1 AND w.state <> 'gone' AND (w.created_at_ms, w.id) < (?2, ?3)
              ORDER BY w.created_at_ms DESC, w.id DESC LIMIT ?4"
+        ),
+        [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
+    )
+}
+
+/// A page of the user's workspaces that are gone, what ended last first.
+pub fn page_of_ended(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM workspaces w WHERE w.user_id = ?1 AND w.state = 'gone' AND (w.state_since_ms, w.id) < (?2, ?3)
+             ORDER BY w.state_since_ms DESC, w.id DESC LIMIT ?4"
         ),
         [user.into(), before.into(), before_id.into(), i64::from(limit).into()],
     )

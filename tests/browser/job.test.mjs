@@ -246,6 +246,21 @@ test("with everything deleted nothing is left that costs", async () => {
     .waitFor({ timeout: GONE_LIMIT_MS });
 });
 
+test("what is over is found again, with its reason and what it has cost", async () => {
+  await ada.page.getByText("Ended", { exact: true }).click();
+  await ada.page.getByText("owner deleted it").first().waitFor();
+  await ada.page
+    .getByText(/ in all$/)
+    .first()
+    .waitFor();
+  await ada.page.goto("/workspaces");
+  await ada.page.getByText("Ended", { exact: true }).click();
+  await ada.page.locator("details li a", { hasText: "second-one" }).click();
+  await ada.page.getByRole("heading", { name: "second-one" }).waitFor();
+  await ada.page.goto("/activity");
+  await ada.page.locator("main ol li").first().waitFor();
+});
+
 test("signing out ends it", async () => {
   await ada.page.setViewportSize(DESKTOP);
   await ada.page.goto("/settings");

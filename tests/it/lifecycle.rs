@@ -6,11 +6,13 @@ use ringfence::app::agent_report::key_conflict;
 use ringfence::app::delete_node::delete_node;
 use ringfence::app::delete_workspace::delete_workspace;
 use ringfence::app::lifecycle::{of_node, of_workspace};
+use ringfence::app::read;
 use ringfence::app::set_running::{start_workspace, stop_workspace};
 use ringfence::app::sweep::{Mode, all};
 use ringfence::ports::Clock;
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
 use ringfence_protocol::lifecycle::LifecycleView;
+use ringfence_protocol::params::{EventsParams, ListParams};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::{Isolation, WorkspaceState};
 
@@ -186,6 +188,94 @@ fn what_is_gone_can_be_read_with_its_reason_for_thirty_days() {
             of_workspace(&world.p, &world.settings.timing, &stranger.actor, workspace).await.unwrap_err(),
         ] {
             assert_eq!(refused.code, ErrorCode::NotFound);
+        }
+    });
+}
+
+#[test]
+fn what_is_gone_is_listed_for_its_owner_what_ended_last_first_and_page_by_page() {
+    run(async {
+        let world = World::new();
+        let (who, stranger) = (world.someone(), world.someone());
+        let mut made = Vec::new();
+        for _ in 0..3 {
+            made.push(world.create_isolated(&who, Isolation::Ephemeral).await.unwrap());
+        }
+        let kept = world.create(&who).await.unwrap();
+        for created in &made {
+            world.until_running(&who, created.id).await;
+        }
+        // Not in the order in which they were made.
+        let order = [made[1].clone(), made[2].clone(), made[0].clone()];
+        for created in &order {
+            delete_node(&world.p, &world.settings, &who.actor, created.node.id, vec![]).await.unwrap();
+            world.until_node_gone(&who, created.node.id).await;
+        }
+        let (mut workspaces, mut nodes) = (Vec::new(), Vec::new());
+        let mut page = ListParams { limit: Some(2), cursor: None };
+        loop {
+            let part = read::ended_workspaces(&world.p, &who.actor, &page).await.unwrap();
+            assert!(part.items.iter().all(|one| one.state == WorkspaceState::Gone && !one.reason.is_empty()));
+            workspaces.extend(part.items.into_iter().map(|one| one.id));
+            page.cursor = part.next_cursor;
+            if page.cursor.is_none() {
+                break;
+            }
+        }
+        loop {
+            let part = read::ended_nodes(&world.p, &who.actor, &page).await.unwrap();
+            assert!(part.items.iter().all(|one| one.reason.contains("owner deleted it")));
+            nodes.extend(part.items.into_iter().map(|one| one.id));
+            page.cursor = part.next_cursor;
+            if page.cursor.is_none() {
+                break;
+            }
+        }
+        let newest: Vec<_> = order.iter().rev().collect();
+        assert_eq!(nodes, newest.iter().map(|one| one.node.id).collect::<Vec<_>>());
+        assert_eq!(workspaces, newest.iter().map(|one| one.id).collect::<Vec<_>>());
+        let there = read::nodes(&world.p, &who.actor, &ListParams::default()).await.unwrap().items;
+        assert_eq!(there.iter().map(|one| one.id).collect::<Vec<_>>(), [kept.node.id]);
+        assert_eq!(read::ended_nodes(&world.p, &stranger.actor, &ListParams::default()).await.unwrap().items, []);
+        assert_eq!(read::ended_workspaces(&world.p, &stranger.actor, &ListParams::default()).await.unwrap().items, []);
+    });
+}
+
+#[test]
+fn events_are_read_back_in_time_whoever_elses_lie_between() {
+    run(async {
+        let world = World::new();
+        let (who, stranger) = (world.someone(), world.someone());
+        for _ in 0..2 {
+            // Events of both, in turns.
+            for someone in [&who, &stranger] {
+                let created = world.create_isolated(someone, Isolation::Ephemeral).await.unwrap();
+                world.until_running(someone, created.id).await;
+            }
+        }
+        let ask = async |someone: &Someone, params: EventsParams| {
+            let view = read::events(&world.p, &someone.actor, &params).await.unwrap();
+            view.items.into_iter().map(|event| event.id).collect::<Vec<_>>()
+        };
+        let all = ask(&who, EventsParams { after: Some(0), ..EventsParams::default() }).await;
+        assert!(all.len() > 10 && all.is_sorted(), "{all:?}");
+        let (mut read_back, mut before) = (Vec::new(), None);
+        loop {
+            let part = ask(&who, EventsParams { before, limit: Some(4), ..EventsParams::default() }).await;
+            let Some(oldest) = part.first() else { break };
+            assert!(part.len() == 4 || *oldest == all[0], "a page that is not full is the last");
+            before = Some(*oldest);
+            read_back = [part, read_back].concat();
+        }
+        assert_eq!(read_back, all);
+        let node = world.node_ids()[0];
+        let of_node = ask(&who, EventsParams { before: Some(1 << 50), node_id: Some(node), ..EventsParams::default() });
+        let of_node = of_node.await;
+        assert!(!of_node.is_empty() && of_node.len() < all.len() && of_node.iter().all(|id| all.contains(id)));
+        for (before, after) in [(Some(1), Some(1)), (Some(-1), None), (Some(1 << 54), None)] {
+            let params = EventsParams { before, after, ..EventsParams::default() };
+            let refused = read::events(&world.p, &who.actor, &params).await.unwrap_err();
+            assert_eq!(refused.code, ErrorCode::InvalidParameter);
         }
     });
 }

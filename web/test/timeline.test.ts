@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { EventView, NodeView, WorkspaceView } from '../src/lib/api/schema';
-import { howFar, timeline, totalMs } from '../src/lib/timeline';
+import { bootLog, howFar, timeline, totalMs } from '../src/lib/timeline';
 
 const T0 = Date.parse('2026-11-22T10:00:00Z');
 const at = (ms: number) => new Date(T0 + ms).toISOString();
@@ -70,4 +70,18 @@ test('pulling and cloning are parts of making the workspace, and how far they ar
   expect(creating?.progress).toEqual({ words: 'clone the repository · main · 3 MB of 12 MB', share: 0.25 });
   expect(steps.find((step) => step.key === 'booting')?.parts).toHaveLength(1);
   expect(howFar({ workspace_id: 'wsp_1', step: 'pull', done_bytes: 5 })).toEqual({ words: 'pull · 5 B', share: null });
+});
+
+test('a boot log is the boot and nothing that came after it', () => {
+  const ready = event(6000, { kind: 'node_state', state: 'ready', detail: '' });
+  const later = [
+    event(6100, { kind: 'boot_step', step: 'clone it', workspace_id: 'wsp_1', duration_ms: 9 }),
+    event(7000, { kind: 'notice', detail: 'Its link is back.' }),
+    event(9000, { kind: 'node_state', state: 'destroying', detail: '' }),
+  ];
+  const kinds = (events: EventView[]) => bootLog(events).map((one) => ('state' in one ? one.state : one.kind));
+  expect(kinds([...boot, ready, ...later])).toEqual(['provisioning', 'booting', 'boot_step', 'ready']);
+  expect(kinds(boot), 'while it boots').toEqual(['provisioning', 'booting', 'boot_step']);
+  const failed = event(6000, { kind: 'node_state', state: 'failed', detail: '' });
+  expect(kinds([...boot, failed, ...later]), 'one that failed').toEqual(['provisioning', 'booting', 'boot_step', 'failed']);
 });

@@ -13,8 +13,8 @@ use crate::limits::{
 use crate::link::{Attach, BootFailedReport, BootstrapParams, CallbackGrant};
 use crate::params::{
     CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams, CreateWorkspaceTokenParams,
-    EventsParams, ForgetNodeParams, KeepAliveParams, ListParams, PauseProvisioningParams, RedeemLinkParams,
-    ReplaceCredentialParams,
+    EventsParams, ForgetNodeParams, KeepAliveParams, ListParams, OwnListParams, PauseProvisioningParams,
+    RedeemLinkParams, ReplaceCredentialParams,
 };
 use crate::problem::ErrorCode;
 use crate::receipt::ReceiptView;
@@ -155,7 +155,7 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::CREDENTIAL_REPLACE => ok::<CredentialView>().takes::<ReplaceCredentialParams>().or(TRYING_A_KEY),
         routes::CREDENTIAL_CATALOG => ok::<CatalogView>().or(TRYING_A_KEY),
 
-        routes::WORKSPACES_LIST => page::<WorkspaceView>(),
+        routes::WORKSPACES_LIST => ok::<Page<WorkspaceView>>().query::<OwnListParams>(),
         routes::WORKSPACE_CREATE => accepted::<WorkspaceView>().takes::<CreateWorkspaceParams>().idempotent().or(&[
             ErrorCode::NoCredential,
             ErrorCode::NotOffered,
@@ -189,7 +189,7 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
              gets `pong`.",
         ),
 
-        routes::NODES_LIST => page::<NodeView>(),
+        routes::NODES_LIST => ok::<Page<NodeView>>().query::<OwnListParams>(),
         routes::NODE_GET => ok::<NodeView>(),
         routes::NODE_POSTURE => ok::<PostureView>().notes(NOT_MEASURED),
         routes::NODE_LIFECYCLE => ok::<LifecycleView>().notes(READABLE),

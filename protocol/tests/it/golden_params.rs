@@ -3,8 +3,8 @@
 use ringfence_protocol::ids::kind;
 use ringfence_protocol::params::{
     AlternativeParams, CreateApiTokenParams, CreateCredentialParams, CreateUserParams, CreateWorkspaceParams,
-    CreateWorkspaceTokenParams, EventsParams, ForgetNodeParams, KeepAliveParams, ListParams, PauseProvisioningParams,
-    RedeemLinkParams, ReplaceCredentialParams, SecretText,
+    CreateWorkspaceTokenParams, EventsParams, ForgetNodeParams, KeepAliveParams, ListParams, OwnListParams,
+    PauseProvisioningParams, RedeemLinkParams, ReplaceCredentialParams, SecretText,
 };
 use ringfence_protocol::state::{Isolation, NetworkMode, Permission, ProviderKind, Role};
 use ringfence_protocol::sweeps::SweepParams;
@@ -62,8 +62,11 @@ fn params_keep_their_form() {
     pinned.json("ForgetNodeParams", &ForgetNodeParams { confirm: id::<kind::Node>(3).to_string() });
     pinned.json("PauseProvisioningParams", &PauseProvisioningParams { reason: "the bill".into() });
     pinned.json("ListParams", &ListParams { limit: Some(50), cursor: Some("b2Zmc2V0".into()) });
+    pinned.json("OwnListParams", &OwnListParams { limit: Some(50), cursor: None, gone: true });
     pinned.json("SweepParams", &SweepParams { dry_run: Some(true) });
-    pinned.json("EventsParams", &EventsParams { after: Some(41), node_id: Some(id(3)), limit: Some(200) });
+    pinned
+        .json("EventsParams", &EventsParams { after: Some(41), before: None, node_id: Some(id(3)), limit: Some(200) });
+    pinned.json("EventsParams, back", &EventsParams { before: Some(41), ..EventsParams::default() });
     insta::assert_snapshot!(pinned.into_text());
 }
 

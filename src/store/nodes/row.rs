@@ -75,7 +75,8 @@ pub struct NodeRow {
     policy: NodePolicy,
     state: NodeState,
     step: Option<String>,
-    state_since_ms: i64,
+    /// Since when it is in its state.
+    pub state_since_ms: i64,
     deadline_at_ms: Option<i64>,
     failure: Option<String>,
     overdue: u32,

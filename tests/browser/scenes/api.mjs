@@ -51,6 +51,8 @@ export async function stage(
         ),
       );
     if (failing && pathname !== "/api/me") return route.fulfill(UNAVAILABLE);
+    if (searchParams.get("gone") === "true")
+      return answer({ items: scene.ended?.[pathname] ?? [] });
     if (scene[pathname]) return answer(scene[pathname]);
     if (pathname === "/api/events")
       return answer(eventsOf(scene, searchParams));
@@ -102,12 +104,14 @@ export async function stage(
 
 function eventsOf(scene, query) {
   const last_id = scene.events.at(-1)?.id ?? 0;
-  if (!query.has("after")) return { items: [], last_id };
-  const items = scene.events.filter(
+  const limit = Number(query.get("limit") ?? 200);
+  const own = scene.events.filter(
     (event) =>
-      event.id > Number(query.get("after")) &&
+      event.id > Number(query.get("after") ?? 0) &&
+      event.id < Number(query.get("before") ?? Infinity) &&
       (!query.has("node_id") || event.node_id === query.get("node_id")),
   );
+  const items = query.has("after") ? own.slice(0, limit) : own.slice(-limit);
   return { items, last_id };
 }
 

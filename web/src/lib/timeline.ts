@@ -91,6 +91,13 @@ function parts(phase: string, events: EventView[]): Part[] {
   });
 }
 
+/** A node's boot and nothing else: its states and steps from the request until it takes workspaces, or never will. */
+export function bootLog(events: EventView[]): EventView[] {
+  const own = events.filter((event) => !event.workspace_id && event.kind !== 'ending_soon' && event.kind !== 'saved');
+  const end = own.findIndex((event) => event.kind === 'node_state' && !['requested', 'provisioning', 'booting'].includes(event.state));
+  return end < 0 ? own : own.slice(0, end + 1);
+}
+
 /** A step's progress in words, and as a share where that is known. */
 export function howFar({ step, detail, done_bytes, total_bytes }: Progress): { words: string; share: number | null } {
   const known = typeof done_bytes === 'number' && typeof total_bytes === 'number' && total_bytes > 0;

@@ -43,6 +43,7 @@ export const replaceCredential = (id: string, secret: string) => request('post',
 export const catalog = (id: string) => request('get', '/api/credentials/{id}/catalog', { path: { id } });
 
 export const workspaces = () => everything((query) => request('get', '/api/workspaces', { query }));
+export const endedWorkspaces = (cursor?: string) => request('get', '/api/workspaces', { query: { gone: true, limit: 20, cursor } });
 export const workspace = (id: string) => request('get', '/api/workspaces/{id}', { path: { id } });
 export const createWorkspace = (body: CreateWorkspaceParams) => request('post', '/api/workspaces', { body, creates: true });
 export const deleteWorkspace = (id: string) => request('delete', '/api/workspaces/{id}', { path: { id } });
@@ -54,6 +55,7 @@ export const workspaceReceipt = (id: string) => request('get', '/api/workspaces/
 export const workspacePosture = (id: string) => request('get', '/api/workspaces/{id}/posture', { path: { id } });
 
 export const nodes = () => everything((query) => request('get', '/api/nodes', { query }));
+export const endedNodes = (cursor?: string) => request('get', '/api/nodes', { query: { gone: true, limit: 20, cursor } });
 export const node = (id: string) => request('get', '/api/nodes/{id}', { path: { id } });
 export const nodePosture = (id: string) => request('get', '/api/nodes/{id}/posture', { path: { id } });
 export const deleteNode = (id: string) => request('delete', '/api/nodes/{id}', { path: { id } });
@@ -66,7 +68,7 @@ export const warmPool = () => request('get', '/api/warm-pool', {});
 export const setWarmPool = (body: SetWarmPoolParams) => request('put', '/api/warm-pool', { body });
 export const nodeLifecycle = (id: string) => request('get', '/api/nodes/{id}/lifecycle', { path: { id } });
 export const workspaceLifecycle = (id: string) => request('get', '/api/workspaces/{id}/lifecycle', { path: { id } });
-export const events = (query: { after?: number; node_id?: string; limit?: number } = {}) => request('get', '/api/events', { query });
+export const events = (query: { after?: number; before?: number; node_id?: string; limit?: number } = {}) => request('get', '/api/events', { query });
 
 export const users = () => everything((query) => request('get', '/api/admin/users', { query }));
 export const createUser = (name: string, role: Role) => request('post', '/api/admin/users', { body: { name, role }, creates: true });

@@ -23,6 +23,25 @@ pub struct LimitView {
     pub usage: String,
 }
 
+/// A budget of this month of which a share is spent: the highest that was told, and how things were then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BudgetAlertView {
+    /// Whose budget.
+    pub scope: LimitScope,
+    /// Which user or tenant; absent for the installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// 50, 80 or 100: then machines end.
+    pub percent: u32,
+    /// What was spent.
+    pub spent: String,
+    /// Of how much.
+    pub budget: String,
+    /// When it was told.
+    pub at: UnixMillis,
+}
+
 /// Limits as an admin sets them. What is absent falls back: from one user or tenant to what holds for all, from there to the
 /// installation's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,10 +164,10 @@ pub struct TenantNodeView {
     pub created_at: UnixMillis,
 }
 
-/// A node that does not get on and whose owner is suspended: an admin's to give up, and nothing more is shown of it.
+/// A node whose owner is suspended: an admin's to delete, and to give up where that does not get on. Nothing more is shown of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct StuckNodeView {
+pub struct SuspendedNodeView {
     /// Names the node.
     pub id: NodeId,
     /// Whose it is.
@@ -162,6 +181,9 @@ pub struct StuckNodeView {
     pub failure: Option<String>,
     /// What keeps it, in a sentence.
     pub reason: String,
+    /// Whether its deletion is late or the provider refuses the key, so that it may be forgotten.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stuck: bool,
 }
 
 /// A workspace as the admin of its owner's tenant sees it. Ephemeral ones are their creator's alone and are only counted.

@@ -166,12 +166,14 @@ endpoints! {
     TENANT_NODES = Get "/api/tenant/nodes" TenantAdmin, "list_tenant_nodes", "The nodes of your tenant's users, but for ephemeral ones.";
     TENANT_WORKSPACES = Get "/api/tenant/workspaces" TenantAdmin, "list_tenant_workspaces", "The workspaces of your tenant's users, but for ephemeral ones.";
     TENANT_USAGE = Get "/api/tenant/usage" TenantAdmin, "get_tenant_usage", "What your tenant uses of its limits.";
+    TENANT_BUDGET_ALERTS = Get "/api/tenant/budget-alerts" TenantAdmin, "list_tenant_budget_alerts", "Budgets of your tenant and its users of which much is spent this month.";
 
     ADMIN_TENANTS_LIST = Get "/api/admin/tenants" Admin, "list_tenants", "Every tenant.";
     ADMIN_TENANT_CREATE = Post "/api/admin/tenants" Admin, "create_tenant", "Creates a tenant.";
     ADMIN_USER_MEMBERSHIP = Put "/api/admin/users/{id}/membership" Admin, "set_user_membership", "Puts a user into a tenant and a role.";
     ADMIN_QUOTA = Get "/api/admin/quota" Admin, "get_quota", "What of the platform's free plan this day has used, estimated.";
     ADMIN_LIMITS_GET = Get "/api/admin/limits" Admin, "get_limits", "Limits of a user, a tenant or the installation, and what is used of them.";
+    ADMIN_BUDGET_ALERTS = Get "/api/admin/budget-alerts" Admin, "list_budget_alerts", "Budgets of which much is spent this month.";
     ADMIN_LIMITS_SET = Put "/api/admin/limits" Admin, "set_limits", "Sets the limits of a user, a tenant or the installation.";
 
     ADMIN_USERS_LIST = Get "/api/admin/users" Admin, "list_users", "Every user.";
@@ -185,6 +187,8 @@ endpoints! {
     ADMIN_PROVISIONING_RESUME = Post "/api/admin/provisioning/resume" Admin, "resume_provisioning", "Makes machines again.";
     ADMIN_SWEEP = Post "/api/admin/sweep" Admin, "sweep", "Looks for machines, nodes and rows that were left behind and ends them; with dry_run it only tells.";
     ADMIN_NODES_STUCK = Get "/api/admin/nodes/stuck" Admin, "list_stuck_nodes", "Nodes of suspended users whose machines cannot be destroyed from here, newest first.";
+    ADMIN_NODES_SUSPENDED = Get "/api/admin/nodes/suspended" Admin, "list_suspended_nodes", "Every node of suspended users that is not gone, newest first.";
+    ADMIN_NODE_DELETE = Delete "/api/admin/nodes/{id}" Admin, "delete_node_as_admin", "Destroys a suspended user's node and what runs on it, in whatever state it is.";
     ADMIN_NODE_FORGET = Post "/api/admin/nodes/{id}/forget" Admin, "forget_node_as_admin", "Gives up a suspended user's node whose machine cannot be destroyed from here.";
     ADMIN_AUDIT = Get "/api/admin/audit" Admin, "list_audit", "Security-relevant acts, newest first.";
 

@@ -1,7 +1,7 @@
 //! Limits: what admins set, and what is used of them.
 
 use ringfence_protocol::ids::{TenantId, UserId};
-use ringfence_protocol::limits::{LimitAmounts, LimitView, LimitsView, SetLimitsParams};
+use ringfence_protocol::limits::{BudgetAlertView, LimitAmounts, LimitView, LimitsView, SetLimitsParams};
 use ringfence_protocol::money::Micros;
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::{LimitMeasure, LimitScope};
@@ -13,10 +13,11 @@ use crate::config::limits::amount;
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
 use crate::ports::Platform;
+use crate::store::budget_alerts::AlertRow;
 use crate::store::identity::{self, UserRow};
 use crate::store::limits::{self, Asked, CountedRow, LimitRow};
 use crate::store::tenants::{self, TenantRow};
-use crate::store::{audit, many, one};
+use crate::store::{audit, budget_alerts, many, one};
 
 /// What the caller uses of their own limits.
 pub async fn own_usage(p: &impl Platform, config: &Config, caller: &Caller) -> Result<Page<LimitView>> {
@@ -27,6 +28,23 @@ pub async fn own_usage(p: &impl Platform, config: &Config, caller: &Caller) -> R
 pub async fn tenant_usage(p: &impl Platform, config: &Config, caller: &Caller) -> Result<Page<LimitView>> {
     caller.require_tenant_admin()?;
     usage(p, &config.settings, LimitScope::Tenant, &caller.user.tenant_id.to_string()).await
+}
+
+/// Budgets of the caller's tenant and its users of which much is spent this month, the newest first.
+pub async fn tenant_budget_alerts(p: &impl Platform, caller: &Caller) -> Result<Page<BudgetAlertView>> {
+    caller.require_tenant_admin()?;
+    alerts(p, Some(caller.user.tenant_id)).await
+}
+
+/// The same of everybody.
+pub async fn budget_alerts(p: &impl Platform, caller: &Caller) -> Result<Page<BudgetAlertView>> {
+    caller.require_admin()?;
+    alerts(p, None).await
+}
+
+async fn alerts(p: &impl Platform, tenant: Option<TenantId>) -> Result<Page<BudgetAlertView>> {
+    let rows: Vec<AlertRow> = many(p, budget_alerts::of_month(p.now(), tenant)).await?;
+    Ok(Page { items: rows.iter().map(AlertRow::view).collect(), next_cursor: None })
 }
 
 /// Limits of a user, a tenant or the installation, or those that hold for all users or tenants.

@@ -36,6 +36,7 @@ pub mod secrets;
 pub mod sessions;
 pub mod set_running;
 pub mod sign_in;
+pub mod suspended_nodes;
 pub mod sweep;
 pub mod tenants;
 pub mod text;

@@ -142,6 +142,10 @@ pub fn node_view(row: &NodeRow, node: &Node, workspaces: Vec<WorkspaceId>, now: 
         reason: node.reason(),
         policy: node.policy,
         health: row.health(),
+        away_since_at: match node.link {
+            Link::Down { since } => Some(since),
+            Link::Never | Link::Up => None,
+        },
         isolation: node.isolation,
         provider: row.provider,
         credential_id: row.credential_id,

@@ -5,8 +5,8 @@ use axum::{Json, Router};
 use http::{HeaderMap, StatusCode};
 use ringfence_protocol::ids::{NodeId, UserId};
 use ringfence_protocol::limits::{
-    CreateTenantParams, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams, StuckNodeView,
-    TenantView,
+    BudgetAlertView, CreateTenantParams, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams,
+    SuspendedNodeView, TenantView,
 };
 use ringfence_protocol::params::{CreateUserParams, ForgetNodeParams, ListParams, PauseProvisioningParams};
 use ringfence_protocol::routes::{self, Principal};
@@ -19,7 +19,7 @@ use super::table::Table;
 use super::{App, origin};
 use crate::app::idempotency::Repeatable;
 use crate::app::provisioner::Vault;
-use crate::app::{forget_node, limits, provisioning, quota, sweep, tenants, users};
+use crate::app::{limits, provisioning, quota, suspended_nodes, sweep, tenants, users};
 
 type Answer<T> = Result<T, Failure>;
 
@@ -37,6 +37,8 @@ pub fn routes() -> Router<App> {
         .serve(&routes::ADMIN_PROVISIONING_RESUME, resume_provisioning)
         .serve(&routes::ADMIN_SWEEP, sweep_now)
         .serve(&routes::ADMIN_NODES_STUCK, list_stuck_nodes)
+        .serve(&routes::ADMIN_NODES_SUSPENDED, list_suspended_nodes)
+        .serve(&routes::ADMIN_NODE_DELETE, delete_node)
         .serve(&routes::ADMIN_NODE_FORGET, forget_node)
         .serve(&routes::ADMIN_USER_MEMBERSHIP, set_membership)
         .serve(&routes::ADMIN_TENANTS_LIST, list_tenants)
@@ -44,6 +46,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::ADMIN_QUOTA, get_quota)
         .serve(&routes::ADMIN_LIMITS_GET, get_limits)
         .serve(&routes::ADMIN_LIMITS_SET, set_limits)
+        .serve(&routes::ADMIN_BUDGET_ALERTS, list_budget_alerts)
         .serve(&routes::ADMIN_AUDIT, list_audit)
         .build()
 }
@@ -87,8 +90,23 @@ async fn list_stuck_nodes(
     State(app): State<App>,
     Admin(caller): Admin,
     QueryParams(params): QueryParams<ListParams>,
-) -> Answer<Json<Page<StuckNodeView>>> {
-    Ok(Json(forget_node::stuck_nodes(&app.host, &caller, &params).await?))
+) -> Answer<Json<Page<SuspendedNodeView>>> {
+    Ok(Json(suspended_nodes::stuck(&app.host, &caller, &params).await?))
+}
+
+#[worker::send]
+async fn list_suspended_nodes(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    QueryParams(params): QueryParams<ListParams>,
+) -> Answer<Json<Page<SuspendedNodeView>>> {
+    Ok(Json(suspended_nodes::list(&app.host, &caller, &params).await?))
+}
+
+#[worker::send]
+async fn delete_node(State(app): State<App>, Admin(caller): Admin, PathId(id): PathId<NodeId>) -> Answer<StatusCode> {
+    suspended_nodes::delete(&app.host, &app.config.settings, &caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[worker::send]
@@ -98,7 +116,7 @@ async fn forget_node(
     PathId(id): PathId<NodeId>,
     body: JsonBody<ForgetNodeParams>,
 ) -> Answer<StatusCode> {
-    forget_node::forget_node_as_admin(&app.host, &app.config.settings, &caller, id, &body.params).await?;
+    suspended_nodes::forget(&app.host, &app.config.settings, &caller, id, &body.params).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -206,6 +224,11 @@ async fn set_limits(
     body: JsonBody<SetLimitsParams>,
 ) -> Answer<Json<LimitsView>> {
     Ok(Json(limits::set(&app.host, &app.config, &caller, body.params).await?))
+}
+
+#[worker::send]
+async fn list_budget_alerts(State(app): State<App>, Admin(caller): Admin) -> Answer<Json<Page<BudgetAlertView>>> {
+    Ok(Json(limits::budget_alerts(&app.host, &caller).await?))
 }
 
 #[worker::send]

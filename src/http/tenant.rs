@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::{Json, Router};
-use ringfence_protocol::limits::{LimitView, TenantNodeView, TenantWorkspaceView};
+use ringfence_protocol::limits::{BudgetAlertView, LimitView, TenantNodeView, TenantWorkspaceView};
 use ringfence_protocol::params::ListParams;
 use ringfence_protocol::routes::{self, Principal};
 use ringfence_protocol::views::{Page, UserView};
@@ -22,6 +22,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::TENANT_NODES, list_nodes)
         .serve(&routes::TENANT_WORKSPACES, list_workspaces)
         .serve(&routes::TENANT_USAGE, get_usage)
+        .serve(&routes::TENANT_BUDGET_ALERTS, list_budget_alerts)
         .build()
 }
 
@@ -55,4 +56,12 @@ async fn list_workspaces(
 #[worker::send]
 async fn get_usage(State(app): State<App>, TenantAdmin(caller): TenantAdmin) -> Answer<Json<Page<LimitView>>> {
     Ok(Json(limits::tenant_usage(&app.host, &app.config, &caller).await?))
+}
+
+#[worker::send]
+async fn list_budget_alerts(
+    State(app): State<App>,
+    TenantAdmin(caller): TenantAdmin,
+) -> Answer<Json<Page<BudgetAlertView>>> {
+    Ok(Json(limits::tenant_budget_alerts(&app.host, &caller).await?))
 }

@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod audit;
 pub mod bootstrap;
+pub mod budget_alerts;
 pub mod budgets;
 pub mod credentials;
 pub mod events;

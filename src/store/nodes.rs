@@ -278,6 +278,21 @@ pub fn page_of_stuck(before: UnixMillis, before_id: &str, limit: u32) -> Stateme
     )
 }
 
+/// A page of the nodes of suspended users that are not gone, newest first.
+pub fn page_of_suspended(before: UnixMillis, before_id: &str, limit: u32) -> Statement {
+    Statement::new(
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM users u CROSS JOIN nodes n ON n.user_id = u.id
+             LEFT JOIN provider_credentials c ON c.id = n.credential_id AND c.deleted_at_ms IS NULL
+             WHERE u.state = 'suspended' AND n.state <> 'gone' AND (n.created_at_ms, n.id) < (?1, ?2)
+             ORDER BY n.created_at_ms DESC, n.id DESC LIMIT ?3"
+        ),
+        [before.into(), before_id.into(), i64::from(limit).into()],
+    )
+}
+
 /// The nodes of a page of the user's workspaces.
 pub fn of_workspace_page(user: UserId, before: UnixMillis, before_id: &str, limit: u32) -> Statement {
     Statement::new(

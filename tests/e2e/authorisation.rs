@@ -282,6 +282,9 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         | "get_gateway_node"
         | "get_quota"
         | "list_stuck_nodes"
+        | "list_suspended_nodes"
+        | "list_budget_alerts"
+        | "list_tenant_budget_alerts"
         | "get_usage"
         | "get_warm_pool"
         | "list_tenants"
@@ -330,6 +333,7 @@ fn case(endpoint: &Endpoint, victim: &Belongings) -> (String, Option<Value>) {
         "pause_provisioning" => (endpoint.fill(&[]), Some(json!({ "reason": "mischief" }))),
         "get_node"
         | "delete_node"
+        | "delete_node_as_admin"
         | "cordon_node"
         | "uncordon_node"
         | "drain_node"

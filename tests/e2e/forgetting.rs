@@ -1,9 +1,9 @@
-//! A node whose machine the cloud does not delete any more, and whose owner is suspended: an admin's to give up, and only then.
+//! Nodes of suspended users: an admin's to delete, and to give up where the cloud does not delete the machine any more; and only then.
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::StatusCode;
 use ringfence_protocol::ids::NodeId;
-use ringfence_protocol::limits::{LimitView, LimitsView, StuckNodeView};
+use ringfence_protocol::limits::{LimitView, LimitsView, SuspendedNodeView};
 use ringfence_protocol::params::ForgetNodeParams;
 use ringfence_protocol::problem::{ErrorCode, Problem};
 use ringfence_protocol::routes;
@@ -77,10 +77,46 @@ async fn an_admin_forgets_the_stuck_node_of_a_suspended_user_and_no_other() -> R
     .await
 }
 
+#[tokio::test]
+async fn an_admin_deletes_the_node_of_a_suspended_user_and_no_other() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let (ada, bob) = (world.person("ada").await?, world.person("bob").await?);
+        let admin = Client::sign_in(world.stack.origin(), &world.stack.admin_sign_in_link().await?).await?;
+        let (workspace, other) = (ada.running().await?, bob.running().await?);
+        let (node, user) = (workspace.node.id, ada.client.me().await?.user.id);
+        let delete = async |client: &Client, node: NodeId| {
+            refused(client.request(&routes::ADMIN_NODE_DELETE, &[&node]).send().await?).await
+        };
+        ensure!(delete(&admin, node).await? == Some(ErrorCode::Conflict), "ada can do so herself");
+        admin.request(&routes::ADMIN_USER_SUSPEND, &[&user]).send().await?.error_for_status()?;
+        let listed = admin.request(&routes::ADMIN_NODES_SUSPENDED, &[]).send().await?.error_for_status()?;
+        let listed = listed.json::<Page<SuspendedNodeView>>().await?.items;
+        let [seen] = listed.as_slice() else { anyhow::bail!("{listed:?}") };
+        ensure!((seen.id, seen.state, seen.stuck) == (node, NodeState::Ready, false), "{seen:?}");
+        ensure!(delete(&bob.client, node).await? == Some(ErrorCode::Forbidden), "bob may not");
+        ensure!(delete(&admin, other.node.id).await? == Some(ErrorCode::Conflict), "bob is not suspended");
+        ensure!(delete(&admin, node).await?.is_none(), "it was not deleted");
+        ensure!(delete(&admin, node).await?.is_none(), "a repeat succeeds");
+        let gone = format!("SELECT state FROM nodes WHERE id = '{node}'");
+        until("the node to be gone", LIMIT, async || Ok(world.rows(&gone).await?[0]["state"] == "gone")).await?;
+        ensure!(world.stack.cloud_servers().await? == 1, "bob's is the one that is left");
+        let told = world.rows(&format!("SELECT event_json FROM events WHERE node_id = '{node}'")).await?;
+        ensure!(told.iter().any(|row| row.to_string().contains("An admin has it deleted")), "{told:?}");
+        world.has_left(&ada);
+        Ok(())
+    })
+    .await
+}
+
 /// Asks as this client; what it was refused with.
 async fn forget(client: &Client, node: NodeId) -> Result<Option<ErrorCode>> {
     let params = ForgetNodeParams { confirm: node.to_string() };
     let answer = client.request(&routes::ADMIN_NODE_FORGET, &[&node]).json(&params).send().await?;
+    refused(answer).await
+}
+
+/// What a request was refused with.
+async fn refused(answer: reqwest::Response) -> Result<Option<ErrorCode>> {
     let (status, body) = (answer.status(), answer.bytes().await?);
     if status == StatusCode::NO_CONTENT {
         return Ok(None);
@@ -89,9 +125,9 @@ async fn forget(client: &Client, node: NodeId) -> Result<Option<ErrorCode>> {
     Ok(Some(problem.code))
 }
 
-async fn stuck_nodes(admin: &Client) -> Result<Vec<StuckNodeView>> {
+async fn stuck_nodes(admin: &Client) -> Result<Vec<SuspendedNodeView>> {
     let answer = admin.request(&routes::ADMIN_NODES_STUCK, &[]).send().await?.error_for_status()?;
-    Ok(answer.json::<Page<StuckNodeView>>().await?.items)
+    Ok(answer.json::<Page<SuspendedNodeView>>().await?.items)
 }
 
 /// How many nodes count for a user.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use ringfence::app::limits::{budget_alerts, tenant_budget_alerts};
 use ringfence::app::sweep::{Mode, all};
 use ringfence::domain::lifecycle::BUDGET_GRACE_SECS;
 use ringfence::ports::Clock;
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::state::{Isolation, NodeState, WorkspaceState};
+use ringfence_protocol::state::{Isolation, LimitScope, NodeState, Role, WorkspaceState};
 use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView, SweepKind};
 use ringfence_protocol::time::UnixMillis;
 
@@ -116,6 +117,44 @@ fn a_machine_without_work_ends_at_once_and_so_does_one_on_its_way() {
         world.until_node_gone(&one, idle.node.id).await;
         world.until_node_gone(&two, coming.node.id).await;
         assert!(world.p.now().since(before) < Duration::from_secs(BUDGET_GRACE_SECS));
+    });
+}
+
+#[test]
+fn who_answers_for_a_budget_sees_what_was_told_of_it_and_other_tenants_admins_do_not() {
+    run(async {
+        let world = World::new();
+        let (who, admin) = (world.someone(), world.someone());
+        running(&world, &who).await;
+        budget(&world, "user", "", 10 * PRICE);
+        budget(&world, "installation", "", 20 * PRICE);
+        for hours in [5, 8, 10] {
+            spend(&world, hours);
+            sweep(&world, Mode::Act).await;
+        }
+        let seen = async |caller: &_| {
+            let alerts = tenant_budget_alerts(&world.p, caller).await.unwrap().items;
+            alerts.into_iter().map(|one| (one.scope, one.id, one.percent, one.spent, one.budget)).collect::<Vec<_>>()
+        };
+        let everybody = budget_alerts(&world.p, &world.caller(&admin, Role::Admin)).await.unwrap().items;
+        let scopes: Vec<_> = everybody.iter().map(|one| (one.scope, one.percent)).collect();
+        assert!(scopes.contains(&(LimitScope::User, 100)) && scopes.contains(&(LimitScope::Installation, 50)));
+        assert_eq!(scopes.len(), 2, "the highest of each: {scopes:?}");
+        let own = (LimitScope::User, Some(who.actor.user_id.to_string()), 100, "0.066".into(), "0.066".into());
+        assert_eq!(seen(&world.caller(&admin, Role::TenantAdmin)).await, [own]);
+
+        let mut elsewhere = world.caller(&admin, Role::TenantAdmin);
+        elsewhere.user.tenant_id = ringfence::ports::Entropy::id(&world.p);
+        assert_eq!(seen(&elsewhere).await, []);
+        for role in [Role::Member, Role::TenantAdmin] {
+            let refused = budget_alerts(&world.p, &world.caller(&admin, role)).await.unwrap_err();
+            assert_eq!(refused.code, ErrorCode::Forbidden);
+        }
+        let refused = tenant_budget_alerts(&world.p, &world.caller(&who, Role::Member)).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Forbidden);
+        // Another month begins with nothing told.
+        world.p.now.set(world.p.now() + Duration::from_secs(32 * 24 * 3600));
+        assert_eq!(budget_alerts(&world.p, &world.caller(&admin, Role::Admin)).await.unwrap().items, []);
     });
 }
 

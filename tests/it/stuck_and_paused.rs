@@ -1,6 +1,7 @@
 //! The ways out of what does not get on: forgetting a node, and pausing the making of machines, which never stops their end (I4).
 
-use ringfence::app::forget_node::{forget_node, forget_node_as_admin, stuck_nodes};
+use ringfence::app::forget_node::forget_node;
+use ringfence::app::suspended_nodes;
 use ringfence::app::sweep::{Mode, all};
 use ringfence::provider::ErrorClass;
 use ringfence_protocol::ids::NodeId;
@@ -106,12 +107,12 @@ fn a_suspended_users_stuck_node_is_forgotten_by_an_admin_and_nobody_else() {
         let forget = async |role, node, typed: &str| {
             let params = ForgetNodeParams { confirm: typed.into() };
             let caller = world.caller(&other, role);
-            let forgotten = forget_node_as_admin(&world.p, &world.settings, &caller, node, &params).await;
+            let forgotten = suspended_nodes::forget(&world.p, &world.settings, &caller, node, &params).await;
             forgotten.map_err(|error| error.code)
         };
         let listed = async |role, cursor: Option<String>| {
             let params = ListParams { limit: Some(1), cursor };
-            stuck_nodes(&world.p, &world.caller(&other, role), &params).await.map_err(|error| error.code)
+            suspended_nodes::stuck(&world.p, &world.caller(&other, role), &params).await.map_err(|error| error.code)
         };
         assert_eq!(forget(Role::Admin, node, &id).await, Err(ErrorCode::Conflict), "it can still be destroyed");
         world.cloud.fail_next([Fault::Refused(ErrorClass::Auth); 400]);
@@ -145,6 +146,53 @@ fn a_suspended_users_stuck_node_is_forgotten_by_an_admin_and_nobody_else() {
         assert_eq!(listed(Role::Admin, None).await.unwrap().items, vec![]);
         assert_eq!(world.p.db.count("SELECT COUNT(*) FROM nodes WHERE state = 'gone' AND failure = 'forgotten'"), 1);
         assert_eq!(world.p.db.count("SELECT COUNT(*) FROM audit WHERE action = 'node.forget'"), 1);
+    });
+}
+
+#[test]
+fn a_suspended_users_node_is_deleted_by_an_admin_and_nobody_elses_is() {
+    run(async {
+        let world = World::new();
+        let (who, other, admin) = (world.someone(), world.someone(), world.someone());
+        let (mine, theirs) = (world.create(&who).await.unwrap(), world.create(&other).await.unwrap());
+        world.until_running(&who, mine.id).await;
+        world.until_running(&other, theirs.id).await;
+        let delete = async |role, node| {
+            let deleted = suspended_nodes::delete(&world.p, &world.settings, &world.caller(&admin, role), node).await;
+            deleted.map_err(|error| error.code)
+        };
+        let listed = async |role| {
+            let listed = suspended_nodes::list(&world.p, &world.caller(&admin, role), &ListParams::default()).await;
+            listed.map(|page| page.items).map_err(|error| error.code)
+        };
+        let node = mine.node.id;
+        assert_eq!(delete(Role::Admin, node).await, Err(ErrorCode::Conflict), "its owner can do so");
+        assert_eq!(listed(Role::Admin).await, Ok(vec![]), "and nobody else needs to see it");
+        let user = who.actor.user_id;
+        world.p.db.execute(&format!("UPDATE users SET state = 'suspended' WHERE id = '{user}'")).unwrap();
+        let seen = listed(Role::Admin).await.unwrap();
+        let [one] = seen.as_slice() else { panic!("{seen:?}") };
+        assert_eq!((one.id, one.user_id, one.state, one.stuck), (node, user, NodeState::Ready, false));
+        for role in [Role::Member, Role::TenantAdmin] {
+            assert_eq!(delete(role, node).await, Err(ErrorCode::Forbidden));
+            assert_eq!(listed(role).await, Err(ErrorCode::Forbidden));
+        }
+        let unknown = NodeId::from_entropy([9; 13]);
+        assert_eq!(delete(Role::Admin, unknown).await, Err(ErrorCode::NotFound));
+        assert!(!world.p.alarms.borrow().contains_key(&unknown), "an object of no node is not woken");
+        assert_eq!(delete(Role::Admin, theirs.node.id).await, Err(ErrorCode::Conflict));
+        assert_eq!(world.node(&who, node).await.state, NodeState::Ready, "nothing was changed so far");
+
+        for _ in 0..2 {
+            assert_eq!(delete(Role::Admin, node).await, Ok(()), "a repeat succeeds");
+        }
+        world.until_node_gone(&who, node).await;
+        assert!(!world.cloud.has_machine_of(node) && world.cloud.has_machine_of(theirs.node.id));
+        assert_eq!(world.workspace(&who, mine.id).await.state, WorkspaceState::Gone, "asked to go, not lost");
+        assert_eq!(delete(Role::Admin, node).await, Ok(()), "also when it is gone");
+        assert_eq!(listed(Role::Admin).await, Ok(vec![]));
+        let acts = format!("SELECT actor FROM audit WHERE action = 'node.delete' AND subject = '{node}'");
+        assert_eq!(world.p.db.texts(&acts), [admin.actor.user_id.to_string()], "once, and by whom");
     });
 }
 

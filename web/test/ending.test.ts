@@ -53,6 +53,15 @@ test('it is said why a workspace is there and until when', () => {
   expect(standing(workspace(ending, { keep_alive_until_at: after(1500) }), NOW)).toMatch(/^You keep it until /);
 });
 
+test('an end that is not known is not counted down to, and one that is long past is called late', () => {
+  expect(warning(workspace({ at: after(-299), cause: 'idle', detail: '' }), NOW)?.title).toBe('Stops now');
+  expect(warning(workspace({ at: after(-301), cause: 'idle', detail: '' }), NOW)).toBeNull();
+  expect(standing(workspace({ at: after(-3600), cause: 'idle', detail: '' }), NOW)).toMatch(/^Its end was due at \d\d:\d\d and is late\.$/);
+  expect(standing(workspace(null), NOW)).toBe('When it ends by itself is not known for the moment.');
+  expect(standing(workspace({ at: after(60), cause: 'agent_away', detail: '' }), NOW)).toContain('unless its node’s agent comes back');
+  expect(warning(workspace({ at: after(0), cause: 'agent_away', detail: '' }), NOW)?.mayKeep).toBe(false);
+});
+
 test('what is typed is asked in seconds within the ceilings', () => {
   const limits = { idle_timeout_secs: 1800, idle_timeout_secs_max: 86_400, stop_keep_secs: 86_400, stop_keep_secs_max: 604_800 };
   expect(askedPatience({ idle: '', keep: '' }, limits)).toEqual({ asked: {}, wrong: {} });

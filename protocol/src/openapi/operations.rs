@@ -7,8 +7,8 @@ use crate::claims::Jwks;
 use crate::gateway::{GatewayNodeView, GatewayTokenView};
 use crate::lifecycle::LifecycleView;
 use crate::limits::{
-    CreateTenantParams, LimitView, LimitsParams, LimitsView, MembershipParams, QuotaView, SetLimitsParams,
-    StuckNodeView, TenantNodeView, TenantView, TenantWorkspaceView,
+    BudgetAlertView, CreateTenantParams, LimitView, LimitsParams, LimitsView, MembershipParams, QuotaView,
+    SetLimitsParams, SuspendedNodeView, TenantNodeView, TenantView, TenantWorkspaceView,
 };
 use crate::link::{Attach, BootFailedReport, BootstrapParams, CallbackGrant};
 use crate::params::{
@@ -224,10 +224,12 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::TENANT_NODES => page::<TenantNodeView>(),
         routes::TENANT_WORKSPACES => page::<TenantWorkspaceView>(),
         routes::TENANT_USAGE => ok::<Page<LimitView>>(),
+        routes::TENANT_BUDGET_ALERTS => ok::<Page<BudgetAlertView>>(),
 
         routes::ADMIN_TENANTS_LIST => page::<TenantView>(),
         routes::ADMIN_TENANT_CREATE => created::<TenantView>().takes::<CreateTenantParams>().idempotent(),
         routes::ADMIN_USER_MEMBERSHIP => ok::<UserView>().takes::<MembershipParams>().or(&[ErrorCode::Conflict]),
+        routes::ADMIN_BUDGET_ALERTS => ok::<Page<BudgetAlertView>>(),
         routes::ADMIN_QUOTA => ok::<QuotaView>(),
         routes::ADMIN_LIMITS_GET => ok::<LimitsView>().query::<LimitsParams>().or(&[ErrorCode::NotFound]),
         routes::ADMIN_LIMITS_SET => ok::<LimitsView>().takes::<SetLimitsParams>().or(&[ErrorCode::NotFound]),
@@ -246,7 +248,11 @@ pub(super) fn of(endpoint: &Endpoint) -> Option<Exchange> {
         routes::ADMIN_SWEEP => ok::<SweepView>().query::<SweepParams>().notes(
             "One run does a bounded amount; the next goes on from there. The same runs every minute by itself.",
         ),
-        routes::ADMIN_NODES_STUCK => page::<StuckNodeView>(),
+        routes::ADMIN_NODES_STUCK => page::<SuspendedNodeView>(),
+        routes::ADMIN_NODES_SUSPENDED => page::<SuspendedNodeView>(),
+        routes::ADMIN_NODE_DELETE => no_content()
+            .or(&[ErrorCode::Conflict])
+            .notes("As by its owner; who is not suspended deletes their nodes themselves."),
         routes::ADMIN_NODE_FORGET => no_content().takes::<ForgetNodeParams>().or(&[ErrorCode::Conflict]).notes(
             "Only while its deletion is late or the provider refuses the key, as for its owner; who is not suspended forgets their nodes themselves.",
         ),

@@ -31,6 +31,9 @@ pub struct NodeView {
     pub policy: NodePolicy,
     /// What we infer from its link.
     pub health: NodeHealth,
+    /// Since when its link is down; absent while it is up, and where there never was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_since_at: Option<UnixMillis>,
     /// How it is shared.
     pub isolation: Isolation,
     /// Whose machine it is.

@@ -1,8 +1,8 @@
 //! Limits and tenants.
 
 use ringfence_protocol::limits::{
-    CreateTenantParams, LimitAmounts, LimitView, LimitsParams, LimitsView, MembershipParams, QuotaItem, QuotaView,
-    SetLimitsParams, StuckNodeView, TenantNodeView, TenantView, TenantWorkspaceView,
+    BudgetAlertView, CreateTenantParams, LimitAmounts, LimitView, LimitsParams, LimitsView, MembershipParams,
+    QuotaItem, QuotaView, SetLimitsParams, SuspendedNodeView, TenantNodeView, TenantView, TenantWorkspaceView,
 };
 use ringfence_protocol::state::{
     Isolation, LimitMeasure, LimitScope, NodeState, ProviderKind, QuotaKind, Role, WorkspaceState,
@@ -31,6 +31,17 @@ fn limits_and_tenants_keep_their_form() {
         usage: "1.25".into(),
     };
     pinned.json("LimitView", &view);
+    pinned.json(
+        "BudgetAlertView",
+        &BudgetAlertView {
+            scope: LimitScope::Tenant,
+            id: Some(id::<kind::Tenant>(2).to_string()),
+            percent: 80,
+            spent: "16.20".into(),
+            budget: "20.00".into(),
+            at: at(60),
+        },
+    );
     pinned.json("LimitView, without a limit", &LimitView { limit: None, ..view.clone() });
     pinned.json("LimitAmounts", &amounts());
     pinned.json("LimitAmounts, none", &LimitAmounts::default());
@@ -60,14 +71,15 @@ fn limits_and_tenants_keep_their_form() {
         },
     );
     pinned.json(
-        "StuckNodeView",
-        &StuckNodeView {
+        "SuspendedNodeView",
+        &SuspendedNodeView {
             id: id(3),
             user_id: id(1),
             state: NodeState::Destroying,
             state_since_at: at(0),
             failure: Some("deleted".into()),
             reason: "The provider refuses the credential.".into(),
+            stuck: true,
         },
     );
     pinned.json(

@@ -29,7 +29,7 @@ fn receipts_keep_their_form() {
             region: "fsn1".into(),
             size: "cx23".into(),
             provider_instance_id: Some("42".into()),
-            gone_at: at(905),
+            gone_at: Some(at(905)),
             cost: euros(1_650),
         },
     };

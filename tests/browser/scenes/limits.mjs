@@ -5,18 +5,20 @@ const item = (scope, measure, usage, limit) => ({
   usage,
   ...(limit ? { limit } : {}),
 });
-const used = (scope) => [
+const used = (scope, month) => [
   item(scope, "nodes", "3", "4"),
   item(scope, "workspaces", "4"),
   item(scope, "ephemeral_workspaces", "1", "100"),
   item(scope, "cost_per_hour", "0.0198", "0.50"),
-  item(scope, "cost_per_month", "20.14", "20.00"),
+  item(scope, "cost_per_month", month, "20.00"),
 ];
 
 /** Answers about limits for a user of a tenant. */
 export const limitsOf = (users, nodes, workspaces) => ({
-  "/api/usage": { items: used("user") },
-  "/api/tenant/usage": { items: used("tenant") },
+  "/api/usage": { items: used("user", "3.10") },
+  "/api/tenant/usage": { items: used("tenant", "12.40") },
+  "/api/tenant/budget-alerts": { items: [] },
+  "/api/admin/budget-alerts": { items: [] },
   "/api/tenant/users": { items: users },
   "/api/tenant/nodes": {
     items: nodes.map((node) => ({ ...node, user_id: users[0].id })),
@@ -45,7 +47,7 @@ export const limitsOf = (users, nodes, workspaces) => ({
   "/api/admin/limits": {
     scope: "installation",
     set: { cost_per_month: "20.00" },
-    items: used("installation"),
+    items: used("installation", "14.20"),
   },
   "/api/admin/quota": {
     since_at: new Date(

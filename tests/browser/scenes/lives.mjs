@@ -115,7 +115,7 @@ export const tended = {
   ...full,
   "/api/admin/provisioning": PROVISIONING.on,
   "/api/admin/sweep": SWEPT,
-  "/api/admin/nodes/stuck": { items: [] },
+  "/api/admin/nodes/suspended": { items: [] },
 };
 
 /** One in which no machines are made, with a node whose machine cannot be deleted. */
@@ -190,8 +190,9 @@ const stuckNode = (user, node, seconds, reason) => ({
   state_since_at: ago(seconds),
   failure: "deleted",
   reason,
+  stuck: true,
 });
-stuck["/api/admin/nodes/stuck"] = {
+stuck["/api/admin/nodes/suspended"] = {
   items: [
     stuckNode(
       2,

@@ -4,6 +4,7 @@ import { opened, output, problem, reset } from "./api.mjs";
 import { contained } from "./contained.mjs";
 import { empty, full, ID } from "./data.mjs";
 import { apart, ending, stuck, tended } from "./lives.mjs";
+import { WARNED } from "./warned.mjs";
 
 const SHELL = [
   "\x1b]0;ada@blog-engine: ~/blog\x07\x1b[1;32mada@blog-engine\x1b[0m:\x1b[1;34m~/blog\x1b[0m$ ls --color\n",
@@ -419,6 +420,7 @@ export const PICTURES = [
   },
   { name: "tenant-failing", at: "/tenant", scene: full, failing: true },
   { name: "missing", at: "/nothing/here", scene: full },
+  ...WARNED,
 ];
 
 /** The terminal is open, and all of it is drawn. */

@@ -1,7 +1,7 @@
 //! Admins: they pause the making of machines and let it go on, change limits while things happen, and give up what is stuck.
 
 use ringfence::app::caller::Caller;
-use ringfence::app::{forget_node, limits, provisioning};
+use ringfence::app::{limits, provisioning, suspended_nodes};
 use ringfence::error::Result;
 use ringfence_protocol::ids::{NodeId, UserId};
 use ringfence_protocol::limits::{LimitAmounts, SetLimitsParams};
@@ -73,7 +73,7 @@ impl Sim {
             Order::Limits(params) => limits::set(self, &self.config, &admin, params).await.map(drop),
             Order::Forget(id) => {
                 let params = ForgetNodeParams { confirm: id.to_string() };
-                forget_node::forget_node_as_admin(self, self.settings(), &admin, id, &params).await
+                suspended_nodes::forget(self, self.settings(), &admin, id, &params).await
             }
         }
     }

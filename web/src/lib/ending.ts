@@ -19,11 +19,15 @@ const WHAT: Record<EndingCause, string> = {
   idle: 'Stops',
   keep_over: 'Is deleted, with its files,',
   lifetime_over: 'Is destroyed with its node',
+  agent_away: 'Counts as stopped',
 };
+
+/** An end that is later than that did not come: its node's agent is away, or what would bring it is late. Nobody counts down to it. */
+const LATE_MS = 5 * MINUTE;
 
 /** How long before the end a page warns, and warns for the last time: when the control plane does. One and the same where it waits shortly. */
 function leads(workspace: WorkspaceView, cause: EndingCause): { first: number; last: number } {
-  const waits = { idle: workspace.idle_timeout_secs, keep_over: workspace.stop_keep_secs, lifetime_over: 600 };
+  const waits = { idle: workspace.idle_timeout_secs, keep_over: workspace.stop_keep_secs, lifetime_over: 600, agent_away: 0 };
   const millis = 1000 * waits[cause];
   const last = Math.min(LAST_LEAD, millis / 4);
   return { first: millis >= FIRST_LEAD ? FIRST_LEAD : last, last };
@@ -48,7 +52,7 @@ export function warning(workspace: WorkspaceView, now: number): Warning | null {
   if (!ending) return null;
   const leftMs = Date.parse(ending.at) - now;
   const { first, last } = leads(workspace, ending.cause);
-  if (leftMs > first) return null;
+  if (leftMs > first || leftMs < -LATE_MS) return null;
   const when = leftMs > 0 ? `in ${elapsed(leftMs)}` : 'now';
   return {
     key: `${ending.cause} ${ending.at}`,
@@ -57,9 +61,16 @@ export function warning(workspace: WorkspaceView, now: number): Warning | null {
     leftMs,
     title: `${WHAT[ending.cause]} ${when}`,
     detail: ending.detail,
-    mayKeep: ending.cause !== 'lifetime_over',
+    mayKeep: ending.cause === 'idle' || ending.cause === 'keep_over',
   };
 }
+
+const UNLESS: Record<EndingCause, string> = {
+  idle: ' unless it is used',
+  keep_over: ' unless you start or keep it',
+  lifetime_over: ', whatever happens',
+  agent_away: ' unless its node’s agent comes back',
+};
 
 /** Why it is there, until when, and what happens then. */
 export function standing(workspace: WorkspaceView, now: number): string {
@@ -68,11 +79,9 @@ export function standing(workspace: WorkspaceView, now: number): string {
   if (workspace.state === 'running' && activity)
     because.push(`Last used ${relative(activity.until_at, now)}: ${USED[activity.cause] ?? activity.cause}.`);
   if (kept && Date.parse(kept) > now) because.push(`You keep it until ${instant(kept, now)}.`);
-  if (ending) {
-    const unless =
-      ending.cause === 'idle' ? ' unless it is used' : ending.cause === 'keep_over' ? ' unless you start or keep it' : ', whatever happens';
-    because.push(`${WHAT[ending.cause]} ${stripped(instant(ending.at, now))}${unless}.`);
-  }
+  if (ending && Date.parse(ending.at) < now - LATE_MS) because.push(`Its end was due ${stripped(instant(ending.at, now))} and is late.`);
+  else if (ending) because.push(`${WHAT[ending.cause]} ${stripped(instant(ending.at, now))}${UNLESS[ending.cause]}.`);
+  else if (workspace.state === 'running') because.push('When it ends by itself is not known for the moment.');
   return because.join(' ');
 }
 

@@ -1,5 +1,5 @@
 // Limits in plain words, and what is typed into their fields.
-import type { LimitAmounts, LimitMeasure, LimitView, QuotaItem } from './api/schema';
+import type { LimitAmounts, LimitMeasure, LimitScope, LimitView, QuotaItem } from './api/schema';
 
 export const FIELDS: { measure: LimitMeasure; label: string; money: boolean; hint: string }[] = [
   { measure: 'nodes', label: 'Machines', money: false, hint: 'Each counts until its provider has confirmed that it is gone.' },
@@ -57,6 +57,44 @@ export function threshold(item: LimitView): 0 | 50 | 80 | 100 {
   const percent = percentOf(item);
   if (!item.limit || percent < 50) return 0;
   return percent >= 100 ? 100 : percent >= 80 ? 80 : 50;
+}
+
+/** A budget that runs out, or is spent. */
+export interface Alert {
+  /** Another threshold, limit or month is another alert. */
+  key: string;
+  full: boolean;
+  words: string;
+  /** Where there is more of it. */
+  href: string;
+  place: string;
+}
+
+const WHOSE: Record<LimitScope, { whose: string; href: string; place: string }> = {
+  user: { whose: 'Your', href: '/settings', place: 'Your limits' },
+  tenant: { whose: 'Your tenant’s', href: '/tenant', place: 'Your tenant' },
+  installation: { whose: 'This installation’s', href: '/limits', place: 'Limits' },
+};
+
+/** What is worth saying on every page: money of which four fifths are used, or all. Numbers of things are said where one creates them. */
+export function alerts(items: LimitView[], now: number): Alert[] {
+  return items.flatMap((item): Alert[] => {
+    const reached = threshold(item);
+    const monthly = item.measure === 'cost_per_month';
+    if (reached < 80 || !(monthly || item.measure === 'cost_per_hour')) return [];
+    const { whose, href, place } = WHOSE[item.scope];
+    const full = reached === 100;
+    const what = `${whose} ${monthly ? 'budget for this month' : 'machines’ cost of an hour'}`;
+    const of = `${item.usage} of ${item.limit}`;
+    const then = full
+      ? `Nothing more can be created${monthly ? ', and machines end' : ''}.`
+      : `At 100 % nothing more can be created${monthly ? ', and machines end' : ''}.`;
+    const words = full
+      ? `${what} is ${monthly ? 'spent' : 'at its limit'}: ${of}. ${then}`
+      : `${what}: ${Math.floor(percentOf(item))} % used, ${of}. ${then}`;
+    const month = monthly ? new Date(now).toISOString().slice(0, 7) : '';
+    return [{ key: [item.scope, item.measure, reached, item.limit, month].join(' '), full, words, href, place }];
+  });
 }
 
 /** The share of a quota that is used, 0 to 100. */

@@ -295,6 +295,10 @@ guards! {
         "n.state <> 'gone' AND n.isolation <> 'ephemeral' AND (w." => "n.state <> 'gone' AND (w.";
     "tenant-of-what-a-tenant-admin-sees" in "src/store/tenants.rs":
         "WHERE n.tenant_id = ?1 AND n.state <> 'gone' AND n.isolation" => "WHERE ?1 = ?1 AND n.state <> 'gone' AND n.isolation";
-    "owner-of-a-node-that-an-admin-forgets" in "src/app/forget_node.rs":
+    "ceiling-of-a-network" in "src/domain/container.rs":
+        "Some(asked) if asked > bound.max => {" => "Some(asked) if asked < NetworkMode::None => {";
+    "registries-of-images" in "src/domain/container.rs":
+        "    if !is_from(image::name_of(&image), &limits.image_registries) {" => "    if false {";
+    "owner-of-a-node-that-an-admin-ends" in "src/app/suspended_nodes.rs":
         "owner.is_some_and(|owner| owner.state == UserState::Active)" => "owner.is_none()";
 }

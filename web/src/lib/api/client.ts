@@ -77,11 +77,13 @@ export const resumeUser = (id: string) => request('post', '/api/admin/users/{id}
 export const createSignInLink = (id: string) => request('post', '/api/admin/users/{id}/sign-in-link', { path: { id }, creates: true });
 export const setMembership = (id: string, tenant_id: string, role: Role) =>
   request('put', '/api/admin/users/{id}/membership', { path: { id }, body: { tenant_id, role } });
-export const stuckNodes = () => everything((query) => request('get', '/api/admin/nodes/stuck', { query }));
+export const suspendedNodes = () => everything((query) => request('get', '/api/admin/nodes/suspended', { query }));
+export const deleteNodeAsAdmin = (id: string) => request('delete', '/api/admin/nodes/{id}', { path: { id } });
 export const forgetNodeAsAdmin = (id: string, confirm: string) =>
   request('post', '/api/admin/nodes/{id}/forget', { path: { id }, body: { confirm } });
 export const tenants = () => everything((query) => request('get', '/api/admin/tenants', { query }));
 export const createTenant = (name: string) => request('post', '/api/admin/tenants', { body: { name }, creates: true });
+export const budgetAlerts = async () => (await request('get', '/api/admin/budget-alerts', {})).items;
 export const quota = () => request('get', '/api/admin/quota', {});
 export const limits = (scope: LimitScope, id?: string) => request('get', '/api/admin/limits', { query: { scope, id } });
 export const setLimits = (scope: LimitScope, id: string | undefined, limits: LimitAmounts) =>
@@ -92,6 +94,7 @@ export const tenantUsers = () => everything((query) => request('get', '/api/tena
 export const tenantNodes = () => everything((query) => request('get', '/api/tenant/nodes', { query }));
 export const tenantWorkspaces = () => everything((query) => request('get', '/api/tenant/workspaces', { query }));
 export const tenantUsage = async () => (await request('get', '/api/tenant/usage', {})).items;
+export const tenantBudgetAlerts = async () => (await request('get', '/api/tenant/budget-alerts', {})).items;
 export const provisioning = () => request('get', '/api/admin/provisioning', {});
 export const pauseProvisioning = (reason: string) => request('post', '/api/admin/provisioning/pause', { body: { reason } });
 export const resumeProvisioning = () => request('post', '/api/admin/provisioning/resume', {});

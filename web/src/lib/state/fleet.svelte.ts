@@ -72,6 +72,10 @@ class Fleet {
     return { amount: String(Number(node.cost_so_far.amount) + more), currency: node.cost_so_far.currency };
   }
 
+  provider(kind: ProviderView['kind'] | undefined): ProviderView | undefined {
+    return this.providers.find((provider) => provider.kind === kind);
+  }
+
   credentialName(id: string): string {
     return this.credentials?.find((credential) => credential.id === id)?.name ?? id;
   }

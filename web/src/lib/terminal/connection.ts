@@ -3,6 +3,7 @@
 import { ApiError } from '../api/client';
 import { backoffMs } from '../backoff';
 import { CLOSE, open, socketToken, watch } from '../socket';
+import { exitWords } from './exit';
 import { type AgentFrame, decode, encodeAck, encodeInput, encodeResize, encodeVisibility, type Opened, WINDOW_BYTES } from './frames';
 import { InputQueue } from './input_queue';
 
@@ -175,7 +176,7 @@ export class TerminalConnection {
       case 'size':
         return this.drawer.size(frame.cols, frame.rows);
       case 'exited':
-        this.#exit = frame.how === 'code' ? `The shell ended with exit code ${frame.value}.` : `The shell was ended by signal ${frame.value}.`;
+        this.#exit = exitWords(frame.how, frame.value);
         return;
     }
   }

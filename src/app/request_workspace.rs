@@ -4,7 +4,7 @@
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::problem::ErrorCode;
-use ringfence_protocol::state::EngineChoice;
+use ringfence_protocol::state::{EngineChoice, Isolation};
 use ringfence_protocol::views::WorkspaceView;
 
 use super::caller::Caller;
@@ -57,7 +57,12 @@ async fn create(
     let patience = limits.ask(params.idle_timeout_secs, params.stop_keep_secs).map_err(refusal)?;
     let (credential, catalog) = credentials::choose(p, config, caller, params).await?;
     let now = p.now();
-    let act = caller.act("workspace.create", id, params.name.clone().unwrap_or_default());
+    // An ephemeral one is its creator's alone: who reads the log learns that there is one, not what it is called.
+    let told = match params.isolation {
+        Some(Isolation::Ephemeral) => None,
+        Some(Isolation::User | Isolation::Dedicated) | None => params.name.clone(),
+    };
+    let act = caller.act("workspace.create", id, told.unwrap_or_default());
     let mut extra = vec![audit::record(&act, now)];
     extra.extend(repeatable.statement(&id.to_string(), now));
     let asked = CreateWorkspace {

@@ -31,6 +31,7 @@ async fn an_ephemeral_workspace_ends_with_a_receipt_and_nobody_else_ever_sees_it
     story(Setting::default(), async |world| {
         let (ada, bob, admin) = (world.person("ada").await?, world.person("bob").await?, admin(world).await?);
         let params = CreateWorkspaceParams {
+            name: Some("night-plans".into()),
             credential_id: Some(ada.credential),
             isolation: Some(Isolation::Ephemeral),
             max_duration_secs: Some(600),
@@ -75,6 +76,9 @@ async fn an_ephemeral_workspace_ends_with_a_receipt_and_nobody_else_ever_sees_it
                 ensure!(hidden, "{} shows it", endpoint.path);
             }
         }
+        // That it was made is in the log, by its id; what it is called is not.
+        let log = admin.request(&routes::ADMIN_AUDIT, &[]).send().await?.text().await?;
+        ensure!(log.contains(&made.id.to_string()) && !log.contains("night-plans"), "the audit log names it");
         let usage: Page<LimitView> = bob.client.request(&routes::TENANT_USAGE, &[]).send().await?.json().await?;
         let count = usage.items.iter().find(|item| item.measure == LimitMeasure::EphemeralWorkspaces);
         ensure!(count.is_some_and(|item| item.usage == "1"), "its number alone is told: {usage:?}");

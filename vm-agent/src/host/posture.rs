@@ -21,7 +21,7 @@ impl Host {
         let checks = vec![
             self.firewall(Family::V4).await,
             self.firewall(Family::V6).await,
-            listening(),
+            listening().await,
             must(
                 "metadata_v4",
                 "The machine does not reach its provider's metadata service over IPv4.",
@@ -133,8 +133,8 @@ impl Host {
     }
 }
 
-fn listening() -> PostureCheck {
-    let measured = match sockets::listening() {
+async fn listening() -> PostureCheck {
+    let measured = match sockets::listening().await {
         Ok(found) => none_of(&found, "nothing but a DHCP client", "listening"),
         Err(error) => (PostureOutcome::Unknown, error),
     };

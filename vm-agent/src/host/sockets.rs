@@ -1,6 +1,13 @@
 //! What listens on this machine beyond loopback, read from the kernel's tables.
+//!
+//! For UDP the kernel knows no listening: a socket without a peer may be a service, or a question that waits for its answer. At a
+//! port that the kernel gives away, it counts as a service when it is still there after a question has had its time, and belongs to
+//! none of the programs that keep such sockets by right. (WireGuard's, for one, belongs to no program at all.)
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::time::Duration;
 
 /// Ports that a DHCP client must listen at.
 const DHCP_CLIENT: [u16; 2] = [68, 546];
@@ -10,6 +17,21 @@ const TCP_LISTEN: &str = "0A";
 const UDP_UNCONNECTED: &str = "07";
 /// The kernel's first port for sockets that named none, where it does not say. A question to a resolver comes from such a port.
 const FIRST_EPHEMERAL: u16 = 32768;
+/// A question is answered or given up within so long: resolvers wait five seconds.
+const QUESTION_WITHIN: Duration = Duration::from_secs(6);
+/// Programs of the machine that ask over such sockets all the time: names, the time, its own address.
+const ASKING: [&str; 8] = [
+    "systemd-resolved",
+    "systemd-timesyncd",
+    "systemd-networkd",
+    "dhclient",
+    "dhcpcd",
+    "chronyd",
+    "ntpd",
+    "NetworkManager",
+];
+/// Where such programs are. Only root can put anything there.
+const PROGRAM_DIRS: [&str; 6] = ["/usr/lib/systemd", "/lib/systemd", "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 /// A socket that anybody who reaches the machine might speak to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,12 +50,41 @@ impl std::fmt::Display for Listening {
     }
 }
 
+/// A UDP socket of which the table alone does not tell whether it is a service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Unsure {
+    address: IpAddr,
+    port: u16,
+    inode: u64,
+}
+
+/// What one look shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    listening: Vec<Listening>,
+    unsure: Vec<Unsure>,
+}
+
 /// Looks at this network namespace. `Err` when a table cannot be read.
-pub fn listening() -> Result<Vec<Listening>, String> {
+pub async fn listening() -> Result<Vec<Listening>, String> {
+    let Seen { listening: mut found, unsure } = look()?;
+    let unsure = strangers(unsure);
+    if !unsure.is_empty() {
+        tokio::time::sleep(QUESTION_WITHIN).await;
+        let still: HashSet<Unsure> = look()?.unsure.into_iter().collect();
+        let services = unsure.into_iter().filter(|socket| still.contains(socket));
+        found.extend(services.map(|Unsure { address, port, .. }| Listening { protocol: "udp", address, port }));
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+fn look() -> Result<Seen, String> {
     let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let ephemeral = range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(FIRST_EPHEMERAL);
-    let mut found = Vec::new();
+    let mut seen = Seen::default();
     for (path, protocol) in
         [("/proc/net/tcp", "tcp"), ("/proc/net/tcp6", "tcp"), ("/proc/net/udp", "udp"), ("/proc/net/udp6", "udp")]
     {
@@ -41,11 +92,60 @@ pub fn listening() -> Result<Vec<Listening>, String> {
         if path.ends_with('6') && !std::path::Path::new(path).exists() {
             continue;
         }
-        found.extend(beyond_loopback(protocol, &read(path)?, ephemeral));
+        let table = read(path)?;
+        seen.listening.extend(beyond_loopback(protocol, &table, ephemeral));
+        if protocol == "udp" {
+            seen.unsure.extend(unsure(&table, ephemeral));
+        }
     }
-    found.sort();
-    found.dedup();
-    Ok(found)
+    Ok(seen)
+}
+
+/// Those that belong neither to the agent nor to a program that asks by right. What cannot be told is a stranger's.
+fn strangers(sockets: Vec<Unsure>) -> Vec<Unsure> {
+    if sockets.is_empty() {
+        return sockets;
+    }
+    let mut known = inodes_of("self");
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let names = processes.filter_map(|process| process.file_name().into_string().ok());
+    for pid in names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+        if std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| asks_by_right(&program)) {
+            known.extend(inodes_of(&pid));
+        }
+    }
+    sockets.into_iter().filter(|socket| socket.inode == 0 || !known.contains(&socket.inode)).collect()
+}
+
+fn asks_by_right(program: &Path) -> bool {
+    let name = program.file_name().and_then(|name| name.to_str());
+    let dir = program.parent().and_then(Path::to_str);
+    name.is_some_and(|name| ASKING.contains(&name)) && dir.is_some_and(|dir| PROGRAM_DIRS.contains(&dir))
+}
+
+/// The sockets that a process has open.
+fn inodes_of(process: &str) -> HashSet<u64> {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let links = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    links.filter_map(|link| inode_of(&link)).collect()
+}
+
+fn inode_of(link: &Path) -> Option<u64> {
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The sockets of a UDP table beyond loopback without a peer, at a port that the kernel gives away.
+fn unsure(table: &str, first_ephemeral: u16) -> Vec<Unsure> {
+    let sockets = table.lines().skip(1).filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (address, port) = fields.get(1)?.split_once(':')?;
+        let (address, port) = (parse_address(address)?, u16::from_str_radix(port, 16).ok()?);
+        // A table that names no socket names a stranger's.
+        let inode = fields.get(9).and_then(|inode| inode.parse().ok()).unwrap_or(0);
+        let is_unsure = *fields.get(3)? == UDP_UNCONNECTED && port >= first_ephemeral && !is_loopback(address);
+        is_unsure.then_some(Unsure { address, port, inode })
+    });
+    sockets.collect()
 }
 
 /// The sockets of one table of the kernel that listen beyond loopback and need not.
@@ -128,9 +228,53 @@ mod tests {
     }
 
     #[test]
-    fn this_machines_own_tables_can_be_read() {
+    fn a_socket_of_no_program_and_one_of_a_stranger_are_unsure_and_one_at_loopback_is_not() {
+        let lines = [
+            "0: 00000000:CA6C 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 0 2",
+            "1: 0A0200C0:C350 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 77 2",
+            "2: 0100007F:C351 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 78 2",
+            "3: 0A0200C0:C352 016433C6:0035 01 00000000:00000000 00:00000000 00000000 0 0 79 2",
+            "4: 00000000:14EB 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 80 2",
+            "5: 00000000:C353 00000000:0000 07",
+        ];
+        let found = unsure(&format!("{HEAD}{}\n", lines.join("\n")), FIRST_EPHEMERAL);
+        assert_eq!(
+            found.iter().map(|socket| (socket.port, socket.inode)).collect::<Vec<_>>(),
+            [(51820, 0), (50000, 77), (50003, 0)]
+        );
+        assert_eq!(strangers(found.clone()), found);
+    }
+
+    #[test]
+    fn who_asks_by_right_is_known_by_its_place_and_not_by_its_name() {
+        for program in ["/usr/lib/systemd/systemd-resolved", "/lib/systemd/systemd-timesyncd", "/usr/sbin/dhclient"] {
+            assert!(asks_by_right(Path::new(program)), "{program}");
+        }
+        for program in
+            ["/tmp/dhclient", "/usr/sbin/dhclient (deleted)", "/workspace/usr/sbin/dhclient", "/usr/bin/wg", ""]
+        {
+            assert!(!asks_by_right(Path::new(program)), "{program}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_at_any_port_counts_and_what_the_agent_asks_does_not() {
         let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert!(listening().unwrap().iter().any(|socket| socket.protocol == "tcp" && socket.port == port));
+        let tcp = listener.local_addr().unwrap().port();
+        let own = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        let asking = own.local_addr().unwrap().port();
+        let theirs = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        let serving = theirs.local_addr().unwrap().port();
+        let input = std::process::Stdio::from(std::os::fd::OwnedFd::from(theirs));
+        let mut service = std::process::Command::new("sleep").arg("1000").stdin(input).spawn().unwrap();
+        let found = listening().await;
+        service.kill().unwrap();
+        service.wait().unwrap();
+        let found = found.unwrap();
+        let has = |protocol, port| found.iter().any(|socket| socket.protocol == protocol && socket.port == port);
+        assert!(has("tcp", tcp) && has("udp", serving), "{found:?}");
+        assert!(!has("udp", asking), "{found:?}");
+        let after = listening().await.unwrap();
+        assert!(!after.iter().any(|socket| socket.protocol == "udp" && socket.port == serving), "it has ended");
     }
 }

@@ -92,7 +92,7 @@ impl Watch {
     /// Whether a workspace was started beside this one since it was measured: whether it reaches that one is not known.
     fn has_new_siblings(&self) -> bool {
         let Some(engine) = self.engine.upgrade() else { return false };
-        engine.siblings(self.workspace_id).iter().any(|sibling| !self.siblings.contains(sibling))
+        has_newcomer(&engine.siblings(self.workspace_id), &self.siblings)
     }
 
     /// Measures again; `false` when what must hold does not, and the workspace was ended for it.
@@ -150,6 +150,11 @@ pub(super) fn broken(posture: &Posture) -> Option<EngineError> {
     })
 }
 
+/// Whether somebody is there now who was not when it was measured. One who has gone changes nothing.
+fn has_newcomer(now: &[i32], measured: &[i32]) -> bool {
+    now.iter().any(|sibling| !measured.contains(sibling))
+}
+
 /// Whether anything but the time differs.
 fn is_other(new: &Posture, old: &Posture) -> bool {
     let outcomes = |posture: &Posture| -> Vec<(String, String)> {
@@ -175,6 +180,12 @@ fn ended(ran_out_of_memory: bool, code: Option<i64>) -> EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_comes_is_measured_against_and_who_goes_is_not() {
+        assert!(has_newcomer(&[1], &[]) && has_newcomer(&[1, 2], &[1]) && has_newcomer(&[2], &[1]));
+        assert!(!has_newcomer(&[], &[]) && !has_newcomer(&[1], &[1]) && !has_newcomer(&[1], &[2, 1]));
+    }
 
     #[test]
     fn a_container_that_has_ended_by_itself_says_how() {

@@ -307,10 +307,10 @@ impl LinkTask {
             HostEvent::Lost(detail) => Some(detail.clone()),
             HostEvent::Measured(_) | HostEvent::Notice(_) => None,
         };
-        self.host.handle(event, outbox).await;
         if let Some(detail) = lost {
-            self.node.give_up(detail).await;
+            self.node.give_up(detail);
         }
+        self.host.handle(event, outbox).await;
     }
 
     /// Does what a text message says; whether it was a welcome.

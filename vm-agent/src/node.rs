@@ -279,7 +279,7 @@ impl Node {
     }
 
     /// The machine is not what it must be: everything on it is stopped, at once and for good. Files are kept.
-    pub async fn give_up(&mut self, why: String) {
+    pub fn give_up(&mut self, why: String) {
         tracing::error!(why, "stopping every workspace");
         self.lost = Some(format!("The workspace was stopped at once, and its files are kept. {why}"));
         for workspace_id in self.table.ids_to_work_on() {

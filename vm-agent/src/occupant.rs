@@ -155,9 +155,9 @@ impl Occupant {
     }
 
     /// The machine is lost: nothing runs on it any more.
-    pub async fn give_up(&mut self, why: String) {
+    pub fn give_up(&mut self, why: String) {
         match self {
-            Self::Serving(node) => node.give_up(why).await,
+            Self::Serving(node) => node.give_up(why),
             Self::Refusing(_) => {}
         }
     }

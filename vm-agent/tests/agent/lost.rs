@@ -91,7 +91,7 @@ async fn nothing_runs_on_a_machine_without_a_firewall_nor_is_started_there() {
         bench.ensure(id, 1).await;
         assert_eq!(bench.report().await.phase, WorkspacePhase::Running);
     }
-    bench.node.give_up("The firewall is gone.".into()).await;
+    bench.node.give_up("The firewall is gone.".into());
     let mut stopped = Vec::new();
     for _ in ids {
         let report = bench.report().await;

@@ -123,7 +123,7 @@ async fn a_machine_that_is_lost_runs_no_container_and_keeps_its_files() {
     let name = Machine::container_name(workspace);
     let is_there = || machine.engine_says(&["ps", "-a", "--format", "{{.Names}}"]).contains(&name);
     node::goes_on_until(&mut node, "it runs", || machine.processes(workspace).contains("sleep")).await;
-    node.give_up("The firewall is gone.".into()).await;
+    node.give_up("The firewall is gone.".into());
     node::goes_on_until(&mut node, "its container is gone", || !is_there()).await;
     let image = machine.volume_root(workspace).with_extension("img");
     assert!(image.exists(), "{}", image.display());

@@ -19,6 +19,7 @@ use crate::faults::Faults;
 use crate::labels::Labels;
 use crate::machine::supervisor::{MachineHandle, MachineView};
 use crate::machine::{Driver, Inside};
+use crate::network::detour::Detour;
 use crate::order::NewServer;
 use crate::rate_limit::RateLimiter;
 use crate::request_log::RequestLog;
@@ -339,6 +340,13 @@ impl Cloud {
     ) -> Result<Outcome, ApiError> {
         let network = self.inner.driver.network().ok_or_else(|| ApiError::not_found("network of this driver"))?;
         network.exec(argv, input, limit).await.map_err(|error| ApiError::cannot(&error))
+    }
+
+    /// Leads machines' requests to the control plane astray, or not any more.
+    pub(crate) fn order_detour(&self, detour: Option<Detour>) -> Result<(), ApiError> {
+        let network = self.inner.driver.network().ok_or_else(|| ApiError::not_found("network of this driver"))?;
+        network.detours().order(detour);
+        Ok(())
     }
 
     /// Sends a signal to the agent alone.

@@ -153,6 +153,16 @@ pub(super) async fn clear_faults(State(cloud): State<Cloud>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+pub(super) async fn order_detour(State(cloud): State<Cloud>, body: Bytes) -> Result<StatusCode, ApiError> {
+    cloud.order_detour(Some(parse_body(&body)?))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn clear_detour(State(cloud): State<Cloud>) -> Result<StatusCode, ApiError> {
+    cloud.order_detour(None)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(super) async fn requests(State(cloud): State<Cloud>) -> Answer {
     let entries = cloud.requests().entries();
     Ok(Json(json!({"requests": entries})))

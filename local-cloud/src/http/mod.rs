@@ -54,6 +54,7 @@ pub fn app(cloud: Cloud) -> Router {
         .route("/_machines/{id}/exec", post(control::exec))
         .route("/_cloud/exec", post(control::exec_outside))
         .route("/_faults", post(control::order_fault).get(control::list_faults).delete(control::clear_faults))
+        .route("/_detour", post(control::order_detour).delete(control::clear_detour))
         .route("/_requests", get(control::requests))
         .route_layer(from_fn(control::only_from_here));
     hetzner

@@ -105,12 +105,39 @@ pub(crate) fn marks_in_use(prefix: &str) -> Vec<Mark> {
 
 fn processes_of(mark: &Mark, main: Option<ProcessIdentity>) -> Vec<ProcessIdentity> {
     let ours = i32::try_from(std::process::id()).unwrap_or(0);
-    let all: BTreeMap<i32, Stat> = pids().into_iter().filter_map(|pid| Some((pid, stat(pid)?))).collect();
+    let all = everything();
     let mut found: BTreeSet<i32> = all.keys().copied().filter(|pid| mark.is_in(&environment(*pid))).collect();
     // A pid stays taken while its group has members. So if someone else has the pid by now, the group is someone else's too.
     if let Some(main) = main.filter(|main| all.get(&main.pid).is_none_or(|stat| stat.start_ticks == main.start_ticks)) {
         found.extend(all.iter().filter(|(_, stat)| stat.group == main.pid).map(|(pid, _)| *pid));
     }
+    add_descendants(&mut found, &all);
+    found
+        .into_iter()
+        .filter(|pid| *pid != ours && *pid > 1)
+        .filter_map(|pid| {
+            all.get(&pid).filter(|stat| !stat.dead).map(|stat| ProcessIdentity { pid, start_ticks: stat.start_ticks })
+        })
+        .collect()
+}
+
+/// A process and all that descends from it, those that live; nothing once it is gone itself.
+pub(crate) fn family(first: ProcessIdentity) -> BTreeSet<i32> {
+    let all = everything();
+    let mut found = BTreeSet::new();
+    if all.get(&first.pid).is_some_and(|stat| stat.start_ticks == first.start_ticks) {
+        found.insert(first.pid);
+        add_descendants(&mut found, &all);
+    }
+    found.retain(|pid| all.get(pid).is_some_and(|stat| !stat.dead));
+    found
+}
+
+fn everything() -> BTreeMap<i32, Stat> {
+    pids().into_iter().filter_map(|pid| Some((pid, stat(pid)?))).collect()
+}
+
+fn add_descendants(found: &mut BTreeSet<i32>, all: &BTreeMap<i32, Stat>) {
     // Each pass adds a generation; a process tree has no cycles, so this ends.
     loop {
         let children: Vec<i32> = all
@@ -119,17 +146,10 @@ fn processes_of(mark: &Mark, main: Option<ProcessIdentity>) -> Vec<ProcessIdenti
             .map(|(pid, _)| *pid)
             .collect();
         if children.is_empty() {
-            break;
+            return;
         }
         found.extend(children);
     }
-    found
-        .into_iter()
-        .filter(|pid| *pid != ours && *pid > 1)
-        .filter_map(|pid| {
-            all.get(&pid).filter(|stat| !stat.dead).map(|stat| ProcessIdentity { pid, start_ticks: stat.start_ticks })
-        })
-        .collect()
 }
 
 /// Through a pidfd, with a second look after opening it: a pid that was given to someone else meanwhile is never hit.

@@ -15,6 +15,8 @@ pub(crate) const INTERNET: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 pub(crate) const DNS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 53);
 pub(crate) const REGISTRY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 5);
 pub(crate) const REGISTRY_PORT: u16 = 5000;
+/// Where the same wants a login.
+pub(crate) const PRIVATE_REGISTRY_PORT: u16 = 5001;
 
 const SLOT_FIRST: u8 = 10;
 const SLOT_LAST: u8 = 254;

@@ -3,6 +3,7 @@
 //! Like that edge it says in `CF-Connecting-IP` who asks, whatever the asker put there: the control plane compares it with the
 //! machine's addresses. Every request goes over a connection of its own, so that none slips past unmarked.
 
+use super::detour::{self, Detours, Way};
 use super::http::{Reply, text};
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, StatusCode};
@@ -14,9 +15,16 @@ use tokio::net::TcpStream;
 
 const CONNECTING_IP: &str = "cf-connecting-ip";
 
-/// Passes a request on to `port` on this computer's loopback.
-pub(super) async fn pass(request: Request<Incoming>, from: SocketAddr, port: u16) -> Reply {
+/// Passes a request on to `port` on this computer's loopback, unless a detour is ordered for it.
+pub(super) async fn pass(request: Request<Incoming>, from: SocketAddr, port: u16, detours: Detours) -> Reply {
+    let way = detours.next(request.uri().path());
+    match way {
+        Some(Way::Unavailable) => return detour::unavailable(),
+        Some(Way::Hold) => detours.ended().await,
+        Some(Way::Cut) | None => {}
+    }
     match try_pass(request, from, port).await {
+        Ok(reply) if way == Some(Way::Cut) => detour::cut(reply),
         Ok(reply) => reply,
         Err(error) => text(StatusCode::BAD_GATEWAY, format!("the control plane does not answer: {error}\n")),
     }

@@ -10,6 +10,7 @@
 //! in the picture does not exist for a machine.
 
 pub(crate) mod addresses;
+pub(crate) mod detour;
 mod forward;
 mod http;
 pub(crate) mod namespace;
@@ -19,6 +20,7 @@ pub(crate) mod sites;
 use crate::command::{self, Outcome};
 use addresses::{DNS, GATEWAY_V4, GATEWAY_V6, INTERNET, METADATA_V4, METADATA_V6, NEIGHBOUR, REGISTRY, Slot};
 use anyhow::{Context as _, Result};
+use detour::Detours;
 use namespace::Namespace;
 use services::Services;
 use sites::{Residents, Site};
@@ -36,6 +38,7 @@ const HTTP_PORT: u16 = 80;
 pub(crate) struct Network {
     namespace: Namespace,
     residents: Residents,
+    detours: Detours,
     claim: Claim,
     _services: Services,
     _servers: JoinSet<()>,
@@ -59,15 +62,22 @@ impl Network {
                 std::future::ready(site.answer(&request, from, &residents))
             }));
         }
+        let detours = Detours::default();
         for port in forward.iter().copied() {
+            let detours = detours.clone();
             let listener = namespace.listen(SocketAddr::new(GATEWAY_V4.into(), port))?;
-            servers.spawn(http::serve(listener, move |request, from| forward::pass(request, from, port)));
+            servers
+                .spawn(http::serve(listener, move |request, from| forward::pass(request, from, port, detours.clone())));
         }
-        Ok(Self { namespace, residents, claim, _services: services, _servers: servers })
+        Ok(Self { namespace, residents, detours, claim, _services: services, _servers: servers })
     }
 
     pub(crate) fn residents(&self) -> &Residents {
         &self.residents
+    }
+
+    pub(crate) fn detours(&self) -> &Detours {
+        &self.detours
     }
 
     pub(crate) fn namespace(&self) -> &Namespace {

@@ -1,6 +1,9 @@
-//! Programs of others that serve inside the cloud's namespace: the name server and the container registry.
+//! Programs of others that serve inside the cloud's namespace: the name server and the container registry, once for anybody and once
+//! for who has a login.
 
-use super::addresses::{DNS, INTERNET, METADATA_V4, METADATA_V6, NEIGHBOUR, REGISTRY, REGISTRY_PORT};
+use super::addresses::{
+    DNS, INTERNET, METADATA_V4, METADATA_V6, NEIGHBOUR, PRIVATE_REGISTRY_PORT, REGISTRY, REGISTRY_PORT,
+};
 use super::namespace::Namespace;
 use crate::command;
 use anyhow::{Context as _, Result, bail};
@@ -14,6 +17,9 @@ use tokio::process::{Child, Command};
 const DNS_PORT: u16 = 53;
 const START_LIMIT: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// Who may read the private registry, and the password `let-me-read` as registries keep it.
+const LOGIN: &str = "reader:$2y$05$ringfencelocalcloud00O1tMZUsgKH5hWNmgOay1GQsQp5e5FfjO\n";
 
 /// Every name that resolves; all others do not exist.
 const NAMES: [(&str, IpAddr); 7] = [
@@ -29,19 +35,21 @@ const NAMES: [(&str, IpAddr); 7] = [
 /// The running programs. They end with this value, and with this process, however it ends.
 #[derive(Debug)]
 pub(super) struct Services {
-    _children: [Child; 2],
+    _children: [Child; 3],
 }
 
 impl Services {
-    /// Starts both and returns when they answer.
+    /// Starts them and returns when they answer.
     pub(super) async fn start(namespace: &Namespace, image: &Path, directory: &Path) -> Result<Self> {
         let mut names = name_server(namespace, directory)?;
-        let mut registry = registry(namespace, image, directory)?;
+        let mut open = registry(namespace, image, directory, Access::Anybody)?;
+        let mut private = registry(namespace, image, directory, Access::Login)?;
         answers(namespace, &mut names, DNS, DNS_PORT).await.with_context(|| said(directory, "dnsmasq"))?;
-        answers(namespace, &mut registry, REGISTRY, REGISTRY_PORT)
-            .await
-            .with_context(|| said(directory, "registry"))?;
-        Ok(Self { _children: [names, registry] })
+        for (child, access) in [(&mut open, Access::Anybody), (&mut private, Access::Login)] {
+            let started = answers(namespace, child, REGISTRY, access.port()).await;
+            started.with_context(|| said(directory, access.name()))?;
+        }
+        Ok(Self { _children: [names, open, private] })
     }
 }
 
@@ -82,9 +90,33 @@ fn name_server(namespace: &Namespace, directory: &Path) -> Result<Child> {
     start(command, "dnsmasq", directory)
 }
 
-fn registry(namespace: &Namespace, image: &Path, directory: &Path) -> Result<Child> {
-    let config = directory.join("registry.yml");
-    let document = serde_json::json!({
+/// Who may read a registry.
+#[derive(Clone, Copy)]
+enum Access {
+    Anybody,
+    Login,
+}
+
+impl Access {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Anybody => "registry",
+            Self::Login => "private-registry",
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Self::Anybody => REGISTRY_PORT,
+            Self::Login => PRIVATE_REGISTRY_PORT,
+        }
+    }
+}
+
+fn registry(namespace: &Namespace, image: &Path, directory: &Path, access: Access) -> Result<Child> {
+    let name = access.name();
+    let config = directory.join(format!("{name}.yml"));
+    let mut document = serde_json::json!({
         "version": 0.1,
         "log": {"level": "warn"},
         "storage": {
@@ -92,14 +124,19 @@ fn registry(namespace: &Namespace, image: &Path, directory: &Path) -> Result<Chi
             // The image is shared by all clouds of this computer.
             "maintenance": {"readonly": {"enabled": true}},
         },
-        "http": {"addr": format!("{REGISTRY}:{REGISTRY_PORT}")},
+        "http": {"addr": format!("{REGISTRY}:{}", access.port())},
     });
+    if let Access::Login = access {
+        let logins = directory.join(format!("{name}.logins"));
+        std::fs::write(&logins, LOGIN).with_context(|| format!("cannot write {}", logins.display()))?;
+        document["auth"] = serde_json::json!({"htpasswd": {"realm": "registry", "path": logins}});
+    }
     // JSON is YAML.
     std::fs::write(&config, document.to_string()).with_context(|| format!("cannot write {}", config.display()))?;
     let mut command = kept(namespace, "sh");
     command.arg("-c").arg("exec \"$1\" serve \"$2\"").arg("registry");
     command.arg(image.join("registry/bin/docker-registry")).arg(&config);
-    start(command, "registry", directory)
+    start(command, name, directory)
 }
 
 /// A command inside that ends with this process.

@@ -28,7 +28,7 @@ const RECIPE: [(&str, &str); 7] = [
 ];
 
 /// Programs that making and running machines takes, with Debian's names of their packages.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("mmdebstrap", "mmdebstrap"),
     ("systemd-nspawn", "systemd-container"),
     ("ip", "iproute2"),
@@ -37,6 +37,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("skopeo", "skopeo"),
     ("curl", "curl"),
     ("nsenter", "util-linux"),
+    ("shellcheck", "shellcheck"),
 ];
 const QEMU_PROGRAMS: [(&str, &str); 3] =
     [("qemu-system-x86_64", "qemu-system-x86"), ("qemu-img", "qemu-utils"), ("genisoimage", "genisoimage")];

@@ -110,6 +110,8 @@ impl NspawnDriver {
         self.nspawn(&mut command, &record, &namespace, &directory);
         command.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console).kill_on_drop(true);
         let monitor = command.spawn().context("cannot start systemd-nspawn")?;
+        let first = monitor.id().and_then(|id| i32::try_from(id).ok());
+        let groups = groups.started(first, &directory)?;
         Ok(NspawnMachine { monitor, groups })
     }
 

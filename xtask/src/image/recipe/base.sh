@@ -2,7 +2,7 @@
 mkdir -p "$OUT"
 mmdebstrap --quiet --mode=root --variant=minbase --components=main --include="$(echo "
     systemd-sysv systemd-resolved systemd-timesyncd libpam-systemd dbus udev kmod cloud-init openssh-server
-    apt-utils bash ca-certificates curl e2fsprogs iproute2 iptables less netbase nftables procps tinyproxy-bin util-linux
+    apt-utils bash ca-certificates curl e2fsprogs git iproute2 iptables less netbase nftables perl-base procps util-linux
     linux-image-cloud-amd64 initramfs-tools qemu-guest-agent
 " | xargs | tr ' ' ',')" trixie "$BASE"
 

@@ -1,6 +1,6 @@
-# Podman's packages as a repository in the image itself, so that a machine without an engine can install one without a network.
-# runc is sid's: trixie's lacks the fixes of November 2025. Nothing else comes from there. A mirror of sid that lags is good enough
-# (the signature counts, and the version is checked below).
+# Podman's packages and tinyproxy's as a repository in the image itself, so that a machine that lacks them can install them without
+# a network. runc is sid's: trixie's lacks the fixes of November 2025. Nothing else comes from there. A mirror of sid that lags is
+# good enough (the signature counts, and the version is checked below). trixie's own is there too, for machines that are pinned to it.
 mkdir -p "$OUT/apt"
 cp -a "$BASE/etc/apt/sources.list" "$OUT/apt/sources.list"
 awk '$1 == "deb" && $3 == "trixie" { print "deb [check-valid-until=no]", $2, "sid main"; exit }' "$OUT/apt/sources.list" >"$BASE/etc/apt/sources.list.d/sid.list"
@@ -17,8 +17,10 @@ PIN
 mkdir -p "$BASE/opt/packages"
 NETWORK=1 SHARED="$BASE/opt/packages" inside "$BASE" sh -euc '
     apt-get -qq update
-    apt-get -qq -y --no-install-recommends --download-only install podman runc catatonit
+    apt-get -qq -y --no-install-recommends --download-only install podman runc catatonit tinyproxy-bin
     mv /var/cache/apt/archives/*.deb /run/shared/
+    mkdir /run/shared/older && cd /run/shared/older
+    apt-get -qq -o APT::Sandbox::User=root download runc/trixie
     apt-get -qq -y --no-install-recommends --download-only install docker.io docker-cli tini runc
     mkdir -p /var/cache/docker-debs
     mv /var/cache/apt/archives/*.deb /var/cache/docker-debs/

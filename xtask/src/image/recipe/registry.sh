@@ -13,7 +13,7 @@ unshare --net bash -euo pipefail -c '
     registry=$!
     trap "kill $registry" EXIT
     for _ in $(seq 100); do curl -sf http://127.0.0.1:5000/v2/ >/dev/null && break; sleep 0.1; done
-    for image in workspace tiny; do
+    for image in workspace tiny shellless; do
         skopeo --insecure-policy copy --quiet --dest-tls-verify=false \
             "docker-archive:$0/archives/$image.tar" "docker://127.0.0.1:5000/ringfence/$image:latest"
     done

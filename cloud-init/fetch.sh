@@ -36,9 +36,13 @@ has_engine() {
     command -v podman >/dev/null || command -v dockerd >/dev/null
 }
 
+# Older distributions have a Podman without netavark, which the agent refuses in words: they need not fail here without any.
 install_podman() {
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
-    apt-get -qq update && apt-get -qq install -y --no-install-recommends podman runc netavark tinyproxy-bin
+    apt-get -qq update || return
+    network=$(apt-cache -q search --names-only '^netavark$')
+    # shellcheck disable=SC2086 # a word, or none
+    apt-get -qq install -y --no-install-recommends podman runc ${network%% *}
 }
 
 start() {

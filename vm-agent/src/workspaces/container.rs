@@ -21,6 +21,7 @@ mod gate;
 mod host;
 mod image;
 mod inside;
+mod inspect;
 mod live;
 mod machine;
 mod mounts;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use ringfence_protocol::state::EngineKind;
 
-use super::gate::{Found, RuntimeGate, version_printed};
+use super::gate::{Found, RuntimeGate, Version, version_printed};
 use super::host;
 use super::settings::Settings;
 use crate::workspaces::NoEngine;
@@ -16,6 +16,11 @@ const ANSWER_WITHIN_SECS: u64 = 120;
 /// How long an engine that is just being started is waited for.
 const SOCKET_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The first whose own API has what its networks are made by.
+const OLDEST_PODMAN: Version = Version::release(4, 0, 0);
+/// What helps, whatever is too old.
+const OTHER_IMAGE: &str =
+    "The operator should choose a machine image that brings Docker from Docker's own packages, as `docker-ce` does.";
 
 /// The engine.
 pub(super) struct Api {
@@ -62,6 +67,12 @@ impl Api {
         let components = version.components.unwrap_or_default();
         let is_podman = components.iter().any(|component| component.name == "Podman Engine");
         let kind = if is_podman { EngineKind::Podman } else { EngineKind::Docker };
+        let engine_version = version.version.unwrap_or_default();
+        if is_podman && Version::parse(&engine_version).is_none_or(|version| version < OLDEST_PODMAN) {
+            return Err(NoEngine::outdated(format!(
+                "Podman {engine_version} is older than {OLDEST_PODMAN}. {OTHER_IMAGE}"
+            )));
+        }
         let info = docker.info().await.map_err(NoEngine::unavailable)?;
         let store = info.docker_root_dir.map(PathBuf::from);
         let default = info.default_runtime.unwrap_or_else(|| "runc".into());
@@ -78,14 +89,14 @@ impl Api {
                 refused.push(found.to_string());
                 continue;
             }
-            let version = version.version.unwrap_or_default();
+            let version = engine_version;
             let runtime_name = (name != default).then_some(name);
             let (socket, default_runtime) = (socket.to_owned(), default);
             return Ok(Self { docker, socket, kind, store, version, runtime: found, default_runtime, runtime_name });
         }
         let refused = if refused.is_empty() { "none was found".to_owned() } else { refused.join(", ") };
         Err(NoEngine::outdated(format!(
-            "The container runtime lacks the fixes of November 2025 ({refused}). Install runc 1.2.8, 1.3.3 or 1.4, or crun 1.25.1, or newer."
+            "The container runtime lacks the fixes of November 2025 ({refused}): they are in runc 1.2.8, 1.3.3 and 1.4, and in crun 1.25.1. {OTHER_IMAGE}"
         )))
     }
 

@@ -33,17 +33,22 @@ fn of_text(message: &str) -> EngineError {
         return disk_full();
     }
     if has(&["executable file", "no such file or directory: oci", "command not found"]) {
-        return EngineError::new(
-            WorkspaceFailure::CommandNotFound,
-            format!(
-                "The image has not what every workspace needs: a shell `sh` and `sleep`. Use another image. ({message})"
-            ),
-        );
+        return command_not_found(message);
     }
     if has(&["no such image", "image not known"]) {
         return EngineError::new(WorkspaceFailure::ImageNotFound, "The image has gone from the machine. Start again.");
     }
     EngineError::refused(format!("The container engine refused: {message}"))
+}
+
+/// The image lacks what every container of ours begins with.
+pub(super) fn command_not_found(message: &str) -> EngineError {
+    EngineError::new(
+        WorkspaceFailure::CommandNotFound,
+        format!(
+            "The image has not what every workspace needs: a shell `sh` and `sleep`. Use another image. ({message})"
+        ),
+    )
 }
 
 /// The machine's disk is full.

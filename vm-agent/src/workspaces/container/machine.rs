@@ -19,8 +19,7 @@ impl Containers {
                 found.get("OCIRuntime").and_then(serde_json::Value::as_str).map(str::to_owned)
             }
             EngineKind::Docker | EngineKind::Unconfined => {
-                let found = self.inspect(container).await?.and_then(|found| found.host_config);
-                found.and_then(|host| host.runtime)
+                self.inspect(container).await?.and_then(|found| found.host_config.runtime)
             }
         };
         let wanted = self.api.runtime();

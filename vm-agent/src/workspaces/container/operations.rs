@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, VolumeCreateRequest};
+use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
     RemoveVolumeOptionsBuilder,
@@ -135,7 +135,10 @@ impl Containers {
         let container = container_name(order.workspace_id);
         let connection = match spec.network {
             NetworkMode::None => Connection::None,
-            NetworkMode::Restricted => Connection::Proxy,
+            NetworkMode::Restricted => {
+                proxy::ensure_installed(&order.voice).await?;
+                Connection::Proxy
+            }
             NetworkMode::Internet => {
                 network::ensure(&self.api, &container).await?;
                 Connection::Network { name: container.clone(), nameservers: network::nameservers() }
@@ -219,19 +222,9 @@ impl Containers {
     /// The first process of the container, if one that is just so runs.
     async fn running_as(&self, container: &str, fingerprint: &str) -> Result<Option<i32>, EngineError> {
         let Some(found) = self.inspect(container).await? else { return Ok(None) };
-        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        let labels = found.config.labels.unwrap_or_default();
         let is_so = labels.get(LABEL_FINGERPRINT).is_some_and(|found| found == fingerprint);
-        let state = found.state.unwrap_or_default();
-        let pid = state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0);
-        Ok(pid.filter(|_| is_so && state.running == Some(true)))
-    }
-
-    pub(super) async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
-        match self.api.docker.inspect_container(container, None).await {
-            Ok(found) => Ok(Some(found)),
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(failure::of(&error)),
-        }
+        Ok(found.state.pid().filter(|_| is_so && found.state.running))
     }
 
     async fn create(
@@ -250,10 +243,11 @@ impl Containers {
         let docker = &self.api.docker;
         docker.create_container(Some(options), body).await.map_err(|error| failure::of(&error))?;
         docker.start_container(container, None).await.map_err(|error| failure::of(&error))?;
-        let started = self.inspect(container).await?.and_then(|found| found.state);
-        let pid = started.and_then(|state| state.pid).and_then(|pid| i32::try_from(pid).ok());
-        pid.filter(|pid| *pid > 0).ok_or_else(|| {
-            EngineError::refused("The workspace's container ended as soon as it was started. Try another image.")
+        let state = self.inspect(container).await?.unwrap_or_default().state;
+        state.pid().ok_or_else(|| match state.exit_code {
+            // What an init ends with that finds no such program, or none that it can run.
+            126 | 127 => failure::command_not_found("its first program does not start"),
+            _ => EngineError::refused("The workspace's container ended as soon as it was started. Try another image."),
         })
     }
 
@@ -274,8 +268,7 @@ impl Containers {
         self.running().remove(&workspace_id);
         let container = container_name(workspace_id);
         let Some(found) = self.inspect(&container).await? else { return Ok(()) };
-        let state = found.state.unwrap_or_default();
-        if let Some(pid) = state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0) {
+        if let Some(pid) = found.state.pid() {
             processes::ask_to_end(pid).await;
             // What is left had its time: without this, some engines give it more.
             let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
@@ -349,8 +342,7 @@ impl Containers {
     /// Ends terminals, and what was started to outlive them goes on.
     pub(in crate::workspaces) async fn end_terminals(&self, workspace_id: WorkspaceId) -> Result<(), EngineError> {
         let Some(found) = self.inspect(&container_name(workspace_id)).await? else { return Ok(()) };
-        let pid = found.state.and_then(|state| state.pid).and_then(|pid| i32::try_from(pid).ok());
-        match pid.filter(|pid| *pid > 0) {
+        match found.state.pid() {
             Some(pid) if !processes::hang_up_terminals(pid).await => {
                 Err(EngineError::refused("some of its terminals do not end"))
             }

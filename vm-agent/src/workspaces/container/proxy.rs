@@ -2,6 +2,8 @@
 //!
 //! What it filters by is the name that is asked for; where that leads is the firewall's matter: packets of the proxy's user to
 //! metadata services and private ranges are dropped.
+//!
+//! Stock images have no tinyproxy, and most machines need none: the first workspace that does has it installed.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,9 +16,11 @@ use std::time::Duration;
 use ringfence_protocol::state::WorkspaceFailure;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 
-use crate::workspaces::EngineError;
+use super::host;
 use crate::workspaces::task::Task;
+use crate::workspaces::{EngineError, Voice};
 
 /// Longest wait for a proxy that was started.
 const READY_WITHIN: Duration = Duration::from_secs(5);
@@ -24,6 +28,33 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Before one that ended is started again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 const MAX_DOMAINS: usize = 1000;
+/// Where a distribution's package or somebody's own build puts it.
+const PLACES: [&str; 2] = ["/usr/bin/tinyproxy", "/usr/local/bin/tinyproxy"];
+/// The package without the service: a proxy that runs by itself is nobody's.
+const INSTALL: &str = "apt-get -qq update && apt-get -qq install -y --no-install-recommends tinyproxy-bin";
+/// Longest wait for the package: the lists of a whole distribution may have to come first.
+const INSTALLED_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// Package managers do not wait for each other.
+static INSTALLING: Mutex<()> = Mutex::const_new(());
+
+/// Installs tinyproxy, as a step that shows, where the machine has none.
+pub(super) async fn ensure_installed(voice: &Voice) -> Result<(), EngineError> {
+    let _alone = INSTALLING.lock().await;
+    if PLACES.iter().any(|place| Path::new(place).exists()) {
+        return Ok(());
+    }
+    voice.step("install tinyproxy", install()).await
+}
+
+/// By a unit of its own: the agent's cannot write where packages go.
+async fn install() -> Result<(), EngineError> {
+    let unit = ["--quiet", "--wait", "--pipe", "--collect", "--setenv=DEBIAN_FRONTEND=noninteractive"];
+    let mut words = unit.to_vec();
+    words.extend(["--setenv=NEEDRESTART_MODE=l", "--", "sh", "-c", INSTALL]);
+    let installed = host::run_within("systemd-run", &words, INSTALLED_WITHIN).await;
+    installed.map(drop).map_err(|said| unavailable(format!("its package tinyproxy-bin cannot be installed ({said})")))
+}
 
 /// A running proxy. Dropping it ends it.
 pub(super) struct Proxy {
@@ -88,7 +119,7 @@ async fn wait_for(address: SocketAddr, child: &mut Child) -> Result<(), EngineEr
     let deadline = tokio::time::Instant::now() + READY_WITHIN;
     loop {
         if let Ok(Some(status)) = child.try_wait() {
-            return Err(unavailable(format!("tinyproxy ended at once ({status}); is it installed?")));
+            return Err(unavailable(format!("tinyproxy ended at once ({status})")));
         }
         if TcpStream::connect(address).await.is_ok() {
             return Ok(());

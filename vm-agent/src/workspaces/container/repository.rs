@@ -13,6 +13,7 @@ use super::api::Api;
 use super::create::SECRETS_DIR;
 use super::devcontainer::{self, Devcontainer};
 use super::exec::{self, Command, last_line};
+use super::failure::shortened;
 use super::live::Live;
 use super::user::User;
 use super::volume::Volume;
@@ -90,9 +91,16 @@ pub(super) async fn clone(api: &Api, live: &Live, repository: &Repository, span:
             WorkspaceFailure::DiskFull,
             "The repository does not fit into the workspace's disk quota. Make the workspace with a larger one.",
         )),
-        Some(_) => Err(clone_failed(&refusal(last_line(&outcome.tail)))),
+        Some(_) => Err(clone_failed(&refusal(&complaint(&outcome.tail)))),
         None => Err(clone_failed(&format!("it was {}", too_late()))),
     }
+}
+
+/// What git complains of, without its progress: the cause comes first, and last that there was one.
+fn complaint(tail: &str) -> String {
+    let complains = |line: &&str| ["fatal: ", "error: ", "remote: "].iter().any(|word| line.starts_with(word));
+    let lines: Vec<&str> = tail.split(['\n', '\r']).map(str::trim).filter(complains).collect();
+    if lines.is_empty() { last_line(tail).to_owned() } else { shortened(&lines.join(" ")) }
 }
 
 /// The repository's `devcontainer.json`, if it has one.
@@ -221,5 +229,12 @@ mod tests {
         let words = refusal("fatal: could not read Username for 'https://git.example.test': terminal prompts disabled");
         assert!(words.contains("GIT_TOKEN"), "{words}");
         assert!(!refusal("fatal: repository 'x' not found").contains("GIT_TOKEN"));
+    }
+
+    #[test]
+    fn what_git_complains_of_is_told_with_its_cause() {
+        let tail = "Cloning into '/workspace'...\nReceiving objects: 10%\rReceiving objects: 20%\r\nerror: Unable to find x\nerror: fetch failed.\n";
+        assert_eq!(complaint(tail), "error: Unable to find x error: fetch failed.");
+        assert_eq!(complaint("killed\n"), "killed");
     }
 }

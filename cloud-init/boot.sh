@@ -20,6 +20,11 @@ install_iptables() {
     apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends iptables
 }
 
+# What runs in containers outlives a restart of Docker's daemon. In one line: user-data keeps no indentation.
+keep_containers() {
+    python3 -c 'import json,os; p="/etc/docker/daemon.json"; d=json.load(open(p)) if os.path.exists(p) else {}; d["live-restore"]=True; os.makedirs("/etc/docker",exist_ok=True); json.dump(d,open(p,"w"))'
+}
+
 # Nobody logs in; nothing restarts network, engine or agent behind our back; nothing listens for names.
 close_doors() {
     sockets='ssh.socket sshd.socket sshd-vsock.socket sshd-unix-local.socket'
@@ -47,6 +52,7 @@ if [ $# = 0 ]; then
     fi
     step 'load the firewall' sh /usr/local/lib/ringfence/firewall || fail firewall_failed "$error"
     step 'close ssh, passwords and timers' close_doors || fail firewall_failed "$error"
+    if command -v dockerd >/dev/null; then step 'keep containers over a restart of Docker' keep_containers || true; fi
 else
     step 'load the firewall' sh /usr/local/lib/ringfence/firewall
 fi

@@ -7,4 +7,5 @@ while [ $# -gt 1 ]; do
     printf '%s' "$2" >"$1" || systemctl poweroff --force
     shift 2
 done
-exec sh /usr/local/lib/ringfence/boot
+# However it ends, but well: nothing else of cloud-init may run on a machine that is not shut.
+sh /usr/local/lib/ringfence/boot || systemctl poweroff --force

@@ -29,7 +29,8 @@ pub(super) async fn ensure(api: &Api, name: &str) -> Result<(), EngineError> {
             // The compatible API always has the engine's DNS, which would answer on the machine for all workspaces.
             let request = json!({
                 "name": name, "driver": "bridge", "dns_enabled": false, "internal": false,
-                "ipv6_enabled": has_ipv6(), "options": { "isolate": "true" },
+                // The firewall forwards none of it: who had an address would only wait for answers.
+                "ipv6_enabled": false, "options": { "isolate": "true" },
             });
             let made = raw::call(&api.socket, Method::POST, "/v4.0.0/libpod/networks/create", Some(&request)).await;
             made.map(drop).map_err(|error| failure::of_raw(&error))
@@ -69,17 +70,6 @@ fn reachable(resolv_conf: &str) -> Vec<IpAddr> {
         words.next().filter(|_| is_server)?.parse::<IpAddr>().ok()
     });
     servers.filter(|server| !addresses::is_internal(*server)).take(MAX_NAMESERVERS).collect()
-}
-
-/// Whether the machine itself has a way to the IPv6 internet: a default route that is not the loopback's.
-fn has_ipv6() -> bool {
-    let routes = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
-    routes.lines().any(|line| {
-        let mut fields = line.split_whitespace();
-        let is_default =
-            fields.next().is_some_and(|to| to.bytes().all(|byte| byte == b'0')) && fields.next() == Some("00");
-        is_default && fields.last().is_some_and(|device| device != "lo")
-    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
 use ringfence_protocol::ids::{CredentialId, WorkspaceId};
 use ringfence_protocol::problem::{ErrorCode, PROBLEM_CONTENT_TYPE};
@@ -11,6 +11,7 @@ use ringfence_protocol::state::WorkspaceState;
 use ringfence_protocol::views::{CredentialView, Page, ReadyView, SessionView, UserView, WorkspaceView};
 use serde_json::{Value, json};
 use xtask::client::{Client, Refused};
+use xtask::project;
 
 use crate::support::people::Person;
 use crate::support::request::{Answer, Raw, http};
@@ -30,6 +31,22 @@ async fn every_route_is_served() -> Result<()> {
     }
     let nothing = Raw::get(format!("{}/api/nothing-here", stage.origin())).send(&http()).await?;
     assert!(is_fallback(&nothing), "an unknown path under /api is not the page of the browser UI");
+    stage.stop().await
+}
+
+#[tokio::test]
+async fn an_agent_that_is_published_is_served_and_nothing_in_the_place_of_another() -> Result<()> {
+    let stage = Stage::start().await?;
+    let published = std::fs::read_dir(project::root().join("web/dist/agent-bin"))?.next().context("no agent")??;
+    let binary = std::fs::metadata(published.path().join("vm-agent"))?;
+    let url = |digest: &str| format!("{}/agent-bin/{digest}/vm-agent", stage.origin());
+    let served = http().get(url(&published.file_name().to_string_lossy())).send().await?;
+    assert_eq!(served.status().as_u16(), 200);
+    assert_eq!(served.bytes().await?.len() as u64, binary.len());
+    for path in [url(&"0".repeat(64)), url("..%2f..%2findex.html"), format!("{}/agent-bin/", stage.origin())] {
+        let answer = Raw::get(path).send(&http()).await?;
+        assert_eq!(refusal(&answer), (404, Some(ErrorCode::NotFound)), "{}", answer.text());
+    }
     stage.stop().await
 }
 

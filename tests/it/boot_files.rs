@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use xtask::skip::skipped;
+
 /// A folder of `cloud-init/`'s files.
 fn files_ending_in(ending: &str) -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloud-init");
@@ -16,7 +18,7 @@ fn files_ending_in(ending: &str) -> Vec<PathBuf> {
 fn judged(command: &mut Command) -> Option<Output> {
     let output = command.stdin(Stdio::null()).output();
     if output.is_err() {
-        println!("SKIPPED: {} is not installed", command.get_program().to_string_lossy());
+        skipped(&format!("{} is not installed", command.get_program().to_string_lossy()));
     }
     output.ok()
 }
@@ -45,7 +47,7 @@ fn iptables_takes_the_rules_of_both_stages() {
                 std::fs::write(file.path(), rules).unwrap();
                 let Some(output) = judged(Command::new(program).arg("--test").arg(file.path())) else { return };
                 if said(&output).contains("Permission denied") {
-                    println!("SKIPPED: {program} --test needs root");
+                    skipped(&format!("{program} --test needs root"));
                     return;
                 }
                 assert!(output.status.success(), "{}", said(&output));

@@ -10,6 +10,7 @@ use ringfence_protocol::claims::{Jwk, Jwks};
 use ringfence_protocol::ids::Id;
 use ringfence_protocol::time::UnixMillis;
 use serde_json::Value;
+use xtask::skip::skipped;
 
 const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 /// As long as ours are: three parts of a JWT signed with Ed25519.
@@ -139,7 +140,7 @@ fn cloud_init_knows_every_word_of_it() {
     file.write_all(user_data(&agent(EngineConfig::Containers, "https://x", 2)).as_bytes()).unwrap();
     let checked = Command::new("cloud-init").args(["schema", "--config-file"]).arg(file.path()).output();
     let Ok(checked) = checked else {
-        println!("SKIPPED: cloud-init is not installed, so its schema does not judge our user-data");
+        skipped("cloud-init is not installed, so its schema does not judge our user-data");
         return;
     };
     let said = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);

@@ -17,6 +17,7 @@ pub mod progress;
 pub mod project;
 pub mod run;
 pub mod sim;
+pub mod skip;
 pub mod stack;
 pub mod stamp;
 pub mod suites;

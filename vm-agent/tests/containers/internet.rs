@@ -3,6 +3,7 @@
 use ringfence_protocol::state::{NetworkMode, WorkspaceFailure};
 
 use crate::support::machine::{Machine, container};
+use crate::support::skipped;
 use crate::support::viewer::Viewer;
 
 /// Makes a bridge and rules of the engine's in this network namespace: only where that is asked for.
@@ -11,8 +12,9 @@ const ALLOWED: &str = "RINGFENCE_TEST_NETWORKS";
 #[tokio::test]
 async fn internet_is_a_network_of_its_own_or_a_refusal_that_names_what_is_reached() {
     if std::env::var_os(ALLOWED).is_none() {
-        return println!(
-            "SKIPPED internet: it makes networks; set {ALLOWED}=1 in a network namespace that may have them"
+        return skipped(
+            "internet",
+            &format!("it makes networks; set {ALLOWED}=1 in a network namespace that may have them"),
         );
     }
     let Some(mut machine) = Machine::start("internet").await else { return };

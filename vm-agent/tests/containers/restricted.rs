@@ -12,6 +12,7 @@ use ringfence_protocol::container::{ContainerSpec, Repository};
 use ringfence_protocol::state::{NetworkMode, WorkspaceFailure};
 
 use crate::support::machine::{IMAGE, Machine, container};
+use crate::support::skipped;
 use crate::support::viewer::Viewer;
 
 /// A name that has to lead to this machine (`127.0.0.1 git.ringfence.test` in `/etc/hosts`); else the test is skipped.
@@ -105,7 +106,7 @@ async fn a_domain_that_is_none_is_refused() {
 #[tokio::test]
 async fn a_repository_is_cloned_once_and_its_devcontainer_honoured_or_refused() {
     if !leads_here().await {
-        return println!("SKIPPED repository: {DOMAIN} does not lead to this machine");
+        return skipped("repository", &format!("{DOMAIN} does not lead to this machine"));
     }
     let Some(mut machine) = Machine::start("repository").await else { return };
     let dir = tempfile::tempdir().unwrap();

@@ -4,16 +4,17 @@ mod count;
 mod runner;
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use self::count::{Count, Format};
 use crate::build::{self, Profile, web};
 use crate::progress::human;
 use crate::toolchain::{Toolchain, browser};
-use crate::{image, project, run};
+use crate::{image, project, run, skip};
 
 /// One suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -90,6 +91,8 @@ const NATIVE: [&[&str]; 3] = [
 ];
 const MACHINES: [&[&str]; 2] =
     [&["--package", "local-cloud", "--test", "machines"], &["--package", "ringfence", "--test", "machines"]];
+/// Where the stories on machines find the agent's own tests of containers, to run them in a machine.
+const AGENT_TESTS: &str = "RINGFENCE_AGENT_TESTS";
 const END_TO_END: [&[&str]; 1] = [&["--package", "ringfence", "--test", "e2e*"]];
 
 /// Thousands of simulated worlds: they are told quickly only by optimised code.
@@ -136,7 +139,27 @@ fn on_machines(driver: &str, filter: Option<&str>) -> Result<Count> {
     build::all(&Toolchain::ensure()?, Profile::Dev)?;
     // Read by the local cloud's own tests and by those of the whole.
     let image = image.dir.to_string_lossy().into_owned();
-    cargo_tests(&MACHINES, filter, &[("RINGFENCE_TEST_DRIVER", driver), ("RINGFENCE_IMAGE_DIR", &image)])
+    let agent_tests = test_program(&["--package", "vm-agent", "--test", "containers"])?;
+    let environment = [
+        ("RINGFENCE_TEST_DRIVER", driver),
+        ("RINGFENCE_IMAGE_DIR", &image),
+        (AGENT_TESTS, &agent_tests),
+        // They wait more than they work.
+        ("NEXTEST_TEST_THREADS", "3"),
+    ];
+    cargo_tests(&MACHINES, filter, &environment)
+}
+
+/// Builds the one test program of a selection; where it is.
+fn test_program(selection: &[&str]) -> Result<String> {
+    let mut command = run::command("cargo");
+    command.args(["test", "--no-run", "--message-format=json"]).args(selection).stderr(Stdio::inherit());
+    let built = command.output()?;
+    let messages = String::from_utf8(built.stdout)?;
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let is_test = |message: &serde_json::Value| message["profile"]["test"] == true;
+    let mut programs = messages.filter(is_test).filter_map(|message| message["executable"].as_str().map(str::to_owned));
+    programs.next_back().with_context(|| format!("{selection:?} has no program"))
 }
 
 fn in_browser(filter: Option<&str>) -> Result<Count> {
@@ -178,7 +201,12 @@ fn cargo_tests(selections: &[&[&str]], filter: Option<&str>, environment: &[(&st
         };
         // The backtrace of an error says nothing that its words do not, sixty lines each.
         command.args(*selection).args(filter).env("RUST_LIB_BACKTRACE", "0").envs(environment.iter().copied());
+        let notes = std::env::temp_dir().join(format!("ringfence-skipped-{}", std::process::id()));
+        command.env(skip::VARIABLE, &notes);
         count += runner::run(&mut command, format)?;
+        // There is none where nothing was skipped.
+        count.say_and_move(&std::fs::read_to_string(&notes).unwrap_or_default());
+        let _ = std::fs::remove_file(&notes);
     }
     Ok(count)
 }

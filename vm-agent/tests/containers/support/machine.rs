@@ -22,6 +22,9 @@ pub(crate) const IMAGE: &str = "localhost/ringfence-test:1";
 /// Set to `docker`, the tests use the daemon that runs here instead of a Podman of their own.
 const ENGINE: &str = "RINGFENCE_TEST_ENGINE";
 
+/// Where these tests keep things, on a machine that they were not built on.
+const PLACE: &str = "RINGFENCE_TEST_PLACE";
+
 /// The engine's commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cli {
@@ -50,10 +53,11 @@ impl Machine {
             if std::env::var_os(ENGINE).is_some_and(|engine| engine == "docker") { Cli::Docker } else { Cli::Podman };
         let missing = missing(cli);
         if let Some(missing) = missing {
-            println!("SKIPPED {test}: {missing}");
+            super::skipped(test, missing);
             return None;
         }
-        let dir = tempfile::Builder::new().prefix("engine-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let place = std::env::var(PLACE).unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").to_owned());
+        let dir = tempfile::Builder::new().prefix("engine-").tempdir_in(place).unwrap();
         let run = tempfile::Builder::new().prefix("rf-engine-").tempdir_in("/dev/shm").unwrap();
         let tar = rootfs::pack(dir.path());
         let imported = command(cli, dir.path(), run.path()).arg("import").arg(&tar).arg(IMAGE).output().unwrap();

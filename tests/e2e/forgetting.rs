@@ -101,7 +101,7 @@ async fn an_admin_deletes_the_node_of_a_suspended_user_and_no_other() -> Result<
         until("the node to be gone", LIMIT, async || Ok(world.rows(&gone).await?[0]["state"] == "gone")).await?;
         ensure!(world.stack.cloud_servers().await? == 1, "bob's is the one that is left");
         let told = world.rows(&format!("SELECT event_json FROM events WHERE node_id = '{node}'")).await?;
-        ensure!(told.iter().any(|row| row.to_string().contains("An admin has it deleted")), "{told:?}");
+        ensure!(told.iter().any(|row| json!(row).to_string().contains("An admin has it deleted")), "{told:?}");
         world.has_left(&ada);
         Ok(())
     })

@@ -129,9 +129,9 @@ impl Containers {
     /// What a container that has ended by itself ended with, where the engine says so.
     async fn exit_code(&self, live: &Live) -> Option<i64> {
         for _ in 0..ENDED_LOOKS {
-            let state = self.inspect(&live.container).await.ok()??.state?;
-            if state.running == Some(false) {
-                return state.exit_code;
+            let state = self.inspect(&live.container).await.ok()??.state;
+            if !state.running {
+                return Some(state.exit_code);
             }
             tokio::time::sleep(ENDED_LOOK_EVERY).await;
         }

@@ -289,7 +289,7 @@ failures! {
     /// There is no such user in the image.
     UserNotFound = "user_not_found", "The user that devcontainer.json or the image names is not in the image. Correct remoteUser.";
     /// The repository could not be cloned.
-    CloneFailed = "clone_failed", "The repository could not be cloned. Check its address and branch, that the image has git and that the workspace's network reaches it.";
+    CloneFailed = "clone_failed", "The repository could not be cloned. Check its address and branch, that the image has git and that the workspace's network reaches it; a private one needs the secret `GIT_TOKEN`.";
     /// devcontainer.json asks too much.
     DevcontainerRefused = "devcontainer_refused", "devcontainer.json asks for what a workspace may not have, or cannot be read. Remove what the detail names.";
     /// postCreateCommand failed.

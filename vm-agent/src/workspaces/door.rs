@@ -11,6 +11,7 @@
 //! user's alone. What can be asked here keeps a workspace awake within its own hard limits, and does nothing else.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,7 +51,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Where a workspace's socket is to be, and whose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doorway {
-    /// The socket.
+    /// The socket, by [`SOCKET_NAME`].
     pub path: PathBuf,
     /// Who may connect. `None`: the user that the agent itself runs as.
     pub owner: Option<(u32, u32)>,
@@ -133,7 +134,9 @@ impl Door {
 /// One that an earlier agent has left is in nobody's way.
 fn bind(doorway: &Doorway) -> io::Result<UnixListener> {
     crate::disk::remove_if_there(&doorway.path).map_err(io::Error::other)?;
-    let listener = UnixListener::bind(&doorway.path)?;
+    // By way of its directory: a socket's address has room for 107 bytes, whatever a path has.
+    let dir = std::fs::File::open(doorway.path.parent().unwrap_or(Path::new("/")))?;
+    let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET_NAME}", dir.as_raw_fd()))?;
     lock(&doorway.path, doorway.owner)?;
     Ok(listener)
 }

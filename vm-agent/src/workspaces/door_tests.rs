@@ -181,6 +181,18 @@ async fn a_thousand_connections_and_lines_without_an_end_are_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn a_door_at_the_end_of_a_long_way_is_reached_from_its_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = dir.path().join("d".repeat(200));
+    std::fs::create_dir(&deep).unwrap();
+    let (sender, _asked) = mpsc::unbounded_channel();
+    let doorway = Doorway { path: deep.join(SOCKET_NAME), owner: None };
+    let _door = Door::open(&doorway, WorkspaceId::from_entropy([1; 13]), sender).unwrap();
+    let handle = std::fs::File::open(&deep).unwrap();
+    UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET_NAME}", handle.as_raw_fd())).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_door_that_is_shut_ends_what_is_in_it_and_the_next_one_is_where_it_was() {
     let mut bench = Bench::new();
     let mut client = bench.connect().await;

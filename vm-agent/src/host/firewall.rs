@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::program::run;
+use super::program::{NoAnswer, run};
 
 const V4_RULES: &str = include_str!("../../../cloud-init/firewall.v4");
 const V6_RULES: &str = include_str!("../../../cloud-init/firewall.v6");
@@ -86,7 +86,7 @@ pub struct Seen {
 }
 
 /// Looks at both families.
-pub async fn look(stage: Stage) -> Result<Seen, String> {
+pub async fn look(stage: Stage) -> Result<Seen, NoAnswer> {
     let mut both = Seen::default();
     for family in Family::ALL {
         let seen = look_at(family, stage).await?;
@@ -98,22 +98,24 @@ pub async fn look(stage: Stage) -> Result<Seen, String> {
 }
 
 /// Looks at one family.
-pub async fn look_at(family: Family, stage: Stage) -> Result<Seen, String> {
+pub async fn look_at(family: Family, stage: Stage) -> Result<Seen, NoAnswer> {
     if !family.is_in_use() {
         return Ok(Seen::default());
     }
     let saved = run(family.save(), &["-c", "-t", "mangle"], None, LIMIT).await?;
     // Without it the rules would seem to be for another user.
-    let accounts = std::fs::read_to_string("/etc/passwd").map_err(|error| format!("/etc/passwd: {error}"))?;
+    let accounts = std::fs::read_to_string("/etc/passwd").map_err(|error| NoAnswer::of("/etc/passwd", &error))?;
     Ok(compare(family, stage, &saved, uid_of(PROXY_USER, &accounts)))
 }
 
 /// Loads the rules anew: the whole table in one step for each family, so that there is no moment without any.
 pub async fn restore(stage: Stage) -> Result<(), String> {
     for family in Family::ALL.into_iter().filter(|family| family.is_in_use()) {
-        run(family.restore(), &["-w", "5"], Some(text(family, stage).as_bytes()), LIMIT).await?;
+        run(family.restore(), &["-w", "5"], Some(text(family, stage).as_bytes()), LIMIT)
+            .await
+            .map_err(|error| error.to_string())?;
     }
-    let seen = look(stage).await?;
+    let seen = look(stage).await.map_err(|error| error.to_string())?;
     match seen.differences.is_empty() {
         true => Ok(()),
         false => Err(format!("loaded, and yet {}", seen.differences.join("; "))),

@@ -59,7 +59,7 @@ impl Host {
                 let dropped = if dropped.is_empty() { "none yet".to_owned() } else { dropped.join(", ") };
                 (PostureOutcome::Pass, format!("{} rules as they must be; packets dropped: {dropped}", seen.rules))
             }
-            Err(error) => (PostureOutcome::Unknown, error),
+            Err(error) => (PostureOutcome::Unknown, error.to_string()),
         };
         must(id, title, "default deny, in and out of containers", measured)
     }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Host;
 use super::firewall::{self, Seen};
+use super::program::NoAnswer;
 
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -65,9 +66,9 @@ pub enum Tended {
     Stands,
     /// It was seen not to be, and is again.
     Restored(String),
-    /// Nothing could be seen of it: the rules may all be there.
+    /// The machine had not what a look takes: the rules may all be there.
     Unseen(String),
-    /// It was seen not to be what it must be, and cannot be restored.
+    /// It was seen not to be what it must be, or the machine cannot say any more, and it cannot be restored.
     Lost(String),
 }
 
@@ -79,24 +80,24 @@ pub async fn tend_firewall(host: &Host) -> Tended {
 
 async fn tend<L, R>(look: impl Fn() -> L, restore: impl Fn() -> R) -> Tended
 where
-    L: Future<Output = Result<Seen, String>>,
+    L: Future<Output = Result<Seen, NoAnswer>>,
     R: Future<Output = Result<(), String>>,
 {
     let mut seen = look().await;
     for _ in 1..MAX_LOOKS {
-        if seen.is_ok() {
-            break;
-        }
+        let Err(NoAnswer::Starved(_)) = seen else { break };
         tokio::time::sleep(PAUSE).await;
         seen = look().await;
     }
     let missing = match seen {
         Ok(seen) if seen.differences.is_empty() => return Tended::Stands,
         Ok(seen) => seen.differences.join("; "),
-        Err(error) => {
+        Err(NoAnswer::Starved(error)) => {
             tracing::error!(error, "the firewall cannot be looked at");
             return Tended::Unseen(error);
         }
+        // Its tools are gone, or say no: then what they would have shown is not believed.
+        Err(NoAnswer::Refused(error)) => error,
     };
     tracing::error!(missing, "the firewall is not what it must be");
     let mut refusal = String::new();
@@ -174,13 +175,17 @@ mod tests {
             loads.set(loads.get() + 1);
             ready(Err("Too many open files".to_owned()))
         };
-        let tended = tend(|| ready(Err("iptables-save: Too many open files".into())), restore).await;
+        let tended = tend(|| ready(Err(NoAnswer::Starved("iptables-save: Too many open files".into()))), restore).await;
         assert_eq!((tended, loads.get()), (Tended::Unseen("iptables-save: Too many open files".into()), 0));
 
         let looks = Cell::new(0);
         let recovers = || {
             looks.set(looks.get() + 1);
-            ready(if looks.get() < MAX_LOOKS { Err("Too many open files".to_owned()) } else { Ok(Seen::default()) })
+            ready(if looks.get() < MAX_LOOKS {
+                Err(NoAnswer::Starved("Too many open files".into()))
+            } else {
+                Ok(Seen::default())
+            })
         };
         assert_eq!(tend(recovers, || ready(Err("nothing is loaded".into()))).await, Tended::Stands);
     }
@@ -200,6 +205,10 @@ mod tests {
         .await;
         assert!(matches!(&lost, Tended::Lost(detail) if detail.contains("no such program")), "{lost:?}");
         assert_eq!(loads.get(), MAX_LOADS);
+        let broken = || ready(Err(NoAnswer::Refused("iptables-save: exit status: 1".into())));
+        let blind = tend(broken, || ready(Err("exit status: 1".into()))).await;
+        assert!(matches!(blind, Tended::Lost(_)), "{blind:?}");
+        assert!(matches!(tend(broken, || ready(Ok(()))).await, Tended::Restored(_)));
         assert!(matches!(Unseen::default().told(lost), Some(HostEvent::Lost(_))));
     }
 

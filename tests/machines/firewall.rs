@@ -159,7 +159,8 @@ async fn a_machine_whose_firewall_cannot_be_restored_is_quarantined() -> Result<
         })
         .await?;
         ensure!(view.failure.as_deref() == Some("firewall_lost"), "{view:?}");
-        Ok(())
+        let stopped = async || Ok(world.inside_ok(node, "podman ps -aq").await?.trim().is_empty());
+        until("its containers to be gone", COMMAND_LIMIT, stopped).await
     })
     .await
 }

@@ -147,6 +147,6 @@ async fn a_container_that_ends_by_itself_says_with_which_code_in_words() {
         | Said::AllSaved => None,
     };
     let detail = machine.hears("its end", broke).await;
-    assert!(detail.contains("ended with exit code 137 (killed by SIGKILL"), "{detail}");
+    assert!(detail.contains("has ended, though nobody stopped it: with exit code 137 (killed by SIGKILL"), "{detail}");
     machine.engine.remove(workspace).await.unwrap();
 }

@@ -171,9 +171,9 @@ fn ended(ran_out_of_memory: bool, code: Option<i64>) -> EngineError {
             "The workspace ended because its memory limit was reached. Start it again, or make one with a higher limit.",
         );
     }
-    let how = code.map(|code| format!(" {}", exit::in_words(code))).unwrap_or_default();
+    let how = code.map(|code| format!(": {}", exit::in_words(code))).unwrap_or_default();
     EngineError::refused(format!(
-        "The workspace's container has ended{how}, though nobody stopped it. Start it again; its files are kept."
+        "The workspace's container has ended, though nobody stopped it{how}. Start it again; its files are kept."
     ))
 }
 
@@ -190,8 +190,12 @@ mod tests {
     #[test]
     fn a_container_that_has_ended_by_itself_says_how() {
         let said = |ran_out, code| ended(ran_out, code).detail;
-        assert!(said(false, Some(139)).contains("ended with exit code 139 (it crashed"), "{}", said(false, Some(139)));
-        assert!(said(false, None).contains("has ended, though"), "{}", said(false, None));
+        assert!(
+            said(false, Some(139)).contains("nobody stopped it: with exit code 139 (it crashed"),
+            "{}",
+            said(false, Some(139))
+        );
+        assert!(said(false, None).contains("nobody stopped it. Start"), "{}", said(false, None));
         assert_eq!(ended(true, Some(137)).failure, WorkspaceFailure::OutOfMemory);
     }
 }

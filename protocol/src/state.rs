@@ -236,6 +236,10 @@ words! {
         RowsRead = "rows_read",
         /// Rows the database writes.
         RowsWritten = "rows_written",
+        /// How long Durable Objects are at work, in GB-seconds: an object counts as 128 MB.
+        ObjectDuration = "object_duration",
+        /// Rows of their own storage that Durable Objects write; setting an alarm is one.
+        ObjectRowsWritten = "object_rows_written",
     }
     /// What a limit is a limit of.
     LimitMeasure {

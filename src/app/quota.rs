@@ -18,8 +18,9 @@ const DAY_SECS: u64 = 24 * 3600;
 const EVENTS_OF_A_LIFE: u64 = 24;
 
 const HOW: &str = "Estimated from rows: the time nodes have lived today, the machines that were asked for, events and acts that were recorded, and \
-the cron's runs, each times what the bench measures for one. Not in it: what pages and programs only read (an open tab asks \
-twice a minute), and keystrokes in terminals (twenty messages are a request). The exact figures are in the platform's dashboard.";
+the cron's runs, each times what is measured for one; for the objects' time also terminals, as if somebody had worked without a pause from a \
+workspace's start to its last use. Not in it: what pages and programs only read (an open tab asks twice a minute), and keystrokes in \
+terminals (twenty messages are a request). The exact figures are in the platform's dashboard.";
 
 /// Today, in UTC.
 pub async fn quota(p: &impl Platform, caller: &Caller) -> Result<QuotaView> {
@@ -34,19 +35,23 @@ pub async fn quota(p: &impl Platform, caller: &Caller) -> Result<QuotaView> {
     Ok(QuotaView { since_at: since, items, how: HOW.into(), idle_nodes_carried: plan::idle_nodes() })
 }
 
-fn estimate(day: &DayRow, minutes: u64) -> [(QuotaKind, u64, u64); 4] {
+fn estimate(day: &DayRow, minutes: u64) -> [(QuotaKind, u64, u64); 6] {
     let records = day.events.saturating_sub(day.nodes_created * EVENTS_OF_A_LIFE) + day.acts;
     let all = |of: fn(&Cost) -> u64| {
         day.node_secs * of(&plan::IDLE_NODE_DAY) / DAY_SECS
             + day.nodes_created * of(&plan::MACHINE_LIFE)
             + records * of(&plan::RECORD)
             + minutes * of(&plan::CRON_RUN)
+            + day.terminal_secs * of(&plan::TERMINAL_SEC)
     };
     [
         (QuotaKind::Requests, plan::REQUESTS, all(|cost| cost.requests)),
-        (QuotaKind::ObjectRequests, plan::OBJECT_REQUESTS, all(|cost| cost.object_requests)),
+        (QuotaKind::ObjectRequests, plan::OBJECT_REQUESTS, all(|cost| cost.billed_object_requests())),
         (QuotaKind::RowsRead, plan::ROWS_READ, all(|cost| cost.rows_read)),
         (QuotaKind::RowsWritten, plan::ROWS_WRITTEN, all(|cost| cost.rows_written)),
+        // Of all of it together: each alone is less than one.
+        (QuotaKind::ObjectDuration, plan::OBJECT_GB_SECS, all(|cost| cost.object_ms) * plan::OBJECT_MB / 1_000_000),
+        (QuotaKind::ObjectRowsWritten, plan::OBJECT_ROWS_WRITTEN, all(|cost| cost.object_rows_written)),
     ]
 }
 
@@ -69,9 +74,18 @@ mod tests {
     }
 
     #[test]
+    fn some_28_hours_in_terminals_are_what_the_plan_has_time_for() {
+        let day = |hours: u64| DayRow { terminal_secs: hours * 3600, ..DayRow::default() };
+        let [.., (quota, limit, less), _] = estimate(&day(28), 0);
+        let [.., (_, _, more), _] = estimate(&day(29), 0);
+        assert_eq!(quota, QuotaKind::ObjectDuration);
+        assert!(less < limit && more > limit, "{less} and {more} of {limit}");
+    }
+
+    #[test]
     fn more_is_more() {
-        let one = estimate(&DayRow { nodes_created: 1, events: 30, acts: 2, node_secs: 60 }, 1);
-        let two = estimate(&DayRow { nodes_created: 2, events: 60, acts: 4, node_secs: 120 }, 2);
+        let one = estimate(&DayRow { nodes_created: 1, events: 30, acts: 2, node_secs: 60, terminal_secs: 60 }, 1);
+        let two = estimate(&DayRow { nodes_created: 2, events: 60, acts: 4, node_secs: 120, terminal_secs: 120 }, 2);
         for ((_, _, less), (quota, _, more)) in one.into_iter().zip(two) {
             assert!(more > less, "{quota}");
         }

@@ -197,6 +197,7 @@ impl NodeObject {
 
     async fn set_alarm(&self, at: UnixMillis) -> worker::Result<()> {
         // An instant in the past is now.
+        self.count_write();
         let date = js_sys::Date::new(&(at.get() as f64).into());
         self.state.storage().set_alarm(worker::ScheduledTime::new(date)).await
     }

@@ -47,6 +47,7 @@ impl Object for NodeObject {
         if self.away.kept.borrow().as_ref() == Some(&text) {
             return;
         }
+        self.count_write();
         match self.state.storage().put(TICKET_KEY, &text).await {
             Ok(()) => drop(self.away.kept.replace(Some(text))),
             Err(error) => worker::console_error!("destroy ticket: {error}"),
@@ -58,6 +59,7 @@ impl NodeObject {
     /// The machine is gone: there is nothing to delete any more.
     pub(super) async fn drop_ticket(&self) {
         self.away.kept.replace(None);
+        self.count_write();
         if let Err(error) = self.state.storage().delete(TICKET_KEY).await {
             worker::console_error!("destroy ticket: {error}");
         }
@@ -77,6 +79,7 @@ impl NodeObject {
         let storage = self.state.storage();
         let failures = self.away.failures(&storage).await;
         self.away.failures.set(Some(failures.saturating_add(1)));
+        self.count_write();
         let _ = storage.put(FAILURES_KEY, failures.saturating_add(1)).await;
         let pause = alarm::retry_after(failures);
         let now = self.host().now();

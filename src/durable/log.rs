@@ -13,7 +13,8 @@ pub(super) fn error(what: &str, node: NodeId, failure: &Error) {
     worker::console_error!("{what} of {node}: {} {}", failure.code, failure.log.as_deref().unwrap_or(&failure.detail));
 }
 
-/// One line for what an alarm, and what came over the link since the one before, has asked of the database.
+/// One line for what an alarm, and all that came since the one before, has asked of the database and done in the object. Of the alarm itself
+/// what is done by then: it is counted as a call, and its time and last writes with the next one's.
 pub(super) fn usage(node: NodeId, usage: &Usage) {
     let entry = Entry {
         message: "alarm",
@@ -21,6 +22,10 @@ pub(super) fn usage(node: NodeId, usage: &Usage) {
         statements: usage.statements.swap(0, Ordering::Relaxed),
         rows_read: usage.rows_read.swap(0, Ordering::Relaxed),
         rows_written: usage.rows_written.swap(0, Ordering::Relaxed),
+        object_requests: usage.object_requests.swap(0, Ordering::Relaxed),
+        object_messages: usage.object_messages.swap(0, Ordering::Relaxed),
+        object_ms: usage.object_ms.swap(0, Ordering::Relaxed),
+        object_rows_written: usage.object_rows_written.swap(0, Ordering::Relaxed),
     };
     if let Ok(line) = serde_json::to_string(&entry) {
         worker::console_log!("{line}");
@@ -38,4 +43,12 @@ struct Entry {
     rows_read: u64,
     #[serde(rename = "d1.rows_written")]
     rows_written: u64,
+    #[serde(rename = "object.requests")]
+    object_requests: u64,
+    #[serde(rename = "object.messages")]
+    object_messages: u64,
+    #[serde(rename = "object.duration_ms")]
+    object_ms: u64,
+    #[serde(rename = "object.rows_written")]
+    object_rows_written: u64,
 }

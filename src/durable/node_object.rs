@@ -5,7 +5,9 @@
 //! seven failed alarms in a row would be the last, and a panic in one is never repeated.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::claims::WorkspaceClaims;
@@ -87,11 +89,11 @@ impl DurableObject for NodeObject {
     }
 
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        self.object.guard(self.on_fetch(request)).await
+        self.object.guard(self.counted(&self.usage.object_requests, self.on_fetch(request))).await
     }
 
     async fn websocket_message(&self, socket: WebSocket, message: WebSocketIncomingMessage) -> worker::Result<()> {
-        self.object.guard(self.on_message(socket, message)).await;
+        self.object.guard(self.counted(&self.usage.object_messages, self.on_message(socket, message))).await;
         Ok(())
     }
 
@@ -109,7 +111,7 @@ impl DurableObject for NodeObject {
     }
 
     async fn alarm(&self) -> worker::Result<Response> {
-        self.object.guard(self.run_alarm()).await;
+        self.object.guard(self.counted(&self.usage.object_requests, self.run_alarm())).await;
         Response::empty()
     }
 }
@@ -157,6 +159,21 @@ impl NodeObject {
         }
     }
 
+    /// Counts an event and how long it takes.
+    async fn counted<T>(&self, events: &AtomicU64, handler: impl Future<Output = T>) -> T {
+        events.fetch_add(1, Ordering::Relaxed);
+        let began = self.host().now();
+        let outcome = handler.await;
+        let took = u64::try_from(self.host().now().since(began).as_millis()).unwrap_or(0);
+        self.usage.object_ms.fetch_add(took, Ordering::Relaxed);
+        outcome
+    }
+
+    /// Notes that a row of the object's own storage is written.
+    pub(super) fn count_write(&self) {
+        self.usage.object_rows_written.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Tells what was asked of the database since this was last told.
     pub(super) fn log_usage(&self, node: NodeId) {
         log::usage(node, &self.usage);
@@ -183,7 +200,9 @@ impl NodeObject {
 
     async fn remember(&self, node: NodeId) -> worker::Result<()> {
         if self.node_id().await.is_none() {
+            self.count_write();
             self.state.storage().put(FOUNDED_KEY, self.host().now()).await?;
+            self.count_write();
             self.state.storage().put(NODE_KEY, node.to_string()).await?;
             self.node.set(Some(node));
         }
@@ -211,6 +230,7 @@ impl NodeObject {
                 let now = self.host().now();
                 self.wakes.borrow_mut().arm(at, now);
                 if alarm::of_a_request(at, now) {
+                    self.count_write();
                     self.state.storage().put(ARMED_KEY, at).await?;
                 }
                 self.wake(at).await?;
@@ -313,6 +333,7 @@ impl NodeObject {
         if first {
             used.push((jti, now));
             let spare = used.len().saturating_sub(MAX_PROOFS);
+            self.count_write();
             storage.put(PROOFS_KEY, used.split_off(spare)).await?;
         }
         Ok(first)

@@ -18,6 +18,7 @@ mod limits;
 mod races;
 mod recovery;
 mod revocation;
+mod standing;
 mod support;
 mod sweeps;
 mod terminal;

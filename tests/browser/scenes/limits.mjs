@@ -58,6 +58,8 @@ export const limitsOf = (users, nodes, workspaces) => ({
       { quota: "object_requests", limit: 100_000, estimate: 1_904 },
       { quota: "rows_read", limit: 5_000_000, estimate: 164_300 },
       { quota: "rows_written", limit: 100_000, estimate: 84_250 },
+      { quota: "object_duration", limit: 13_000, estimate: 3_870 },
+      { quota: "object_rows_written", limit: 100_000, estimate: 2_410 },
     ],
     how: "Estimated from rows: the time nodes have lived today, the machines that were asked for, events and acts that were recorded.",
     idle_nodes_carried: 2_023,

@@ -1,5 +1,5 @@
-//! What standing still costs, and what a machine's whole life does: from the control plane's own log, and by the arithmetic of
-//! `protocol::plan`, whose figures the measured ones are held against.
+//! What standing still costs, by the arithmetic of `protocol::plan` (whose figures `e2e::standing` holds against workerd, message by
+//! message), and what a machine's whole life does, from the control plane's own log.
 
 use std::path::Path;
 
@@ -32,6 +32,14 @@ struct Logged {
     rows_read: u64,
     #[serde(rename = "d1.rows_written", default)]
     rows_written: u64,
+    #[serde(rename = "object.requests", default)]
+    object_requests: u64,
+    #[serde(rename = "object.messages", default)]
+    object_messages: u64,
+    #[serde(rename = "object.duration_ms", default)]
+    object_ms: u64,
+    #[serde(rename = "object.rows_written", default)]
+    object_rows_written: u64,
 }
 
 pub(super) async fn measure(client: &Client, stack: &Stack) -> Result<Vec<Row>> {
@@ -43,12 +51,16 @@ pub(super) async fn measure(client: &Client, stack: &Stack) -> Result<Vec<Row>> 
 
 /// What follows from how often agents speak.
 fn arithmetic() -> Vec<Row> {
-    let Cost { requests, object_requests, rows_read, rows_written } = plan::IDLE_NODE_DAY;
+    let (day, hour) = (plan::IDLE_NODE_DAY, plan::TERMINAL_HOUR);
+    let billed = (day.requests + day.billed_object_requests()) as f64;
     vec![
-        Row::at_most("idle node for a day: billed requests", (requests + object_requests) as f64, 50.0, Unit::Requests),
-        Row::at_most("idle node for a day: rows written", rows_written as f64, 50.0, Unit::Rows),
-        Row::figure("idle node for a day: rows read", rows_read as f64, Unit::Rows),
+        Row::at_most("idle node for a day: billed requests", billed, 50.0, Unit::Requests),
+        Row::at_most("idle node for a day: rows written", day.rows_written as f64, 50.0, Unit::Rows),
+        Row::figure("idle node for a day: rows read", day.rows_read as f64, Unit::Rows),
+        Row::figure("idle node for a day: rows its object writes", day.object_rows_written as f64, Unit::Rows),
         Row::figure("idle nodes that the free plan carries", plan::idle_nodes() as f64, Unit::Nodes),
+        Row::figure("active terminal-hour: rows read", hour.rows_read as f64, Unit::Rows),
+        Row::figure("active terminal-hour: rows written", hour.rows_written as f64, Unit::Rows),
     ]
 }
 
@@ -67,17 +79,46 @@ async fn life(client: &Client, stack: &Stack) -> Result<Vec<Row>> {
     let acts: Vec<&Logged> = lines.iter().skip(before).filter(|line| line.counts()).collect();
     ensure!(acts.iter().any(|line| line.message == "alarm"), "no alarm has told what it cost");
     let sum = |of: fn(&Logged) -> u64| acts.iter().map(|line| of(line)).sum::<u64>() as f64;
-    let alarms = acts.iter().filter(|line| line.message == "alarm").count();
+    let object = Cost {
+        object_requests: sum(|line| line.object_requests) as u64,
+        messages: sum(|line| line.object_messages) as u64,
+        ..Cost::NONE
+    };
+    let requests = acts.iter().filter(|line| line.message != "alarm").count();
     let bound = plan::MACHINE_LIFE;
     Ok(vec![
-        Row::at_most("a machine's life: rows read", sum(|line| line.rows_read), bound.rows_read as f64, Unit::Rows),
+        // Asked for and deleted by its owner, and the machine's own requests between.
+        Row::at_most("creating and deleting: billed requests", requests as f64, bound.requests as f64, Unit::Requests),
         Row::at_most(
-            "a machine's life: rows written",
+            "creating and deleting: billed requests to objects",
+            object.billed_object_requests() as f64,
+            bound.billed_object_requests() as f64,
+            Unit::Requests,
+        ),
+        Row::at_most(
+            "creating and deleting: rows read",
+            sum(|line| line.rows_read),
+            bound.rows_read as f64,
+            Unit::Rows,
+        ),
+        Row::at_most(
+            "creating and deleting: rows written",
             sum(|line| line.rows_written),
             bound.rows_written as f64,
             Unit::Rows,
         ),
-        Row::at_most("a machine's life: alarms", alarms as f64, bound.object_requests as f64, Unit::Requests),
+        Row::at_most(
+            "creating and deleting: rows its object writes",
+            sum(|line| line.object_rows_written),
+            bound.object_rows_written as f64,
+            Unit::Rows,
+        ),
+        Row::at_most(
+            "creating and deleting: its object at work",
+            sum(|line| line.object_ms),
+            bound.object_ms as f64,
+            Unit::Milliseconds,
+        ),
     ])
 }
 
@@ -143,7 +184,8 @@ async fn crowd_of(stack: &Stack, from: u32, to: u32) -> Result<()> {
 impl Logged {
     /// Whether it is part of what a machine costs: looking on is not.
     fn counts(&self) -> bool {
-        self.message == "alarm" || matches!(self.method.as_deref(), Some("POST" | "DELETE"))
+        let of_the_machine = self.path.as_deref().is_some_and(|path| path.starts_with("/agent/"));
+        self.message == "alarm" || of_the_machine || matches!(self.method.as_deref(), Some("POST" | "DELETE"))
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use ringfence_protocol::ids::WorkspaceId;
+use ringfence_protocol::plan;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::statistics::Samples;
@@ -38,6 +39,9 @@ pub(super) async fn measure(client: &Client, workspace: WorkspaceId) -> Result<V
     let (rate, per_mib) = throughput(client, workspace).await?;
 
     let per_hour = per_keystroke * KEYSTROKES_PER_HOUR + per_mib * OUTPUT_MIB_PER_HOUR;
+    let opening = plan::TERMINAL_HOUR;
+    let billed_per_hour =
+        per_hour / plan::MESSAGES_PER_REQUEST as f64 + (opening.requests + opening.billed_object_requests()) as f64;
     let hours = (FREE_MESSAGES_PER_DAY / per_hour).min(FREE_OBJECT_HOURS_PER_DAY);
     Ok(vec![
         Row::at_most("keystroke → echo, p50", quiet.percentile_ms(50), 2.0, Unit::Milliseconds),
@@ -46,6 +50,7 @@ pub(super) async fn measure(client: &Client, workspace: WorkspaceId) -> Result<V
         Row::figure("terminal throughput", rate, Unit::MibPerSecond),
         Row::figure("object messages per keystroke", per_keystroke, Unit::Messages),
         Row::figure("object messages per MiB of output", per_mib, Unit::Messages),
+        Row::figure("active terminal-hour: billed requests", billed_per_hour, Unit::Requests),
         Row::figure("active terminal time a day on the free plan", hours, Unit::Hours),
     ])
 }

@@ -190,7 +190,7 @@ test('an exit is told and ends the stream until somebody asks again', async () =
   newest().opened(5);
   newest().give(0x85, 0, 0, 0, 0, 3);
   newest().cut(4410);
-  expect(seen.status.at(-1)).toEqual({ is: 'exited', why: 'The shell has ended with exit code 3.' });
+  expect(seen.status.at(-1)).toEqual({ is: 'exited', why: 'The shell ended with exit code 3.' });
   await reconnect();
   expect(FakeSocket.all.length).toBe(1);
   connection.again();

@@ -32,5 +32,5 @@ export function exitWords(how: 'code' | 'signal', value: number): string {
   if (value === 0) return 'The shell has ended.';
   // A shell tells with 128 and more that a signal ended what ran in it last.
   const [name, means] = SIGNALS[value - 128] ?? [null, CODES[value]];
-  return `The shell has ended with exit code ${value}${means ? `: ${means}${name ? ` (${name})` : ''}` : ''}.`;
+  return `The shell ended with exit code ${value}${means ? `: ${means}${name ? ` (${name})` : ''}` : ''}.`;
 }

@@ -256,7 +256,7 @@ test("what is over is found again, with its reason and what it has cost", async 
   await ada.page.goto("/workspaces");
   await ada.page.getByText("Ended", { exact: true }).click();
   await ada.page.locator("details li a", { hasText: "second-one" }).click();
-  await ada.page.getByRole("heading", { name: "second-one" }).waitFor();
+  await ada.page.getByRole("heading", { name: "second-one is gone" }).waitFor();
   await ada.page.goto("/activity");
   await ada.page.locator("main ol li").first().waitFor();
 });

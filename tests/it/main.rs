@@ -8,6 +8,7 @@ mod agent_reports;
 mod boot_failures;
 mod boot_files;
 mod budgets;
+mod container_ceilings;
 mod container_spec;
 mod containers;
 mod fallback;

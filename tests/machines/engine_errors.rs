@@ -1,14 +1,21 @@
 //! What cannot be made says why, in words and with a code, and leaves nothing on the machine.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use futures_util::StreamExt as _;
+use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::container::RegistryLogin;
+use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::params::{CreateWorkspaceParams, SecretText};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::routes;
 use ringfence_protocol::state::WorkspaceState;
+use ringfence_protocol::views::SocketMessage;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use xtask::client::Refused;
 
-use crate::machine::on_machines;
+use crate::machine::{REGISTRYS_WORKSPACE_IMAGE, on_machines};
+use crate::world::{LIMIT, Person};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_cannot_be_had_fails_with_its_reason() -> Result<()> {
@@ -18,9 +25,12 @@ async fn an_image_that_cannot_be_had_fails_with_its_reason() -> Result<()> {
             let ada = world.person("ada").await?;
             let image = |image: &str| CreateWorkspaceParams { image: Some(image.into()), ..ada.params() };
 
-            let pulled = ada.runs(&image("registry.test:5000/ringfence/workspace:latest")).await?;
+            let pulled = ada.client.create_workspace(&image(REGISTRYS_WORKSPACE_IMAGE)).await?;
+            progress_is_shown(&ada, pulled.id).await?;
+            let pulled = ada.workspace_until(pulled.id, WorkspaceState::Running).await?;
             let told = ada.told(pulled.node.id).await?;
             ensure!(told.iter().any(|text| text.contains("pull")), "nobody was told of the pull: {told:?}");
+            ada.client.delete_workspace(pulled.id).await?;
 
             let missing = ada.fails(&image("registry.test:5000/ringfence/no-such-image:latest")).await?;
             ensure!(missing.failure.as_deref() == Some("image_not_found"), "{missing:?}");
@@ -36,21 +46,54 @@ async fn an_image_that_cannot_be_had_fails_with_its_reason() -> Result<()> {
             let code = refused.err().and_then(|error| error.downcast_ref::<Refused>().and_then(Refused::code));
             ensure!(code == Some(ErrorCode::InvalidBody), "an image at the metadata address was taken: {code:?}");
 
-            let login = RegistryLogin { username: "nobody".into(), password: SecretText::new("s3cret-login".into()) };
-            let with_login = CreateWorkspaceParams {
-                registry_login: Some(login),
-                ..image("registry.test:5000/ringfence/tiny:latest")
+            let shellless = ada.fails(&image("registry.test:5000/ringfence/shellless:latest")).await?;
+            ensure!(shellless.failure.as_deref() == Some("command_not_found"), "{shellless:?}");
+            ensure!(shellless.reason.contains("`sh`"), "{shellless:?}");
+
+            // The same registry, where it wants a login.
+            let private = image("registry.test:5001/ringfence/tiny:latest");
+            let with_login = |password: &str| {
+                let login = RegistryLogin { username: "reader".into(), password: SecretText::new(password.into()) };
+                CreateWorkspaceParams { registry_login: Some(login), ..private.clone() }
             };
-            // The registry takes anybody; what matters is where the password is not.
-            let tiny = ada.client.create_workspace(&with_login).await?;
-            let found = world
-                .inside_ok(tiny.node.id, "grep -rlsa s3cret-login /etc /var /root /home /usr/local 2>/dev/null || true")
-                .await?;
+            let denied = ada.fails(&private).await?;
+            ensure!(denied.failure.as_deref() == Some("pull_denied"), "{denied:?}");
+            ensure!(denied.reason.contains("login"), "{denied:?}");
+            let wrong = ada.fails(&with_login("s3cret-but-wrong")).await?;
+            ensure!(wrong.failure.as_deref() == Some("pull_denied"), "{wrong:?}");
+            let tiny = ada.runs(&with_login("let-me-read")).await?;
+            let search = "grep -rlsaE '[l]et-me-read|[s]3cret-but-wrong' /etc /var /root /home /usr/local; [ $? = 1 ]";
+            let found = world.inside_ok(tiny.node.id, search).await?;
             ensure!(found.trim().is_empty(), "a registry's password is on disk: {found}");
             Ok(())
         },
     )
     .await
+}
+
+/// Whoever looks on while an image is fetched sees how far it is.
+async fn progress_is_shown(ada: &Person, workspace: WorkspaceId) -> Result<()> {
+    let token = ada.client.workspace_token(workspace, None).await?;
+    let origin = ada.client.origin();
+    let url = format!("{}{}", origin.replacen("http", "ws", 1), routes::WORKSPACE_SOCKET.fill(&[&workspace]));
+    let mut request = url.into_client_request()?;
+    let offer = format!("{SUBPROTOCOL}, {}", token.expose());
+    request.headers_mut().insert("origin", origin.parse()?);
+    request.headers_mut().insert("sec-websocket-protocol", offer.parse()?);
+    let (mut socket, _) = connect_async(request).await?;
+    let looking = async {
+        while let Some(message) = socket.next().await {
+            let Ok(text) = message?.into_text() else { continue };
+            match serde_json::from_str::<SocketMessage>(&text) {
+                Ok(SocketMessage::Progress(progress)) if progress.step.starts_with("pull ") => return Ok(progress),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        anyhow::bail!("the socket was closed")
+    };
+    let progress = tokio::time::timeout(LIMIT, looking).await.context("no progress was shown")??;
+    ensure!(progress.workspace_id == workspace, "{progress:?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,6 +70,24 @@ impl World {
         self.execute("/_cloud/exec", argv).await
     }
 
+    /// Leads what machines ask the control plane for at such paths astray, each request in the next of these ways in turn.
+    pub async fn lead_astray(&self, path: &str, answers: &[&str]) -> Result<()> {
+        let order = json!({ "path": path, "answers": answers }).to_string();
+        let request = reqwest::Client::new().post(self.detour()).body(order);
+        request.send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// The end of that.
+    pub async fn lead_straight(&self) -> Result<()> {
+        reqwest::Client::new().delete(self.detour()).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    fn detour(&self) -> String {
+        format!("{}/_detour", self.stack.cloud_url())
+    }
+
     async fn execute(&self, path: &str, argv: &[&str]) -> Result<Executed> {
         let request = reqwest::Client::new().post(format!("{}{path}", self.stack.cloud_url()));
         let request = request.bearer_auth(&self.stack.secrets().cloud_tokens[0]);

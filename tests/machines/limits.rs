@@ -38,6 +38,7 @@ async fn a_bomb_of_any_kind_harms_its_own_workspace_alone() -> Result<()> {
         let eaten = bombs.run("perl -e '$x = \"x\" x (400 << 20); print length $x'").await.context("the bomb of memory")?;
         ensure!(eaten.code != 0, "400 MiB were had of 256: {eaten:?}");
         bombs.ok("echo alive").await.context("the workspace outlives what ran out of memory")?;
+        theirs.ok("true").await.context("the sibling is well after the bomb of memory")?;
         let told = async || Ok(ada.told(node).await?.iter().any(|text| text.contains("memory limit")));
         xtask::client::until("its owner to be told of the memory limit", COMMAND_LIMIT, told).await?;
 
@@ -46,6 +47,8 @@ async fn a_bomb_of_any_kind_harms_its_own_workspace_alone() -> Result<()> {
         ensure!(filled.code != 0 && filled.output.contains("No space left"), "400 MiB fit in 256: {filled:?}");
         let rest = bombs.run("dd if=/dev/zero of=/sessions/big bs=1M count=64").await.context("the rest of the quota")?;
         ensure!(rest.code != 0, "the quota is for both volumes together: {rest:?}");
+        let told = async || Ok(ada.told(node).await?.iter().any(|text| text.contains("disk quota of 256 MiB")));
+        xtask::client::until("its owner to be told of the disk quota", COMMAND_LIMIT, told).await?;
         // What is in /tmp is memory: only who has more of it than /tmp may take sees the end of /tmp first.
         let shared = theirs.run("dd if=/dev/zero of=/tmp/big bs=1M count=600").await.context("the bomb of /tmp")?;
         ensure!(shared.code != 0, "/tmp takes more than its 512 MiB: {shared:?}");
@@ -55,14 +58,21 @@ async fn a_bomb_of_any_kind_harms_its_own_workspace_alone() -> Result<()> {
             theirs.ok("rm -f /tmp/big").await?;
 
         // Processors: half of one is what the bomber gets, however many it tries to use. What the sibling gets is held against
-        // that, because the computer may be busy with other things. What is left of the bomb of processes may still be in the way.
+        // that, because the computer may be busy with other things, and so unevenly that one look of three is enough. What is left of the bomb of processes may still be in the way.
         let four = "perl -e 'for (1..4) { my $p; sleep 1 until defined($p = fork); next if $p; my $e = time + 4; while (time < $e) {} exit } 1 while wait > 0; my @t = times; printf \"%.2f\", $t[2] + $t[3]'";
         let one = "perl -e 'my $e = time + 4; while (time < $e) {} my @t = times; printf \"%.2f\", $t[0] + $t[1]'";
-        let (bomb, spun) = tokio::join!(bombs.ok(four), theirs.ok(one));
-        let (bomb, spun): (f64, f64) = (bomb?.trim().parse()?, spun?.trim().parse()?);
-        ensure!(bomb < 0.65 * 4.0, "half a processor was {bomb} s in 4");
-        ensure!(spun > 0.7 * bomb, "the sibling got {spun} s of processor beside {bomb} s of the bomb");
-        Ok(())
+        let mut unfair = Vec::new();
+        for _ in 0..3 {
+            let alone: f64 = theirs.ok(one).await?.trim().parse()?;
+            let (bomb, spun) = tokio::join!(bombs.ok(four), theirs.ok(one));
+            let (bomb, spun): (f64, f64) = (bomb?.trim().parse()?, spun?.trim().parse()?);
+            ensure!(bomb < 0.65 * 4.0, "half a processor was {bomb} s in 4");
+            if spun > 0.7 * bomb && spun > 0.3 * alone {
+                return Ok(());
+            }
+            unfair.push(format!("{spun} s of processor beside {bomb} s of the bomb, {alone} s without"));
+        }
+        anyhow::bail!("the sibling does not get its share: {unfair:?}")
     })
     .await
 }

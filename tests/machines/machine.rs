@@ -6,8 +6,9 @@ use anyhow::Result;
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
 use ringfence_protocol::params::CreateWorkspaceParams;
 use ringfence_protocol::routes;
-use ringfence_protocol::state::{NetworkMode, WorkspaceState};
+use ringfence_protocol::state::{EngineKind, NetworkMode, WorkspaceState};
 use ringfence_protocol::views::{EventKind, EventsView, PostureView, WorkspaceView};
+use xtask::skip::skipped;
 use xtask::stack::Driver;
 
 use crate::shell::Shell;
@@ -21,10 +22,58 @@ pub const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 pub const PODMAN_IMAGE: &str = "debian-13";
 /// The same with Docker.
 pub const DOCKER_IMAGE: &str = "docker-ce";
-/// The same without any engine, and with a package source of its own.
-pub const BARE_IMAGE: &str = "debian-12";
+/// The same without any engine, whose package source has a current runtime, as that distribution's has.
+pub const BARE_IMAGE: &str = "ubuntu-24.04";
+/// One whose package source has none, once it is pinned to what that distribution has.
+pub const OLD_IMAGE: &str = "debian-12";
 /// What workspaces run by default: the machine has it already.
 pub const WORKSPACE_IMAGE: &str = "localhost/ringfence/workspace:latest";
+/// The same, where every machine can fetch it.
+pub const REGISTRYS_WORKSPACE_IMAGE: &str = "registry.test:5000/ringfence/workspace:latest";
+
+/// An engine to tell a story on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    Podman,
+    Docker,
+}
+
+impl On {
+    /// Which one it is.
+    pub fn kind(self) -> EngineKind {
+        match self {
+            Self::Podman => EngineKind::Podman,
+            Self::Docker => EngineKind::Docker,
+        }
+    }
+
+    /// Its command.
+    pub fn cli(self) -> &'static str {
+        match self {
+            Self::Podman => "podman",
+            Self::Docker => "docker",
+        }
+    }
+
+    /// Restarts it, as an upgrade of its package would.
+    pub fn restart(self) -> &'static str {
+        match self {
+            Self::Podman => "systemctl restart podman.socket podman.service",
+            Self::Docker => "systemctl restart docker.socket docker.service",
+        }
+    }
+
+    /// Machines that bring it.
+    pub fn setting(self, setting: Setting) -> Setting {
+        match self {
+            Self::Podman => setting,
+            // Such a machine has the default image only a while after it has booted.
+            Self::Docker => {
+                setting.var("RINGFENCE_IMAGE", DOCKER_IMAGE).var("RINGFENCE_DEFAULT_IMAGE", REGISTRYS_WORKSPACE_IMAGE)
+            }
+        }
+    }
+}
 
 /// The driver to test, or why there is none.
 pub fn driver() -> Option<Driver> {
@@ -33,12 +82,12 @@ pub fn driver() -> Option<Driver> {
         Ok("qemu") => Driver::Qemu,
         Ok(other) => panic!("{DRIVER_VARIABLE}={other} is no driver"),
         Err(_) => {
-            eprintln!("SKIPPED: run with `cargo xtask test --only nspawn` or `--only qemu`");
+            skipped("run with `cargo xtask test --only nspawn` or `--only qemu`");
             return None;
         }
     };
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: machines need root");
+        skipped("machines need root");
         return None;
     }
     Some(driver)

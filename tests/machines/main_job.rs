@@ -1,34 +1,32 @@
 //! The main job on a machine that boots for real: from the click to a prompt in a hardened container, and back to nothing.
 
-use anyhow::{Result, ensure};
-use ringfence_protocol::state::{EngineKind, NodeState, WorkspaceState};
+use anyhow::{Context, Result, ensure};
+use ringfence_protocol::state::{NodeState, PostureOutcome, WorkspaceState};
 
-use crate::machine::{self, COMMAND_LIMIT, DOCKER_IMAGE, on_machines};
+use crate::machine::{self, COMMAND_LIMIT, On, on_machines};
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workspace_on_podman_is_made_used_stopped_started_and_removed_without_a_trace() -> Result<()> {
-    on_machines(|setting| setting, async |world| whole_job(world, EngineKind::Podman).await).await
+    on_machines(|setting| On::Podman.setting(setting), async |world| whole_job(world, On::Podman).await).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workspace_on_docker_is_made_used_stopped_started_and_removed_without_a_trace() -> Result<()> {
-    let docker = |setting: crate::world::Setting| {
-        setting
-            .var("RINGFENCE_IMAGE", DOCKER_IMAGE)
-            .var("RINGFENCE_DEFAULT_IMAGE", "registry.test:5000/ringfence/workspace:latest")
-    };
-    on_machines(docker, async |world| whole_job(world, EngineKind::Docker).await).await
+    on_machines(|setting| On::Docker.setting(setting), async |world| whole_job(world, On::Docker).await).await
 }
 
-async fn whole_job(world: &World, engine: EngineKind) -> Result<()> {
+async fn whole_job(world: &World, engine: On) -> Result<()> {
     let ada = world.person("ada").await?;
     let workspace = ada.runs(&ada.params()).await?;
-    ensure!(workspace.node.engine == Some(engine), "the engine is {:?}", workspace.node.engine);
+    ensure!(workspace.node.engine == Some(engine.kind()), "the engine is {:?}", workspace.node.engine);
     let node = workspace.node.id;
 
     let posture = ada.node_posture(node).await?;
     ensure!(posture.holds, "the machine's posture does not hold: {posture:?}");
+    // No must: a machine is as safe without. Ours have it all the same.
+    let timers = posture.checks.iter().find(|check| check.id == "timers").context("timers are not looked at")?;
+    ensure!(timers.outcome == PostureOutcome::Pass, "{timers:?}");
     let inside = world.workspace_posture_of(&ada, workspace.id).await?;
     ensure!(inside.holds, "the workspace's posture does not hold: {inside:?}");
 
@@ -68,11 +66,8 @@ async fn whole_job(world: &World, engine: EngineKind) -> Result<()> {
 }
 
 /// Containers, volumes, networks, mounts, loop devices, files and processes of the workspace are gone from its machine.
-async fn nothing_of_it_is_left(world: &World, node: ringfence_protocol::ids::NodeId, engine: EngineKind) -> Result<()> {
-    let tool = match engine {
-        EngineKind::Docker => "docker",
-        EngineKind::Podman | EngineKind::Unconfined => "podman",
-    };
+async fn nothing_of_it_is_left(world: &World, node: ringfence_protocol::ids::NodeId, engine: On) -> Result<()> {
+    let tool = engine.cli();
     for (what, command) in [
         ("containers", format!("{tool} ps -aq")),
         ("volumes", format!("{tool} volume ls -q")),

@@ -1,11 +1,11 @@
 //! Repositories and their `devcontainer.json`.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use ringfence_protocol::container::Repository;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::params::CreateWorkspaceParams;
 
-use crate::machine::on_machines;
+use crate::machine::{REGISTRYS_WORKSPACE_IMAGE, on_machines};
 use crate::world::{Person, World};
 
 /// Serves repositories over https in the cloud's network: static files are all that git needs.
@@ -25,6 +25,9 @@ make() {
 make plain '{}'
 make full '{ // a comment
   "remoteUser": "dev", "containerEnv": {"GREETING": "from devcontainer"}, "postCreateCommand": "echo made > /workspace/made-by-post-create", }'
+make image '{"image": "registry.test:5000/ringfence/workspace:latest", "postCreateCommand": ["touch", "/workspace/by a list"]}'
+make object '{"postCreateCommand": {"one": "touch /workspace/by-text", "two": ["touch", "/workspace/by-list"]}}'
+make capabilities '{"capAdd": ["SYS_PTRACE"]}'
 make fails '{"postCreateCommand": "echo it broke >&2; exit 7"}'
 make privileged '{"privileged": true}'
 make mounts '{"mounts": ["source=/,target=/host,type=bind"]}'
@@ -82,7 +85,19 @@ async fn tell(world: &World) -> Result<()> {
     );
     ada.client.delete_workspace(full.id).await?;
 
+    let image = ada.runs(&asked(&ada, "image", None)).await?;
+    ada.shell(image.id).await?.ok("test -e '/workspace/by a list'").await.context("a list of words was not run")?;
+    let names = world.inside_ok(image.node.id, "podman ps --format '{{.Image}}'").await?;
+    ensure!(names.trim() == REGISTRYS_WORKSPACE_IMAGE, "another image is run: {names}");
+    ada.client.delete_workspace(image.id).await?;
+
+    let object = ada.runs(&asked(&ada, "object", None)).await?;
+    let both = "test -e /workspace/by-text && test -e /workspace/by-list";
+    ada.shell(object.id).await?.ok(both).await.context("not all of an object's commands were run")?;
+    ada.client.delete_workspace(object.id).await?;
+
     for (name, code, words) in [
+        ("capabilities", "devcontainer_refused", "capAdd"),
         ("privileged", "devcontainer_refused", "privileged"),
         ("mounts", "devcontainer_refused", "mounts"),
         ("root", "devcontainer_refused", "remoteUser"),

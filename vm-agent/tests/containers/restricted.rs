@@ -137,12 +137,12 @@ async fn a_repository_is_cloned_once_and_its_devcontainer_honoured_or_refused() 
     container.repository =
         Some(Repository { url: format!("http://{DOMAIN}:{}/demo.git", address.port()), branch: None });
     let error = machine.try_start(&container).await.unwrap_err();
-    assert_eq!(error.failure, WorkspaceFailure::DevcontainerRefused);
+    assert_eq!(error.failure, WorkspaceFailure::DevcontainerRefused, "{error}");
     assert!(error.detail.contains("runArgs"), "{error}");
 
     container.repository =
         Some(Repository { url: format!("http://{DOMAIN}:{}/none.git", address.port()), branch: None });
     let error = machine.try_start(&container).await.unwrap_err();
-    assert_eq!(error.failure, WorkspaceFailure::CloneFailed);
+    assert_eq!(error.failure, WorkspaceFailure::CloneFailed, "{error}");
     assert!(error.detail.contains("not found"), "{error}");
 }

@@ -245,8 +245,9 @@ impl Containers {
         docker.start_container(container, None).await.map_err(|error| failure::of(&error))?;
         let state = self.inspect(container).await?.unwrap_or_default().state;
         state.pid().ok_or_else(|| match state.exit_code {
-            // What an init ends with that finds no such program, or none that it can run.
-            126 | 127 => failure::command_not_found("its first program does not start"),
+            // What a container of ours begins with does not end by itself, unless it is not there, or cannot run here. Above are
+            // signals.
+            0..=127 => failure::command_not_found("its first program does not start"),
             _ => EngineError::refused("The workspace's container ended as soon as it was started. Try another image."),
         })
     }

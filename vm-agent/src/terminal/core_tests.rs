@@ -232,6 +232,9 @@ proptest! {
             world.acknowledge(1);
         }
         world.pass(PATIENCE);
+        // Where nothing was put out, a reset may still be on its way.
+        world.transmit(usize::MAX);
+        world.acknowledge(1);
         let mut turns = 0;
         while world.viewers.values().any(|viewer| viewer.offset < world.put_out) {
             world.transmit(usize::MAX);

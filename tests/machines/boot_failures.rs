@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ringfence_protocol::state::NodeState;
 use sha2::{Digest as _, Sha256};
-use xtask::client::until_some;
+use xtask::client::{until, until_some};
 use xtask::project;
 
 use crate::disk::{Disk, on_machines_held_back};
+use crate::ends::server_status;
 use crate::machine::{BARE_IMAGE, COMMAND_LIMIT, OLD_IMAGE, on_machines};
 use crate::world::{Setting, World};
 
@@ -186,6 +187,26 @@ async fn a_machine_whose_firewall_does_not_load_powers_off_before_anything_else(
             let failing = fails_with(world, "firewall_failed", "no chain by that name");
             let (failed, broken) = tokio::join!(failing, breaking);
             broken.and(failed)
+        },
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_boot_is_killed_before_it_is_shut_powers_off() -> Result<()> {
+    // The first program that it runs.
+    let killer = "#!/bin/sh\nexec pkill -KILL -f /usr/local/lib/ringfence/boot\n";
+    on_machines_held_back(
+        |setting| setting,
+        async |world| {
+            let ada = world.person("ada").await?;
+            ada.client.create_workspace(&ada.params()).await?;
+            let disk = Disk::of_the_only_machine(world).await?;
+            disk.program("usr/local/sbin/getent", killer)?;
+            until("the machine to be off", COMMAND_LIMIT, async || Ok(server_status(world).await? == "off")).await?;
+            let traces = traces_of_an_agent(&disk);
+            ensure!(traces.is_empty(), "an agent ran: {traces:?}");
+            Ok(())
         },
     )
     .await

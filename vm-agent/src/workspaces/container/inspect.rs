@@ -1,13 +1,22 @@
 //! What the engine says of a container, as far as it matters here. Read leniently: Podman has words for states that Docker's
 //! interface does not know.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
-use std::collections::HashMap;
 
 use super::raw::RawError;
 use super::{Containers, failure, raw};
 use crate::workspaces::EngineError;
+
+/// Longest wait for an engine to see that a container has ended: 5 s.
+const LOOKS: u32 = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Docker's word for a container that ran and does not, and Podman's.
+const ENDED: [&str; 2] = ["exited", "stopped"];
 
 /// A container as it was found.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -33,6 +42,7 @@ pub(super) struct HostConfig {
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct State {
+    status: String,
     pub(super) running: bool,
     pub(super) exit_code: i64,
     pid: i64,
@@ -42,6 +52,16 @@ impl State {
     /// The first process of a container that has one.
     pub(super) fn pid(&self) -> Option<i32> {
         i32::try_from(self.pid).ok().filter(|pid| *pid > 0)
+    }
+
+    /// Why a container that nobody has ended has no process any more.
+    pub(super) fn why_it_ended(&self) -> EngineError {
+        match self.exit_code {
+            // What a container of ours begins with does not end by itself, unless it is not there, or cannot run here. Above are
+            // signals.
+            0..=127 => failure::command_not_found("its first program does not start"),
+            _ => EngineError::refused("The workspace's container ended as soon as it was started. Try another image."),
+        }
     }
 }
 
@@ -56,6 +76,21 @@ impl Containers {
             Err(RawError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
             Err(error) => Err(failure::of_raw(&error)),
         }
+    }
+
+    /// Why a container that was started has ended by itself, if it has: whatever else failed then has failed for that.
+    pub(super) async fn why_it_ended(&self, container: &str) -> Option<EngineError> {
+        for _ in 0..LOOKS {
+            let state = self.inspect(container).await.ok()??.state;
+            match state.pid() {
+                // One that did not even start says so by its error.
+                None => return ENDED.contains(&state.status.as_str()).then(|| state.why_it_ended()),
+                Some(pid) if std::fs::read_link(format!("/proc/{pid}/exe")).is_ok() => return None,
+                // It is dead, and the engine does not know it yet.
+                Some(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+        None
     }
 }
 

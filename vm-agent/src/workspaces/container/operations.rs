@@ -32,8 +32,11 @@ use crate::workspaces::{EngineError, Order, Saved, save};
 impl Containers {
     /// Makes the workspace run. If that fails, nothing of it does; its files are kept.
     pub(in crate::workspaces) async fn start(self: &Arc<Self>, order: Order) -> Result<(), EngineError> {
-        let started = self.try_start(&order).await;
+        let mut started = self.try_start(&order).await;
         if started.is_err() {
+            if let Some(why) = self.why_it_ended(&container_name(order.workspace_id)).await {
+                started = Err(why);
+            }
             let ended = self.end_container(order.workspace_id).await;
             if let Err(error) = ended {
                 tracing::error!(workspace.id = %order.workspace_id, %error, "a workspace that failed was not stopped");
@@ -244,12 +247,7 @@ impl Containers {
         docker.create_container(Some(options), body).await.map_err(|error| failure::of(&error))?;
         docker.start_container(container, None).await.map_err(|error| failure::of(&error))?;
         let state = self.inspect(container).await?.unwrap_or_default().state;
-        state.pid().ok_or_else(|| match state.exit_code {
-            // What a container of ours begins with does not end by itself, unless it is not there, or cannot run here. Above are
-            // signals.
-            0..=127 => failure::command_not_found("its first program does not start"),
-            _ => EngineError::refused("The workspace's container ended as soon as it was started. Try another image."),
-        })
+        state.pid().ok_or_else(|| state.why_it_ended())
     }
 
     async fn make_volume(&self, name: &str, place: &Path) -> Result<(), EngineError> {

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use axum::Router;
 use axum::extract::{Path as Asked, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Version};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use ringfence_protocol::container::{ContainerSpec, Repository};
 use ringfence_protocol::state::{NetworkMode, WorkspaceFailure};
@@ -30,10 +31,14 @@ fn ask(url: &str) -> String {
     format!("exec 3<>/dev/tcp/127.0.0.1/3128; printf 'GET {url} HTTP/1.0\\r\\n\\r\\n' >&3; head -1 <&3; exec 3>&-")
 }
 
-/// Serves a bare repository as files, as any web server can.
+/// Serves a bare repository as files, as any web server can. In version 1.0: the proxy closes each connection without saying so, and
+/// git, which would keep it otherwise, finds out too late on a busy machine.
 async fn serve(dir: PathBuf) -> SocketAddr {
-    async fn file(State(dir): State<PathBuf>, Asked(path): Asked<String>) -> Result<Vec<u8>, StatusCode> {
-        std::fs::read(dir.join(path)).map_err(|_| StatusCode::NOT_FOUND)
+    async fn file(State(dir): State<PathBuf>, Asked(path): Asked<String>) -> Result<Response, StatusCode> {
+        let bytes = std::fs::read(dir.join(path)).map_err(|_| StatusCode::NOT_FOUND)?;
+        let mut response = bytes.into_response();
+        *response.version_mut() = Version::HTTP_10;
+        Ok(response)
     }
     let router = Router::new().route("/{*path}", get(file)).with_state(dir);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

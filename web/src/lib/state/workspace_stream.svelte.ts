@@ -1,6 +1,6 @@
 // What happens to one workspace, as it happens: a socket while somebody looks, healed when it is cut. Until it opens, and
 // where it cannot, the lists' polling keeps the page true, only later.
-import { events as eventsSince, node as nodeById } from '../api/client';
+import { events as eventsSince, node as nodeById, workspace as workspaceById } from '../api/client';
 import { ApiError } from '../api/client';
 import type { EventView, NodeView, Progress, SocketMessage, WorkspaceView } from '../api/schema';
 import { backoffMs } from '../backoff';
@@ -71,6 +71,20 @@ export class WorkspaceStream {
       this.problem = error;
       const { status } = error.problem;
       if (status === 0 || status >= 500 || status === 429) this.#later();
+      else await this.#look();
+    }
+  }
+
+  /** One that is over opens no socket and is in no list, and can be read about all the same. */
+  async #look(): Promise<void> {
+    try {
+      const seen = await workspaceById(this.id);
+      if (this.#closed) return;
+      this.workspace = seen;
+      fleet.workspaces.put(seen);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.problem = error;
     }
   }
 
@@ -120,7 +134,8 @@ export class WorkspaceStream {
   /** Without the socket the past is asked for once. */
   async #catchUp(): Promise<void> {
     const nodeId = fleet.workspaces.get(this.id)?.node.id;
-    if (!nodeId || this.#closed) return;
+    if (this.#closed) return;
+    if (!nodeId) return this.#look();
     try {
       const [past, node] = await Promise.all([eventsSince({ after: 0, node_id: nodeId }), nodeById(nodeId)]);
       this.node = node;

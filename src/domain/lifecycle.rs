@@ -231,7 +231,7 @@ failures! {
     /// A second key redeemed the bootstrap token.
     KeyConflict = "key_conflict", "Someone else tried to use the machine's one-time token, so it is not trusted any more.";
     /// Its owner asked.
-    Deleted = "deleted", "Its owner deleted it, or an admin for an owner who is suspended.";
+    Deleted = "deleted", "Its owner deleted it.";
     /// Its machine could not be destroyed from here.
     Forgotten = "forgotten", "Its owner gave it up: its machine could not be destroyed from here, and may still exist at the provider and cost money. It is deleted if it is ever found.";
     /// No machines are made for the time being.

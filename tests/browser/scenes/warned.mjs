@@ -103,7 +103,7 @@ const over = {
       gone(
         { ...full.workspaces[ID.running], id: `wsp_${"e".repeat(20)}` },
         7200,
-        "Its owner deleted it, or an admin for an owner who is suspended.",
+        "Its owner deleted it.",
       ),
       gone(
         {

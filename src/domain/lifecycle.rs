@@ -299,7 +299,7 @@ failures! {
     /// Its disk quota, or the disk, is full.
     DiskFull = "disk_full", "Its disk is full. Create it again with a larger disk.";
     /// The filtering proxy could not be started.
-    ProxyUnavailable = "proxy_unavailable", "The proxy that filters its network could not be started. Try again; if it stays so, delete the node.";
+    ProxyUnavailable = "proxy_unavailable", "The proxy that filters its network could not be installed or started. Try again; if it stays so, delete the node.";
 }
 
 impl From<WorkspaceFailure> for FailureCode {

@@ -10,10 +10,11 @@ use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use ringfence_protocol::ids::WorkspaceId;
+use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::routes;
 use ringfence_protocol::state::{Isolation, WorkspaceState};
 use ringfence_protocol::views::WorkspaceView;
-use xtask::client::{Terminal, until, until_some};
+use xtask::client::{Refused, Terminal, until, until_some};
 
 use crate::world::{LIMIT, Person, Setting, World, story};
 
@@ -45,6 +46,13 @@ const FAULTS: [(&str, &str); 8] = [
 ];
 
 const CROWDED: &str = "SELECT node_id, COUNT(*) AS places FROM node_slots GROUP BY node_id HAVING COUNT(*) > 3";
+/// What one person, and all of them, may have at once: few enough to be reached.
+const NODES: u64 = 3;
+const WORKSPACES: u64 = 4;
+const EPHEMERAL: u64 = 2;
+const BEYOND: &str = "SELECT 'nodes of ' || user_id AS what, COUNT(*) AS used FROM nodes WHERE state <> 'gone' GROUP BY user_id HAVING COUNT(*) > 3
+    UNION ALL SELECT 'workspaces of ' || user_id, COUNT(*) FROM node_slots GROUP BY user_id HAVING COUNT(*) > 4
+    UNION ALL SELECT 'ephemeral ones', COUNT(*) FROM nodes WHERE state <> 'gone' AND isolation = 'ephemeral' HAVING COUNT(*) > 2";
 const MIXED: &str = "SELECT s.node_id FROM node_slots s JOIN nodes n ON n.id = s.node_id
     JOIN workspaces w ON w.id = s.workspace_id WHERE s.user_id <> n.user_id OR w.user_id <> n.user_id";
 /// How long each node that ended for idleness had been without a workspace, by what was recorded.
@@ -64,6 +72,8 @@ struct Tally {
     /// Rounds that an agent's death or a deletion cut short.
     cut: Cell<usize>,
     mishaps: RefCell<Vec<&'static str>>,
+    /// New workspaces that a limit did not let in.
+    refused: Cell<usize>,
 }
 
 impl Tally {
@@ -77,7 +87,10 @@ async fn whatever_is_killed_while_five_people_work_nothing_leaks_and_no_byte_is_
     let hasty = Setting::default()
         .var("RINGFENCE_IDLE_TIMEOUT_SECS", IDLE_SECS)
         .var("RINGFENCE_PROVISIONING_SECS", MADE_SECS)
-        .var("RINGFENCE_BOOTING_SECS", MADE_SECS);
+        .var("RINGFENCE_BOOTING_SECS", MADE_SECS)
+        .var("RINGFENCE_LIMIT_USER_NODES", NODES)
+        .var("RINGFENCE_LIMIT_USER_WORKSPACES", WORKSPACES)
+        .var("RINGFENCE_LIMIT_INSTALLATION_EPHEMERAL_WORKSPACES", EPHEMERAL);
     story(hasty, async |world| {
         let rounds = from_environment("RINGFENCE_CHAOS_ROUNDS").unwrap_or(ROUNDS);
         let seed = from_environment("RINGFENCE_TEST_SEED").unwrap_or(SEED);
@@ -99,11 +112,12 @@ async fn whatever_is_killed_while_five_people_work_nothing_leaks_and_no_byte_is_
         chaos.context("havoc")?;
         worked?;
         eprintln!(
-            "{} terminals whole, {} of them after reconnecting, {} rounds cut short, {} mishaps",
+            "{} terminals whole, {} of them after reconnecting, {} rounds cut short, {} mishaps, {} times at a limit",
             tally.whole.get(),
             tally.reconnected.get(),
             tally.cut.get(),
-            tally.mishaps.borrow().len()
+            tally.mishaps.borrow().len(),
+            tally.refused.get()
         );
         ensure!(tally.whole.get() * 3 >= rounds, "too few rounds came to anything");
 
@@ -166,6 +180,11 @@ async fn havoc(world: &World, mut random: StdRng, over: &Cell<bool>, tally: &Tal
         tally.mishaps.borrow_mut().push(what);
         let crowded = world.rows(CROWDED).await?;
         ensure!(crowded.is_empty(), "more than {PLACES} workspaces on a node: {crowded:?}");
+        let beyond = world.rows(BEYOND).await?;
+        ensure!(
+            beyond.is_empty(),
+            "more than {NODES} nodes, {WORKSPACES} workspaces, {EPHEMERAL} ephemeral: {beyond:?}"
+        );
         let mixed = world.rows(MIXED).await?;
         ensure!(mixed.is_empty(), "two users on one node: {mixed:?}");
     }
@@ -175,7 +194,7 @@ async fn havoc(world: &World, mut random: StdRng, over: &Cell<bool>, tally: &Tal
 /// One person's rounds.
 async fn live(person: &Person, mut random: StdRng, rounds: usize, tally: &Tally) -> Result<()> {
     for round in 0..rounds {
-        let Some(workspace) = somewhere_to_work(person, &mut random).await? else {
+        let Some(workspace) = somewhere_to_work(person, &mut random, tally).await? else {
             Tally::count(&tally.cut);
             continue;
         };
@@ -206,16 +225,25 @@ async fn live(person: &Person, mut random: StdRng, rounds: usize, tally: &Tally)
 }
 
 /// A workspace that runs: one there is, started if need be, or a new one. None where it fails or is lost on the way.
-async fn somewhere_to_work(person: &Person, random: &mut StdRng) -> Result<Option<WorkspaceId>> {
+async fn somewhere_to_work(person: &Person, random: &mut StdRng, tally: &Tally) -> Result<Option<WorkspaceId>> {
     let isolation = if random.random_range(0..5) == 0 { Isolation::Ephemeral } else { Isolation::User };
     let fresh = random.random_bool(0.5);
     let wanted = until_some("a workspace to be had", LIMIT, async || {
         let Ok(there) = person.client.workspaces().await else { return Ok(None) };
         let usable = |view: &WorkspaceView| matches!(view.state, WorkspaceState::Running | WorkspaceState::Stopped);
-        let known = there.into_iter().find(usable).filter(|_| !fresh);
-        Ok(match known {
-            Some(known) => Some(known),
-            None => person.create_isolated(isolation).await.ok(),
+        let known = there.into_iter().find(usable);
+        if !fresh && known.is_some() {
+            return Ok(known);
+        }
+        Ok(match person.create_isolated(isolation).await {
+            Ok(made) => Some(made),
+            // Who may have no more makes do with what there is, or waits until something has ended.
+            Err(error) => {
+                let at_a_limit =
+                    error.downcast_ref::<Refused>().and_then(Refused::code) == Some(ErrorCode::LimitReached);
+                tally.refused.set(tally.refused.get() + usize::from(at_a_limit));
+                known.filter(|_| at_a_limit)
+            }
         })
     });
     let workspace = wanted.await?.id;

@@ -5,7 +5,7 @@
 
 mod admin;
 mod agent;
-mod binary;
+mod assets;
 mod browser;
 mod cookie;
 mod extract;
@@ -47,7 +47,7 @@ pub struct App {
 fn router(app: App) -> Router {
     Router::new()
         .merge(public::routes())
-        .merge(binary::routes())
+        .merge(assets::routes())
         .merge(browser::routes())
         .merge(gateway::routes())
         .merge(tenant::routes())

@@ -15,15 +15,12 @@ use ringfence_protocol::views::{MeView, ReadyView};
 use super::extract::{Anyone, JsonBody, SameOrigin};
 use super::problem::Failure;
 use super::table::Table;
-use super::{App, cookie};
+use super::{App, assets, cookie};
 use crate::app::{ready, sessions, sign_in};
 use crate::ports::Clock;
 
 /// How long an answer of `/readyz` is kept, so that asking often does not read the database often.
 const READY_CACHE_SECS: u64 = 10;
-
-/// The API's description, generated from the same types; a test keeps the two alike.
-const OPENAPI: &str = include_str!("../../docs/openapi.json");
 
 thread_local! {
     static READY: RefCell<Option<(UnixMillis, ReadyView)>> = const { RefCell::new(None) };
@@ -35,7 +32,7 @@ pub fn routes() -> Router<App> {
         .serve(&routes::HEALTHZ, async || "ok\n")
         .serve(&routes::READYZ, readyz)
         .serve(&routes::JWKS, jwks)
-        .serve(&routes::OPENAPI, async || ([(header::CONTENT_TYPE, "application/json")], OPENAPI))
+        .serve(&routes::OPENAPI, assets::openapi)
         .serve(&routes::AUTH_LINK, redeem_link)
         .build()
 }

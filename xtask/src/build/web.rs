@@ -1,8 +1,9 @@
 //! The browser UI: `npm ci` and `npm run build` in `web/`, each only when its inputs changed.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::progress::step;
 use crate::stamp::{Inputs, is_fresh, record};
@@ -13,12 +14,15 @@ use crate::{project, run};
 pub fn build() -> Result<()> {
     let web = project::root().join("web");
     let index = web.join("dist/index.html");
+    let described = web.join("dist/openapi.json");
     install_packages(&web)?;
     let stamp = web.join("node_modules/.ringfence-built");
-    if index.is_file() && is_fresh(&stamp, &sources(&web)?) {
+    if index.is_file() && described.is_file() && is_fresh(&stamp, &sources(&web)?) {
         return Ok(());
     }
     step("Building the browser UI", || run::quiet(run::command("npm").args(["run", "build"]).current_dir(&web)))?;
+    // The Worker serves it from here: in its own bundle it would take a fortieth of what that may weigh.
+    fs::copy(project::root().join("docs/openapi.json"), &described).context("copying docs/openapi.json")?;
     // The build may write files that are inputs of the next one, so the digest is taken after it.
     record(&stamp, &sources(&web)?)
 }

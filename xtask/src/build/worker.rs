@@ -14,16 +14,8 @@ use crate::toolchain::Toolchain;
 use crate::{project, run};
 
 /// What the Worker is compiled from. Text that the sources include (migrations, boot files) counts.
-const INPUTS: [&str; 8] = [
-    "src",
-    "protocol",
-    "cloud-init",
-    "d1-migrations",
-    "Cargo.toml",
-    "Cargo.lock",
-    "wrangler.toml",
-    "docs/openapi.json",
-];
+const INPUTS: [&str; 7] =
+    ["src", "protocol", "cloud-init", "d1-migrations", "Cargo.toml", "Cargo.lock", "wrangler.toml"];
 
 /// What the module may use: what rustc and wasm-bindgen emit, and nothing that workerd may not know yet.
 const WASM_FEATURES: [&str; 7] = [

@@ -1,5 +1,6 @@
-//! The agent's binaries. They are static assets, but what is not published is answered by the assets with the page itself, as pages
-//! want it; a machine that asks must be told that there is no such file.
+//! What the Worker serves of the static assets: the agent's binaries, and the API's description, which would take a fortieth of the
+//! bundle's budget. What is not there is answered by the assets with the page itself, as pages want it; a machine or a program that
+//! asks must be told that there is no such file.
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +17,8 @@ use crate::error::Error;
 const ASSETS_BINDING: &str = "ASSETS";
 /// The assets answer for whatever host they are asked.
 const ANY_HOST: &str = "https://assets";
+/// Where the build puts the API's description, which is generated from the same types; a test keeps the two alike.
+const OPENAPI: &str = "/openapi.json";
 
 /// The router.
 pub fn routes() -> Router<App> {
@@ -24,12 +27,22 @@ pub fn routes() -> Router<App> {
 
 #[worker::send]
 async fn binary(State(app): State<App>, uri: Uri) -> Result<Response, Failure> {
+    asset(&app, uri.path(), "agent").await
+}
+
+/// The API's description.
+#[worker::send]
+pub(super) async fn openapi(State(app): State<App>) -> Result<Response, Failure> {
+    asset(&app, OPENAPI, "description").await
+}
+
+async fn asset(app: &App, path: &str, what: &str) -> Result<Response, Failure> {
     let unavailable = |_: worker::Error| Failure(Error::unavailable("assets"));
     let assets = app.host.env().assets(ASSETS_BINDING).map_err(unavailable)?;
-    let answer = assets.fetch(format!("{ANY_HOST}{}", uri.path()), None).await.map_err(unavailable)?;
+    let answer = assets.fetch(format!("{ANY_HOST}{path}"), None).await.map_err(unavailable)?;
     let kind = answer.headers().get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
     if kind.is_some_and(|kind| kind.starts_with(b"text/html")) {
-        return Err(Failure(Error::not_found("agent")));
+        return Err(Failure(Error::not_found(what)));
     }
     Ok(answer.map(Body::new))
 }

@@ -33,7 +33,10 @@ async fn binary(State(app): State<App>, uri: Uri) -> Result<Response, Failure> {
 /// The API's description.
 #[worker::send]
 pub(super) async fn openapi(State(app): State<App>) -> Result<Response, Failure> {
-    asset(&app, OPENAPI, "description").await
+    let mut answer = asset(&app, OPENAPI, "description").await?;
+    // As every answer of the API, and unlike a file of the page.
+    answer.headers_mut().remove(header::CACHE_CONTROL);
+    Ok(answer)
 }
 
 async fn asset(app: &App, path: &str, what: &str) -> Result<Response, Failure> {

@@ -158,6 +158,8 @@ async fn an_admin_sees_what_of_the_plan_the_day_has_used_grow_with_what_is_done(
             (QuotaKind::ObjectRequests, plan::OBJECT_REQUESTS),
             (QuotaKind::RowsRead, plan::ROWS_READ),
             (QuotaKind::RowsWritten, plan::ROWS_WRITTEN),
+            (QuotaKind::ObjectDuration, plan::OBJECT_GB_SECS),
+            (QuotaKind::ObjectRowsWritten, plan::OBJECT_ROWS_WRITTEN),
         ];
         ensure!(limits == plan && quiet.idle_nodes_carried > 0, "{quiet:?}");
         ensure!(quiet.since_at.get() % 86_400_000 == 0, "the day begins at midnight UTC: {quiet:?}");
@@ -189,12 +191,16 @@ async fn an_admin_sees_what_of_the_plan_the_day_has_used_grow_with_what_is_done(
 fn rose(before: &QuotaView, after: &QuotaView) -> Result<()> {
     let costs = [
         plan::MACHINE_LIFE.requests,
-        plan::MACHINE_LIFE.object_requests,
+        plan::MACHINE_LIFE.billed_object_requests(),
         plan::MACHINE_LIFE.rows_read,
         plan::MACHINE_LIFE.rows_written,
+        // Of one machine it is less than one.
+        0,
+        plan::MACHINE_LIFE.object_rows_written,
     ];
+    ensure!(before.items.len() == costs.len() && after.items.len() == costs.len(), "{after:?}");
     for ((less, more), cost) in before.items.iter().zip(&after.items).zip(costs) {
-        ensure!(more.estimate >= less.estimate + cost && cost > 0, "{less:?} then {more:?}, of {cost}");
+        ensure!(more.estimate >= less.estimate + cost, "{less:?} then {more:?}, of {cost}");
         ensure!(more.estimate <= more.limit, "{more:?}");
     }
     Ok(())

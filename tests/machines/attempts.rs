@@ -35,12 +35,12 @@ pub const FILES: &[&str] = &[
     "/sys/firmware/dmi/tables/DMI",
 ];
 
-/// Folders that are not there, or show nothing.
+/// Folders that are not there, or show nothing but the workspace's own socket.
 pub const FOLDERS: &[&str] =
     &["/var/lib/ringfence", "/etc/ringfence", "/run/ringfence", "/var/lib/containers", "/var/lib/docker"];
 
 /// Folders that nothing can be put into: one of them belongs to who runs there.
-pub const READ_ONLY: &[&str] = &["", "/usr", "/etc", "/var", "/home/dev"];
+pub const READ_ONLY: &[&str] = &["", "/usr", "/etc", "/var", "/home/dev", "/run/ringfence"];
 
 pub const SYSTEM: &[Attempt] = &[
     ("Podman's socket", "test -e /run/podman/podman.sock || test -e /var/run/podman/podman.sock"),
@@ -99,7 +99,8 @@ pub const SYSTEM: &[Attempt] = &[
 pub fn all() -> Vec<(String, String)> {
     let pairs = NETWORK.iter().chain(SYSTEM).map(|(way, command)| ((*way).to_owned(), (*command).to_owned()));
     let files = FILES.iter().map(|path| (format!("the contents of {path}"), format!("head -c 1 {path} | grep -q ''")));
-    let folders = FOLDERS.iter().map(|path| (format!("what is in {path}"), format!("ls {path} | grep -q .")));
+    let folders =
+        FOLDERS.iter().map(|path| (format!("what is in {path}"), format!("ls -A {path} | grep -qvx agent.sock")));
     let puts = READ_ONLY.iter().map(|path| (format!("a file in {path}/"), format!("touch {path}/x")));
     pairs.chain(files).chain(folders).chain(puts).collect()
 }

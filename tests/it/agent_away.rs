@@ -66,6 +66,34 @@ fn a_machine_without_a_word_costs_its_keep_and_not_its_life() {
     });
 }
 
+#[test]
+fn an_agent_that_comes_back_at_the_last_moment_ends_nothing() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let view = in_use(&world, &who, Isolation::User).await;
+        // Its owner keeps it: once its agent is back, nothing else ends it either.
+        let until = world.p.now.get() + 20 * HOUR;
+        world.p.db.execute(&format!("UPDATE workspaces SET keep_alive_until_ms = {}", until.get())).unwrap();
+        goes(&world, view.node.id).await;
+        let off_at = world.p.now.get() + OFF;
+        world.run_until_time(off_at - Duration::from_secs(1)).await;
+        // It says hello between the drive's read and its write. Neither row's version tells of that.
+        let read = world.p.db.batches.get() + 1;
+        let hello = async {
+            while world.p.db.batches.get() < read {
+                tokio::task::yield_now().await;
+            }
+            let sql = format!("UPDATE nodes SET connected_at_ms = {0}, last_hello_at_ms = {0}", off_at.get());
+            world.p.db.execute(&sql).unwrap();
+        };
+        tokio::join!(biased; world.alarm(), hello);
+        assert_eq!(world.p.now.get(), off_at, "it was the alarm of its end");
+        let workspace = world.workspace(&who, view.id).await;
+        assert_eq!((workspace.state, workspace.reason.as_str()), (WorkspaceState::Running, "Runs."));
+    });
+}
+
 /// Its row would say for ever that it is away: nothing there would be idle, and what works would be given up.
 #[test]
 fn the_end_of_a_link_that_is_told_late_does_not_hide_the_next_one() {

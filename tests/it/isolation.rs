@@ -384,6 +384,26 @@ fn a_pause_that_comes_while_a_dedicated_machine_is_made_anew_lets_it_wait() {
 }
 
 #[test]
+fn what_another_run_has_decided_meanwhile_is_not_decided_again() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let failed = world.create_isolated(&who, Isolation::Dedicated).await.unwrap();
+        world.until_running(&who, failed.id).await;
+        fail_dedicated(&world, &who).await;
+        // Between this run's read and the write of the new node.
+        let other = "CREATE TRIGGER other AFTER UPDATE OF restart_tried_at_ms ON nodes BEGIN
+             UPDATE nodes SET replaced_by = '' WHERE id = NEW.id; END";
+        world.p.db.execute(other).unwrap();
+        world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        restarts(&world).await;
+        world.p.db.execute("DROP TRIGGER other").unwrap();
+        assert_eq!(world.node_ids().len(), 1, "none is made");
+        assert!(restarts(&world).await.is_empty());
+    });
+}
+
+#[test]
 fn a_gateway_token_opens_one_view_of_the_dedicated_machine_that_is_there() {
     run(async {
         let world = World::new();

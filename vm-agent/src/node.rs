@@ -22,8 +22,8 @@ use crate::control_plane::ControlPlane;
 use crate::grant::Grant;
 use crate::link::{Outbox, Outgoing};
 use crate::terminal::{self, Ended};
+use crate::workspaces::agent_socket::{AgentSocket, Asked};
 use crate::workspaces::assistant_lock::AssistantLocks;
-use crate::workspaces::door::{Asked, Door};
 use crate::workspaces::span::CallOff;
 use crate::workspaces::table::Table;
 use crate::workspaces::{Engine, Said, save};
@@ -83,7 +83,7 @@ pub struct Node {
     /// Why nothing may run on this machine any more.
     lost: Option<String>,
     /// Where what runs in workspaces asks for it.
-    doors: HashMap<WorkspaceId, Door>,
+    sockets: HashMap<WorkspaceId, AgentSocket>,
     outbox: Option<Outbox>,
     ended_sender: mpsc::UnboundedSender<Ended>,
     ended: mpsc::UnboundedReceiver<Ended>,
@@ -152,7 +152,7 @@ impl Node {
             saving: None,
             assistants: AssistantLocks::default(),
             lost: None,
-            doors: HashMap::new(),
+            sockets: HashMap::new(),
             outbox: None,
             ended_sender,
             ended,

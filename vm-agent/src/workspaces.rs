@@ -1,8 +1,8 @@
 //! Workspaces: what was asked ([`table`]) and what makes it so ([`engine`]).
 
+pub mod agent_socket;
 pub mod assistant_lock;
 pub mod container;
-pub mod door;
 pub mod engine;
 mod error;
 pub mod exit;

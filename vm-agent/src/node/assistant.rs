@@ -1,4 +1,4 @@
-//! What workspaces ask at their doors: the assistant's lock, its turns, and to be kept awake.
+//! What workspaces ask at their sockets: the assistant's lock, its turns, and to be kept awake.
 
 use std::time::{Duration, Instant};
 
@@ -6,31 +6,31 @@ use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::LEASE_MAX_SECS;
 
 use super::Node;
-use crate::workspaces::door::{Answer, Asked, Door, Wish};
+use crate::workspaces::agent_socket::{AgentSocket, Answer, Asked, Wish};
 
 /// A turn is at most so long; an assistant that is at work for longer says so again.
 const LONGEST_TURN: Duration = Duration::from_secs(LEASE_MAX_SECS);
 
 impl Node {
-    /// The workspace runs: what runs in it may ask. Without a door it runs as well.
-    pub(super) fn open_door(&mut self, workspace_id: WorkspaceId) {
-        if self.doors.contains_key(&workspace_id) {
+    /// The workspace runs: what runs in it may ask. Without the socket it runs as well.
+    pub(super) fn open_socket(&mut self, workspace_id: WorkspaceId) {
+        if self.sockets.contains_key(&workspace_id) {
             return;
         }
-        let Some(doorway) = self.engine.doorway(workspace_id) else { return };
-        match Door::open(&doorway, workspace_id, self.asked_sender.clone()) {
-            Ok(door) => {
-                self.doors.insert(workspace_id, door);
+        let Some(socket_place) = self.engine.socket_place(workspace_id) else { return };
+        match AgentSocket::open(&socket_place, workspace_id, self.asked_sender.clone()) {
+            Ok(socket) => {
+                self.sockets.insert(workspace_id, socket);
             }
             Err(error) => {
-                tracing::warn!(workspace.id = %workspace_id, path = %doorway.path.display(), %error, "a workspace has no door");
+                tracing::warn!(workspace.id = %workspace_id, path = %socket_place.path.display(), %error, "a workspace has no socket");
             }
         }
     }
 
     /// The workspace does not run any more: its assistant neither.
-    pub(super) fn shut_door(&mut self, workspace_id: WorkspaceId) {
-        self.doors.remove(&workspace_id);
+    pub(super) fn close_socket(&mut self, workspace_id: WorkspaceId) {
+        self.sockets.remove(&workspace_id);
         self.assistants.workspace_stopped(workspace_id);
     }
 
@@ -45,8 +45,8 @@ impl Node {
         let now = Instant::now();
         let is_stale = || Answer::Refused("the workspace was stopped, and its lock is free".into());
         match wish {
-            // What was asked through a door that is shut by now.
-            Wish::Assistant(_) | Wish::KeepAwake(_) if !self.doors.contains_key(&workspace_id) => is_stale(),
+            // What was asked at a socket that is closed by now.
+            Wish::Assistant(_) | Wish::KeepAwake(_) if !self.sockets.contains_key(&workspace_id) => is_stale(),
             Wish::Assistant(name) => match self.assistants.take(workspace_id, &name) {
                 Ok(hold) => {
                     tracing::info!(workspace.id = %workspace_id, name, "assistant");

@@ -111,7 +111,7 @@ impl Node {
             terminal.handle.tell(Command::End(CloseReason::WorkspaceEnded)).await;
         }
         tracing::warn!(workspace.id = %workspace_id, %error, "workspace broke");
-        self.shut_door(workspace_id);
+        self.close_socket(workspace_id);
         self.activity.ended(workspace_id);
         self.table.set_failed(workspace_id, &error);
         self.save();
@@ -162,7 +162,7 @@ impl Node {
             self.activity.ended(workspace_id);
             // Not on a machine that is lost: its hook might send what it saves past a firewall that is not there.
             save = (runs && self.lost.is_none()).then(|| self.save_within(workspace_id));
-            self.shut_door(workspace_id);
+            self.close_socket(workspace_id);
         }
         let secrets = self.secrets.get(&workspace_id).cloned();
         let voice = self.voice(workspace_id);
@@ -224,13 +224,13 @@ impl Node {
                 self.follow_use(workspace_id, phase);
                 self.table.set_phase(workspace_id, phase);
                 if phase == WorkspacePhase::Running {
-                    self.open_door(workspace_id);
+                    self.open_socket(workspace_id);
                 }
             }
             Err(error) => {
                 tracing::warn!(workspace.id = %workspace_id, failure = %error.failure, %error, "workspace failed");
                 self.activity.ended(workspace_id);
-                self.shut_door(workspace_id);
+                self.close_socket(workspace_id);
                 self.table.set_failed(workspace_id, &error);
             }
         }

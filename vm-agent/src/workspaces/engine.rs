@@ -10,8 +10,8 @@ use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::WorkspaceSpec;
 use ringfence_protocol::state::EngineKind;
 
+use super::agent_socket::SocketPlace;
 use super::container::{Containers, Settings};
-use super::door::Doorway;
 use super::unconfined::Unconfined;
 use super::{EngineError, NoEngine, Saved, Span, Voice};
 use crate::activity::ProcessTime;
@@ -115,10 +115,10 @@ impl Engine {
     }
 
     /// Where the socket of a workspace that runs belongs.
-    pub fn doorway(&self, workspace_id: WorkspaceId) -> Option<Doorway> {
+    pub fn socket_place(&self, workspace_id: WorkspaceId) -> Option<SocketPlace> {
         match self {
-            Self::Unconfined(engine) => engine.doorway(workspace_id),
-            Self::Containers(engine) => engine.doorway(workspace_id),
+            Self::Unconfined(engine) => engine.socket_place(workspace_id),
+            Self::Containers(engine) => engine.socket_place(workspace_id),
         }
     }
 

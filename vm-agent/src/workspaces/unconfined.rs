@@ -12,7 +12,7 @@ use pty_process::Size;
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::WorkspaceSpec;
 
-use super::door::{self, Doorway};
+use super::agent_socket::{self, SocketPlace};
 use super::{EngineError, Saved, save};
 use crate::activity::ProcessTime;
 use crate::disk;
@@ -32,7 +32,7 @@ const BASHRC: &str = r"PS1='\[\e[1;34m\]${RINGFENCE_WORKSPACE_NAME}\[\e[0m\]:\w\
 ";
 
 /// In the workspace's home, beside its save hook.
-const DOOR_DIR: &str = ".ringfence";
+const SOCKET_DIR: &str = ".ringfence";
 
 /// Runs workspaces as plain processes.
 pub struct Unconfined {
@@ -86,10 +86,10 @@ impl Unconfined {
     }
 
     /// Where a workspace's socket belongs: there are no walls that it could be behind.
-    pub(super) fn doorway(&self, workspace_id: WorkspaceId) -> Option<Doorway> {
-        let dir = self.home(workspace_id).join(DOOR_DIR);
+    pub(super) fn socket_place(&self, workspace_id: WorkspaceId) -> Option<SocketPlace> {
+        let dir = self.home(workspace_id).join(SOCKET_DIR);
         let made = disk::make_private_dir(&dir);
-        made.is_ok().then(|| Doorway { path: dir.join(door::SOCKET_NAME), owner: None })
+        made.is_ok().then(|| SocketPlace { path: dir.join(agent_socket::SOCKET_NAME), owner: None })
     }
 
     pub(super) fn times(&self, workspace_id: WorkspaceId) -> Vec<ProcessTime> {
@@ -153,7 +153,7 @@ fn environment(home: &Path, workspace_id: WorkspaceId) -> impl Iterator<Item = (
         ("LOGNAME", user),
         ("LANG", "C.UTF-8".into()),
         (WORKSPACE_VARIABLE, workspace_id.to_string().into()),
-        (door::SOCKET_VARIABLE, home.join(DOOR_DIR).join(door::SOCKET_NAME).into()),
+        (agent_socket::SOCKET_VARIABLE, home.join(SOCKET_DIR).join(agent_socket::SOCKET_NAME).into()),
     ];
     variables.into_iter().chain(machine)
 }

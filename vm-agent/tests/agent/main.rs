@@ -1,8 +1,8 @@
 //! The whole agent against a control plane that speaks the real protocol over real sockets.
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test waits for one message and lets the others pass")]
 
+mod agent_socket;
 mod bootstrap;
-mod door;
 mod link;
 mod lost;
 mod restart;

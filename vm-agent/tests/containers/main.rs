@@ -1,6 +1,6 @@
 //! The container engine against a real Podman that the tests start themselves. Needs root; says in one line when it skips.
 
-mod door;
+mod agent_socket;
 mod images;
 mod internet;
 mod lifecycle;

@@ -13,7 +13,7 @@ use ringfence_protocol::ids::WorkspaceId;
 use sha2::{Digest as _, Sha256};
 
 use super::user::User;
-use crate::workspaces::door;
+use crate::workspaces::agent_socket;
 
 /// Names the workspace on its container.
 pub(super) const LABEL_WORKSPACE: &str = "ringfence.workspace";
@@ -29,7 +29,7 @@ pub(super) const WORKING_DIR: &str = "/workspace";
 /// Where its secrets are, in the container.
 pub(super) const SECRETS_DIR: &str = "/run/secrets";
 /// Where its socket is.
-const DOOR_DIR: &str = "/run/ringfence";
+const SOCKET_DIR: &str = "/run/ringfence";
 /// Where the proxy of a restricted network listens, in the container.
 pub(super) const PROXY_PORT: u16 = 3128;
 
@@ -71,7 +71,7 @@ pub(super) struct Plan<'a> {
     pub(super) volumes: [(String, &'static str); 2],
     pub(super) secrets_dir: PathBuf,
     /// Where its socket is, on the machine.
-    pub(super) door_dir: PathBuf,
+    pub(super) socket_dir: PathBuf,
     /// Where the image wants volumes of its own.
     pub(super) image_volumes: &'a [String],
     /// `None`: the engine's own.
@@ -151,7 +151,7 @@ fn tmpfs(image_volumes: &[String]) -> HashMap<String, String> {
     let mut places: HashMap<String, String> =
         [("/tmp".to_owned(), format!("rw,nosuid,nodev,mode=1777,size={TMP_MIB}m"))].into();
     for place in ["/run", "/var/tmp"].into_iter().chain(image_volumes.iter().map(String::as_str)) {
-        let is_ours = [WORKING_DIR, "/sessions", SECRETS_DIR, DOOR_DIR].contains(&place) || place == "/";
+        let is_ours = [WORKING_DIR, "/sessions", SECRETS_DIR, SOCKET_DIR].contains(&place) || place == "/";
         if !is_ours {
             places.entry(place.to_owned()).or_insert_with(|| SMALL_TMPFS.to_owned());
         }
@@ -172,7 +172,7 @@ fn mounts(plan: &Plan<'_>) -> Vec<Mount> {
         });
     }
     // A socket can be connected to where nothing can be written.
-    for (dir, place) in [(&plan.secrets_dir, SECRETS_DIR), (&plan.door_dir, DOOR_DIR)] {
+    for (dir, place) in [(&plan.secrets_dir, SECRETS_DIR), (&plan.socket_dir, SOCKET_DIR)] {
         mounts.push(Mount {
             typ: Some(MountType::BIND),
             source: Some(dir.to_string_lossy().into_owned()),
@@ -211,7 +211,7 @@ pub(super) fn environment(plan: &Plan<'_>) -> BTreeMap<String, String> {
     environment.insert("HOME".into(), HOME.into());
     environment.insert(crate::processes::WORKSPACE_VARIABLE.into(), plan.workspace_id.to_string());
     environment.insert("RINGFENCE_WORKSPACE_NAME".into(), plan.name.to_owned());
-    environment.insert(door::SOCKET_VARIABLE.into(), format!("{DOOR_DIR}/{}", door::SOCKET_NAME));
+    environment.insert(agent_socket::SOCKET_VARIABLE.into(), format!("{SOCKET_DIR}/{}", agent_socket::SOCKET_NAME));
     match plan.connection {
         Connection::None | Connection::Network { .. } => {}
         Connection::Proxy => {

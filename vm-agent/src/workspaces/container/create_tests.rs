@@ -32,7 +32,7 @@ fn with<T>(spec: &ContainerSpec, connection: &Connection, use_plan: impl FnOnce(
         connection,
         volumes: [("w".into(), "/workspace"), ("s".into(), "/sessions")],
         secrets_dir: "/run/ringfence/x/secrets".into(),
-        door_dir: "/run/ringfence/x/door".into(),
+        socket_dir: "/run/ringfence/x/socket".into(),
         image_volumes: &["/var/lib/data".into(), "/workspace".into()],
         seccomp: Some("/run/ringfence/seccomp.json".into()),
         has_engine_init: true,

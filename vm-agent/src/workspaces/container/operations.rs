@@ -26,7 +26,7 @@ use super::watch::{self, Watch};
 use super::{Containers, Running, exec, failure, inside, machine, network, proxy, relay};
 use crate::activity::ProcessTime;
 use crate::processes;
-use crate::workspaces::door::{self, Doorway};
+use crate::workspaces::agent_socket::{self, SocketPlace};
 use crate::workspaces::{EngineError, Order, Saved, save};
 
 impl Containers {
@@ -213,7 +213,7 @@ impl Containers {
             connection,
             volumes: volume_names(order.workspace_id),
             secrets_dir: secrets.dir(),
-            door_dir: secrets.door_dir(),
+            socket_dir: secrets.socket_dir(),
             image_volumes: &image.volumes,
             seccomp,
             has_engine_init: machine::has_engine_init(self.api.kind),
@@ -308,9 +308,12 @@ impl Containers {
     }
 
     /// Where the socket of a workspace that runs belongs.
-    pub(in crate::workspaces) fn doorway(&self, workspace_id: WorkspaceId) -> Option<Doorway> {
+    pub(in crate::workspaces) fn socket_place(&self, workspace_id: WorkspaceId) -> Option<SocketPlace> {
         let owner = self.running().get(&workspace_id)?.live.user.ids();
-        Some(Doorway { path: self.secrets(workspace_id).door_dir().join(door::SOCKET_NAME), owner: Some(owner) })
+        Some(SocketPlace {
+            path: self.secrets(workspace_id).socket_dir().join(agent_socket::SOCKET_NAME),
+            owner: Some(owner),
+        })
     }
 
     /// Ends everything that runs in the workspace; its files stay.

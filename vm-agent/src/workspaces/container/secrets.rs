@@ -30,8 +30,8 @@ impl Secrets {
     }
 
     /// Where the workspace's socket is; the container sees this too.
-    pub(super) fn door_dir(&self) -> PathBuf {
-        self.workspace_dir.join("door")
+    pub(super) fn socket_dir(&self) -> PathBuf {
+        self.workspace_dir.join("socket")
     }
 
     /// Makes the directories, for a workspace with and without secrets.
@@ -42,7 +42,7 @@ impl Secrets {
         fs::set_permissions(run_dir, fs::Permissions::from_mode(0o711)).map_err(failed)?;
         // Nobody but root passes the upper one; the container has the lower one mounted.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.workspace_dir).map_err(failed)?;
-        for dir in [self.dir(), self.door_dir()] {
+        for dir in [self.dir(), self.socket_dir()] {
             match fs::DirBuilder::new().mode(0o755).create(&dir) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
                 Ok(()) | Err(_) => {}

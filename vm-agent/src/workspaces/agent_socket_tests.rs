@@ -1,4 +1,4 @@
-//! The door from outside, over real sockets.
+//! From outside, over real sockets.
 
 use std::time::Instant;
 
@@ -8,19 +8,19 @@ use tokio::io::Lines;
 use super::*;
 use crate::workspaces::assistant_lock::AssistantLocks;
 
-/// A door, and a node that has nothing but locks.
+/// A socket, and a node that has nothing but locks.
 struct Bench {
     dir: tempfile::TempDir,
-    _door: Door,
+    _socket: AgentSocket,
     _node: Task,
 }
 
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let doorway = Doorway { path: dir.path().join(SOCKET_NAME), owner: None };
+        let socket_place = SocketPlace { path: dir.path().join(SOCKET_NAME), owner: None };
         let (sender, mut asked) = mpsc::unbounded_channel();
-        let door = Door::open(&doorway, WorkspaceId::from_entropy([1; 13]), sender).unwrap();
+        let socket = AgentSocket::open(&socket_place, WorkspaceId::from_entropy([1; 13]), sender).unwrap();
         let node = Task::spawn(async move {
             let mut locks = AssistantLocks::default();
             while let Some(Asked { workspace_id, wish, answer }) = asked.recv().await {
@@ -38,7 +38,7 @@ impl Bench {
                 });
             }
         });
-        Self { dir, _door: door, _node: node }
+        Self { dir, _socket: socket, _node: node }
     }
 
     async fn connect(&self) -> Client {
@@ -174,37 +174,37 @@ async fn a_thousand_connections_and_lines_without_an_end_are_in_nobodys_way() {
         }
         crowd.push(stream);
     }
-    assert!(crowd.len() > MAX_VISITS);
+    assert!(crowd.len() > MAX_CONNECTIONS);
     assert_eq!(assistant.says("turn 5").await.unwrap(), "ok 5", "who is in is heard");
     drop(crowd);
     assert_eq!(bench.connect().await.says("keep-awake 5").await.unwrap(), "ok 5");
 }
 
 #[tokio::test]
-async fn a_door_at_the_end_of_a_long_way_is_reached_from_its_directory() {
+async fn a_socket_at_the_end_of_a_long_way_is_reached_from_its_directory() {
     let dir = tempfile::tempdir().unwrap();
     let deep = dir.path().join("d".repeat(200));
     std::fs::create_dir(&deep).unwrap();
     let (sender, _asked) = mpsc::unbounded_channel();
-    let doorway = Doorway { path: deep.join(SOCKET_NAME), owner: None };
-    let _door = Door::open(&doorway, WorkspaceId::from_entropy([1; 13]), sender).unwrap();
+    let socket_place = SocketPlace { path: deep.join(SOCKET_NAME), owner: None };
+    let _socket = AgentSocket::open(&socket_place, WorkspaceId::from_entropy([1; 13]), sender).unwrap();
     let handle = std::fs::File::open(&deep).unwrap();
     UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET_NAME}", handle.as_raw_fd())).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_door_that_is_shut_ends_what_is_in_it_and_the_next_one_is_where_it_was() {
+async fn a_socket_that_is_closed_ends_what_is_in_it_and_the_next_one_is_where_it_was() {
     let mut bench = Bench::new();
     let mut client = bench.connect().await;
     assert_eq!(client.says("assistant a").await.unwrap(), "ok");
     let next = Bench::new();
     // As an agent that was restarted does: the socket of the one before is still there.
-    let doorway = Doorway { path: bench.dir.path().join(SOCKET_NAME), owner: None };
+    let socket_place = SocketPlace { path: bench.dir.path().join(SOCKET_NAME), owner: None };
     let (sender, _asked) = mpsc::unbounded_channel();
-    bench._door = Door::open(&doorway, WorkspaceId::from_entropy([1; 13]), sender).unwrap();
+    bench._socket = AgentSocket::open(&socket_place, WorkspaceId::from_entropy([1; 13]), sender).unwrap();
     assert_eq!(client.hears().await, None);
     assert_eq!(next.connect().await.says("keep-awake 1").await.unwrap(), "ok 1", "others are others");
-    let mode = std::fs::metadata(&doorway.path).unwrap().permissions().mode();
+    let mode = std::fs::metadata(&socket_place.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 

@@ -1,4 +1,4 @@
-//! What runs in a workspace asks at its door, and the control plane hears of the use.
+//! What runs in a workspace asks at its socket, and the control plane hears of the use.
 
 use std::path::PathBuf;
 
@@ -77,7 +77,7 @@ async fn a_stop_frees_the_lock_and_ends_who_had_it() {
     s.link.ensure(workspace, 2, false);
     assert_eq!(s.link.report(workspace).await.phase, WorkspacePhase::Stopped);
     assert_eq!(first.hears().await, None);
-    assert!(UnixStream::connect(socket(&s)).await.is_err(), "nobody is at the door of a workspace that is stopped");
+    assert!(UnixStream::connect(socket(&s)).await.is_err(), "nobody serves the socket of a workspace that is stopped");
     s.link.ensure(workspace, 3, true);
     assert_eq!(s.link.report(workspace).await.phase, WorkspacePhase::Running);
     assert_eq!(Client::connect(&s).await.says("assistant second").await.unwrap(), "ok");

@@ -26,12 +26,12 @@ fn asks(machine: &Machine, workspace: WorkspaceId, user: &str, line: &str) -> Re
 
 #[tokio::test]
 async fn the_workspaces_user_is_answered_and_nobody_else_gets_in() {
-    let Some(machine) = Machine::start("door").await else { return };
+    let Some(machine) = Machine::start("socket").await else { return };
     let workspace = WorkspaceId::from_entropy(rand::random());
     let mut node = node::start(&machine).await;
     node.handle_message(node::ensure(workspace, 1, &container())).await;
-    let socket = machine.run_dir().join(workspace.to_string()).join("door/agent.sock");
-    node::goes_on_until(&mut node, "there is a door", || socket.exists()).await;
+    let socket = machine.run_dir().join(workspace.to_string()).join("socket/agent.sock");
+    node::goes_on_until(&mut node, "there is a socket", || socket.exists()).await;
     for (user, line, wanted) in [
         ("1000", "assistant coder", "ok\n"),
         ("1000", "keep-awake 60", "ok 60\n"),

@@ -1,4 +1,4 @@
-//! The door: a socket of its own for each workspace that runs, at which what runs in it speaks to the agent. Lines in, lines out.
+//! A socket of its own for each workspace that runs, at which what runs in it speaks to the agent. Lines in, lines out.
 //!
 //! ```text
 //! assistant NAME      takes the workspace's one assistant lock, for as long as the connection lives
@@ -33,7 +33,7 @@ pub const SOCKET_NAME: &str = "agent.sock";
 pub const SOCKET_VARIABLE: &str = "RINGFENCE_SOCKET";
 
 /// Connections at a time; more wait, and the kernel lets so many wait as it does.
-const MAX_VISITS: usize = 8;
+const MAX_CONNECTIONS: usize = 8;
 /// Longest line, in bytes, with its end.
 const MAX_LINE_BYTES: usize = 128;
 /// Longest name of an assistant.
@@ -44,13 +44,13 @@ const SPEAK_WITHIN: Duration = Duration::from_secs(10);
 const HEAR_WITHIN: Duration = Duration::from_secs(5);
 /// Between two lines of a connection, and between two connections: what a workspace does here costs the machine little.
 const LINE_PAUSE: Duration = Duration::from_millis(50);
-const VISIT_PAUSE: Duration = Duration::from_millis(5);
+const CONNECTION_PAUSE: Duration = Duration::from_millis(5);
 /// After a connection that could not be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a workspace's socket is to be, and whose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doorway {
+pub struct SocketPlace {
     /// The socket, by [`SOCKET_NAME`].
     pub path: PathBuf,
     /// Who may connect. `None`: the user that the agent itself runs as.
@@ -96,32 +96,36 @@ pub struct Asked {
     pub answer: oneshot::Sender<Answer>,
 }
 
-/// An open door. Dropping it shuts it, with everybody who is in it.
+/// A socket that is served. Dropping it closes it, with every connection.
 #[derive(Debug)]
-pub struct Door {
+pub struct AgentSocket {
     _serving: Task,
 }
 
-impl Door {
+impl AgentSocket {
     /// Opens it. As many wishes are on their way as there are connections.
-    pub fn open(doorway: &Doorway, workspace_id: WorkspaceId, asked: mpsc::UnboundedSender<Asked>) -> io::Result<Self> {
-        let listener = bind(doorway)?;
-        let owner = doorway.owner.map(|(uid, _)| uid);
+    pub fn open(
+        socket_place: &SocketPlace,
+        workspace_id: WorkspaceId,
+        asked: mpsc::UnboundedSender<Asked>,
+    ) -> io::Result<Self> {
+        let listener = bind(socket_place)?;
+        let owner = socket_place.owner.map(|(uid, _)| uid);
         let serving = Task::spawn(async move {
-            let mut visits = JoinSet::new();
+            let mut connections = JoinSet::new();
             loop {
-                while visits.len() >= MAX_VISITS {
-                    visits.join_next().await;
+                while connections.len() >= MAX_CONNECTIONS {
+                    connections.join_next().await;
                 }
                 // Those that have ended.
-                while visits.try_join_next().is_some() {}
+                while connections.try_join_next().is_some() {}
                 match listener.accept().await {
                     Ok((stream, _)) => {
                         let is_theirs = stream.peer_cred().is_ok_and(|peer| owner.is_none_or(|uid| peer.uid() == uid));
                         if is_theirs {
-                            visits.spawn(Visit::new(stream, workspace_id, asked.clone()).serve());
+                            connections.spawn(Connection::new(stream, workspace_id, asked.clone()).serve());
                         }
-                        sleep(VISIT_PAUSE).await;
+                        sleep(CONNECTION_PAUSE).await;
                     }
                     Err(_) => sleep(ACCEPT_PAUSE).await,
                 }
@@ -132,12 +136,12 @@ impl Door {
 }
 
 /// One that an earlier agent has left is in nobody's way.
-fn bind(doorway: &Doorway) -> io::Result<UnixListener> {
-    crate::disk::remove_if_there(&doorway.path).map_err(io::Error::other)?;
+fn bind(socket_place: &SocketPlace) -> io::Result<UnixListener> {
+    crate::disk::remove_if_there(&socket_place.path).map_err(io::Error::other)?;
     // By way of its directory: a socket's address has room for 107 bytes, whatever a path has.
-    let dir = std::fs::File::open(doorway.path.parent().unwrap_or(Path::new("/")))?;
+    let dir = std::fs::File::open(socket_place.path.parent().unwrap_or(Path::new("/")))?;
     let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET_NAME}", dir.as_raw_fd()))?;
-    lock(&doorway.path, doorway.owner)?;
+    lock(&socket_place.path, socket_place.owner)?;
     Ok(listener)
 }
 
@@ -150,7 +154,7 @@ fn lock(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
 }
 
 /// One connection.
-struct Visit {
+struct Connection {
     workspace_id: WorkspaceId,
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
@@ -166,7 +170,7 @@ enum Heard {
     End,
 }
 
-impl Visit {
+impl Connection {
     fn new(stream: UnixStream, workspace_id: WorkspaceId, asked: mpsc::UnboundedSender<Asked>) -> Self {
         let (reader, writer) = stream.into_split();
         Self { workspace_id, reader: BufReader::with_capacity(MAX_LINE_BYTES, reader), writer, asked, hold: None }
@@ -249,7 +253,7 @@ impl Visit {
     }
 }
 
-impl Drop for Visit {
+impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(hold) = self.hold.take() {
             let (answer, _) = oneshot::channel();
@@ -271,5 +275,5 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
 }
 
 #[cfg(test)]
-#[path = "door_tests.rs"]
+#[path = "agent_socket_tests.rs"]
 mod tests;

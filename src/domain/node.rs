@@ -51,7 +51,7 @@ mod wishes;
 
 pub use events::{Call, CallError, Deletion, Effect, Event, Evidence, Instance, InstanceId};
 pub use offers::{Offer, Offers};
-pub use standing::{Next, Standing};
+pub use standing::{Next, Standing, explained};
 
 /// Where a node is, with what belongs to that state alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -304,41 +304,6 @@ impl Node {
         }
     }
 
-    /// The state in a sentence, for people.
-    pub fn reason(&self) -> String {
-        match self.state {
-            State::Requested => "Waiting to be asked of the provider.".into(),
-            State::Provisioning { next: Provision::Create } => "Asking the provider for the machine.".into(),
-            State::Provisioning { next: Provision::Find } => "Waiting for the provider's machine.".into(),
-            State::Booting if self.agent_ready => "Its agent runs; what must hold was not measured to hold yet.".into(),
-            State::Booting => "The machine exists; its agent is starting.".into(),
-            State::Ready { .. } if let Link::Down { since } = self.link => format!(
-                "Its agent has been away since {since}, so it takes no workspaces. Without it the machine switches itself off, and may cost money until it is deleted."
-            ),
-            State::Ready { warm_since: None } => "Its agent is ready: it takes workspaces.".into(),
-            State::Ready { warm_since: Some(_) } => "Has no workspace and waits for the next one.".into(),
-            State::Failed { code } | State::Quarantined { code } => self.why(code),
-            State::Destroying { code, .. } if self.key_refused => format!(
-                "The provider refuses the credential, so the machine cannot be deleted: replace the key. {}",
-                self.why(code)
-            ),
-            State::Destroying { code, next: Destroy::Save, .. } => {
-                format!("About to be deleted: its workspaces save. {}", self.why(code))
-            }
-            State::Destroying { code, overdue: 0, .. } => format!("Being deleted at the provider. {}", self.why(code)),
-            State::Destroying { code, .. } => {
-                format!("The provider has not confirmed the deletion in time; still trying. {}", self.why(code))
-            }
-            State::Gone { code: FailureCode::Forgotten } => self.why(FailureCode::Forgotten),
-            State::Gone { code } => format!("No machine is left. {}", self.why(code)),
-        }
-    }
-
-    /// The code in a sentence, with what was seen.
-    fn why(&self, code: FailureCode) -> String {
-        explained(code, self.failure_detail.as_deref())
-    }
-
     /// A node that nobody waits for any more: it would never be given to another workspace, or its owner drains it.
     fn abandoned(&self) -> bool {
         self.places_taken == 0 && (self.isolation == Isolation::Ephemeral || self.policy == NodePolicy::Draining)
@@ -442,14 +407,6 @@ impl Node {
     /// The state it is in, as an event to be recorded.
     pub fn as_event(&self) -> EventKind {
         EventKind::NodeState { state: self.word(), detail: self.reason() }
-    }
-}
-
-/// A failure in a sentence, with what was seen where somebody has said.
-pub fn explained(code: FailureCode, detail: Option<&str>) -> String {
-    match detail.map(str::trim).filter(|detail| !detail.is_empty()) {
-        Some(detail) => format!("{} Seen: {detail}", code.sentence()),
-        None => code.sentence().into(),
     }
 }
 

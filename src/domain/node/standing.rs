@@ -1,10 +1,10 @@
-//! What a node is alive for and what happens to it next, in words: nothing is billed that nobody can explain.
+//! Where a node is, what it is alive for and what happens to it next, in words: nothing is billed that nobody can explain.
 
 use ringfence_protocol::state::{Isolation, NodePolicy, NodeState};
 use ringfence_protocol::time::UnixMillis;
 
-use super::{Node, State};
-use crate::domain::lifecycle::Timing;
+use super::{Destroy, Link, Node, Provision, State};
+use crate::domain::lifecycle::{FailureCode, Timing};
 
 /// Why something is still there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,41 @@ pub struct Next<S> {
 }
 
 impl Node {
+    /// The state in a sentence, for people.
+    pub fn reason(&self) -> String {
+        match self.state {
+            State::Requested => "Waiting to be asked of the provider.".into(),
+            State::Provisioning { next: Provision::Create } => "Asking the provider for the machine.".into(),
+            State::Provisioning { next: Provision::Find } => "Waiting for the provider's machine.".into(),
+            State::Booting if self.agent_ready => "Its agent runs; what must hold was not measured to hold yet.".into(),
+            State::Booting => "The machine exists; its agent is starting.".into(),
+            State::Ready { .. } if let Link::Down { since } = self.link => format!(
+                "Its agent has been away since {since}, so it takes no workspaces. Without it the machine switches itself off, and may cost money until it is deleted."
+            ),
+            State::Ready { warm_since: None } => "Its agent is ready: it takes workspaces.".into(),
+            State::Ready { warm_since: Some(_) } => "Has no workspace and waits for the next one.".into(),
+            State::Failed { code } | State::Quarantined { code } => self.why(code),
+            State::Destroying { code, .. } if self.key_refused => format!(
+                "The provider refuses the credential, so the machine cannot be deleted: replace the key. {}",
+                self.why(code)
+            ),
+            State::Destroying { code, next: Destroy::Save, .. } => {
+                format!("About to be deleted: its workspaces save. {}", self.why(code))
+            }
+            State::Destroying { code, overdue: 0, .. } => format!("Being deleted at the provider. {}", self.why(code)),
+            State::Destroying { code, .. } => {
+                format!("The provider has not confirmed the deletion in time; still trying. {}", self.why(code))
+            }
+            State::Gone { code: FailureCode::Forgotten } => self.why(FailureCode::Forgotten),
+            State::Gone { code } => format!("No machine is left. {}", self.why(code)),
+        }
+    }
+
+    /// The code in a sentence, with what was seen.
+    fn why(&self, code: FailureCode) -> String {
+        explained(code, self.failure_detail.as_deref())
+    }
+
     /// Why it is still there, and what follows. None when nothing of it is left.
     pub fn standing(&self, timing: &Timing) -> Option<Standing<NodeState>> {
         let (because, until) = match self.state {
@@ -114,5 +149,13 @@ impl Node {
             // Its end is the provider's word, which no clock gives.
             State::Destroying { .. } | State::Gone { .. } => return None,
         })
+    }
+}
+
+/// A failure in a sentence, with what was seen where somebody has said.
+pub fn explained(code: FailureCode, detail: Option<&str>) -> String {
+    match detail.map(str::trim).filter(|detail| !detail.is_empty()) {
+        Some(detail) => format!("{} Seen: {detail}", code.sentence()),
+        None => code.sentence().into(),
     }
 }

@@ -180,6 +180,8 @@ words! {
         Process = "process",
         /// The assistant is at its turn.
         Assistant = "assistant",
+        /// Something in it has asked that it be kept awake, until a given time.
+        KeepAwake = "keep_awake",
     }
     /// Why a workspace will next end by itself.
     EndingCause {

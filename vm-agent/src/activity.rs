@@ -130,7 +130,7 @@ impl Tracker {
         }
         self.awake = self.awake.filter(|until| *until > now);
         if self.awake.is_some() {
-            self.note(Sign { at: now, cause: ActivityCause::Process });
+            self.note(Sign { at: now, cause: ActivityCause::KeepAwake });
         }
         self.lease = self.lease.filter(|lease| *lease > now);
         if self.lease.is_some() {
@@ -201,7 +201,7 @@ impl Ledger {
         if let Some(tracker) = self.trackers.get_mut(&id) {
             tracker.awake = Some(now + time).filter(|until| *until > now);
             if tracker.awake.is_some() {
-                tracker.note(Sign { at: now, cause: ActivityCause::Process });
+                tracker.note(Sign { at: now, cause: ActivityCause::KeepAwake });
             }
         }
     }
@@ -349,13 +349,13 @@ mod tests {
         let now = bench.at(100);
         bench.ledger.keep_awake(bench.id, Duration::from_secs(3_000), now);
         let told = bench.ledger.due(bench.id, &bench.clock, now).unwrap();
-        assert_eq!((told.cause, told.lease_ends_at), (ActivityCause::Process, Some(UnixMillis::from_secs(4_100))));
-        assert_eq!(bench.look(3_099), Some((ActivityCause::Process, 3_099)));
+        assert_eq!((told.cause, told.lease_ends_at), (ActivityCause::KeepAwake, Some(UnixMillis::from_secs(4_100))));
+        assert_eq!(bench.look(3_099), Some((ActivityCause::KeepAwake, 3_099)));
         assert_eq!(bench.look(3_200), None);
         let now = bench.at(4_000);
         bench.ledger.keep_awake(bench.id, Duration::from_secs(3_000), now);
         bench.ledger.keep_awake(bench.id, Duration::ZERO, now);
-        assert_eq!(bench.look(4_000), Some((ActivityCause::Process, 4_000)));
+        assert_eq!(bench.look(4_000), Some((ActivityCause::KeepAwake, 4_000)));
         assert_eq!(bench.look(4_100), None);
     }
 

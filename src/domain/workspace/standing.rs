@@ -48,6 +48,7 @@ impl Workspace {
             ActivityCause::TerminalOutput => "somebody watched what it prints",
             ActivityCause::Process => "a process worked in it",
             ActivityCause::Assistant => "its assistant was at work",
+            ActivityCause::KeepAwake => "something in it asked that it be kept awake",
         };
         match now.since(used.until) {
             ago if ago < JUST_NOW => format!("because {what} just now."),

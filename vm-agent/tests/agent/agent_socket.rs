@@ -56,7 +56,7 @@ async fn an_assistants_turn_and_a_wish_to_stay_awake_are_told_as_use_with_an_end
     assert_eq!(told.cause, ActivityCause::Assistant);
     assert_eq!(assistant.says("turn end").await.unwrap(), "ok");
     assert_eq!(assistant.says("keep-awake 999999999").await.unwrap(), "ok 86400", "as the installation has it");
-    while leased(&mut s).await.cause != ActivityCause::Process {}
+    while leased(&mut s).await.cause != ActivityCause::KeepAwake {}
     assert_eq!(assistant.says("keep-awake 1").await.unwrap(), "ok 1");
     // It ends by itself: nothing is told for as long as the workspace may be idle.
     let mut told = 0;

@@ -1,9 +1,11 @@
 //! Start, terminal, stop, start, adopt, remove.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{CloseReason, ControlMessage};
+use ringfence_protocol::state::SaveOutcome;
 use ringfence_protocol::terminal::Exit;
 use vm_agent::terminal::Command;
 use vm_agent::workspaces::Said;
@@ -134,6 +136,10 @@ async fn a_machine_that_is_lost_runs_no_container_and_keeps_its_files() {
 async fn a_container_that_ends_by_itself_says_with_which_code_in_words() {
     let Some(mut machine) = Machine::start("ended").await else { return };
     let workspace = machine.start_workspace(&container()).await;
+    let hook = machine.volume_root(workspace).join("workspace/.ringfence/save");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
     let state = machine.engine_says(&["inspect", "--format", "{{.State.Pid}}", &Machine::container_name(workspace)]);
     let first = rustix::process::Pid::from_raw(state.trim().parse().unwrap()).unwrap();
     rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
@@ -146,6 +152,18 @@ async fn a_container_that_ends_by_itself_says_with_which_code_in_words() {
         | Said::Saved { .. }
         | Said::AllSaved => None,
     };
+    let unsaved = |said: &Said| match said {
+        Said::Saved { saved, .. } => Some(saved.clone()),
+        Said::Step { .. }
+        | Said::Progress(_)
+        | Said::Notice { .. }
+        | Said::Posture { .. }
+        | Said::Broke { .. }
+        | Said::AllSaved => None,
+    };
+    let saved = machine.hears("what came of its save hook", unsaved).await;
+    assert_eq!(saved.outcome, SaveOutcome::Failed);
+    assert_eq!(saved.detail, "It could not be run: its container had ended already");
     let detail = machine.hears("its end", broke).await;
     assert!(detail.contains("has ended, though nobody stopped it: with exit code 137 (killed by SIGKILL"), "{detail}");
     machine.engine.remove(workspace).await.unwrap();

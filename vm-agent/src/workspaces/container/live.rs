@@ -6,10 +6,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cgroup::Groups;
+use super::inside;
 use super::proxy::Proxy;
 use super::user::User;
 use super::volume::Volume;
 use crate::workspaces::Voice;
+use crate::workspaces::save;
 use crate::workspaces::task::Task;
 
 /// A running container. Dropping it ends what the agent does for it, not the container.
@@ -56,6 +58,11 @@ impl Live {
             oom: Mutex::new(OomKills { seen, ..OomKills::default() }),
             outlet: None,
         }
+    }
+
+    /// Whether its owner has left a hook that saves before an end.
+    pub(super) fn has_save_hook(&self) -> bool {
+        inside::has_program(&self.volume.workspace(), save::HOOK)
     }
 
     /// Whether its first process is still that.

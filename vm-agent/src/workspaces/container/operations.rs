@@ -285,7 +285,7 @@ impl Containers {
     /// Runs the save hook, as the container's user. It may be anything that the workspace has put there.
     pub(in crate::workspaces) async fn save(&self, workspace_id: WorkspaceId, limit: Duration) -> Option<Saved> {
         let live = self.running().get(&workspace_id).map(|running| Arc::clone(&running.live))?;
-        if !inside::has_program(&live.volume.workspace(), save::HOOK) {
+        if !live.has_save_hook() {
             return None;
         }
         let started = Instant::now();

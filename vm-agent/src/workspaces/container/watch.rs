@@ -12,7 +12,7 @@ use super::Containers;
 use super::live::{Live, Pace};
 use super::posture::{self, Subject};
 use crate::workspaces::task::Task;
-use crate::workspaces::{EngineError, Order, Voice, exit};
+use crate::workspaces::{EngineError, Order, Saved, Voice, exit};
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const MEASURE_EVERY: Duration = Duration::from_secs(3600);
@@ -70,6 +70,7 @@ impl Watch {
                     Some(engine) => engine.exit_code(&self.live).await,
                     None => return,
                 };
+                self.ends_unsaved("its container had ended already");
                 self.voice.broke(self.spec_generation, ended(ran_out, code));
                 return;
             }
@@ -110,8 +111,16 @@ impl Watch {
         if let Err(error) = engine.kill(&self.live).await {
             tracing::error!(workspace.id = %self.workspace_id, %error, "a workspace that must not run was not stopped");
         }
+        self.ends_unsaved("it had to be ended at once");
         self.voice.broke(self.spec_generation, error);
         false
+    }
+
+    /// Its owner hears that its hook did not run, which may be the last that is heard of its files.
+    fn ends_unsaved(&self, why: &str) {
+        if self.live.has_save_hook() {
+            self.voice.saved(Saved::not_run(why, Duration::ZERO));
+        }
     }
 }
 

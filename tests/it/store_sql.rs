@@ -3,7 +3,16 @@
 
 use std::path::Path;
 
+use ringfence::app::ready;
+use ringfence_protocol::state::{
+    ActivityCause, EngineChoice, EngineKind, Isolation, LimitMeasure, LimitScope, NodePolicy, NodeState, ProviderKind,
+    Role, WorkspaceState,
+};
+
+use crate::support::platform::TestPlatform;
 use crate::support::sqlite::{SqliteDb, migrations};
+use crate::support::world::run;
+use crate::sweeps::ours;
 
 /// A string literal at the start of `text`: its value and what follows.
 fn literal(text: &str) -> Option<(String, &str)> {
@@ -129,4 +138,35 @@ fn migrations_only_ever_add() {
             assert!(!sql.contains(word), "{}: {word}", path.display());
         }
     }
+}
+
+/// Rows refer to their words: one that is missing would be refused at the write, long after the code was deployed.
+#[test]
+fn every_word_that_a_row_may_hold_is_in_its_table() {
+    let db = SqliteDb::migrated();
+    macro_rules! holds {
+        ($($table:literal $words:ident,)*) => { $(
+            let mut words: Vec<_> = $words::ALL.iter().map(|word| word.as_str()).collect();
+            words.sort_unstable();
+            assert_eq!(db.texts(concat!("SELECT name FROM ", $table, " ORDER BY name")), words, $table);
+        )* };
+    }
+    holds! {
+        "roles" Role, "providers" ProviderKind, "engines" EngineKind, "engine_choices" EngineChoice,
+        "isolations" Isolation, "node_policies" NodePolicy, "node_states" NodeState, "workspace_states" WorkspaceState,
+        "activity_causes" ActivityCause, "limit_scopes" LimitScope, "limit_measures" LimitMeasure,
+    }
+}
+
+#[test]
+fn a_database_that_lacks_a_migration_is_not_ready() {
+    run(async {
+        let all = migrations();
+        for applied in 0..=all.len() {
+            let platform = TestPlatform::over(1, SqliteDb::with(&all[..applied]));
+            let view = ready::check(&platform, &ours()).await;
+            let said = view.checks.iter().find(|check| check.name == "migrations").unwrap();
+            assert_eq!(said.ok, applied == all.len(), "with {applied} of {}", all.len());
+        }
+    });
 }

@@ -38,13 +38,18 @@ pub struct SqliteDb {
 impl SqliteDb {
     /// An empty database with every migration.
     pub fn migrated() -> Self {
+        Self::with(&migrations())
+    }
+
+    /// An empty database with these migrations.
+    pub fn with(migrations: &[PathBuf]) -> Self {
         // Each is used by one thread.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_in_memory_with_flags(flags).unwrap();
         connection.execute_batch("PRAGMA foreign_keys = ON").unwrap();
         connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-        for path in migrations() {
-            let sql = std::fs::read_to_string(&path).unwrap();
+        for path in migrations {
+            let sql = std::fs::read_to_string(path).unwrap();
             connection.execute_batch(&sql).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
         Self::over(Rc::new(RefCell::new(connection)))

@@ -144,7 +144,7 @@ async fn one(
         SweepKind::Restarts => restarts::sweep(p, &config.settings, mode).await,
         SweepKind::Warm => warm::sweep(p, config, mode).await,
         SweepKind::Inventory => inventory::sweep(p, config, accounts, mode, looks.accounts).await,
-        SweepKind::Prune => prune::sweep(p, mode).await,
+        SweepKind::Prune => prune::sweep(p, &config.settings.timing, mode).await,
     }
 }
 

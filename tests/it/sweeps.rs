@@ -244,6 +244,31 @@ fn what_is_gone_stays_readable_for_thirty_days_and_then_leaves_nothing() {
 }
 
 #[test]
+fn what_has_happened_to_a_machine_is_told_for_as_long_as_it_can_be_read() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let (began, node) = (world.p.now(), created.node.id);
+        let told = || world.p.db.count(&format!("SELECT COUNT(*) FROM events WHERE node_id = '{node}'"));
+        let everything = told();
+        let mut config = ours();
+        config.settings.timing.dedicated_lifetime = DAY * 90;
+        let pruned_on = async |day: u32| {
+            world.p.now.set(began + DAY * day);
+            // Only what prunes: the node would end otherwise.
+            world.p.db.execute("UPDATE nodes SET hard_deadline_at_ms = 1e15, deadline_at_ms = NULL").unwrap();
+            all(&world.p, &config, &Open(&world.cloud), Mode::Act).await;
+        };
+        pruned_on(121).await;
+        assert!(told() >= everything, "{} of {everything}", told());
+        pruned_on(123).await;
+        assert!(told() < everything, "{} of {everything}", told());
+    });
+}
+
+#[test]
 fn expired_links_tokens_and_keys_are_deleted_a_bounded_number_at_a_time() {
     run(async {
         let world = World::new();

@@ -6,6 +6,7 @@ use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView};
 use ringfence_protocol::time::UnixMillis;
 
 use super::{Actions, Mode};
+use crate::domain::lifecycle::Timing;
 use crate::error::Result;
 use crate::ports::Platform;
 use crate::store::one;
@@ -19,11 +20,11 @@ const KEYS_KEPT: Duration = Duration::from_secs(25 * 3600);
 const COUNTED: Duration = Duration::from_secs(2 * 24 * 3600);
 /// How long what is gone can still be read, with the reason.
 pub(in crate::app) const GONE_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long events are kept: the longest life of a machine, and as long as it can be read afterwards.
+/// How long events are kept at least.
 const EVENTS_KEPT: Duration = Duration::from_secs(60 * 24 * 3600);
 
-pub(super) async fn sweep(p: &impl Platform, mode: Mode) -> Result<Actions> {
-    let cuts = cuts(p.now());
+pub(super) async fn sweep(p: &impl Platform, timing: &Timing, mode: Mode) -> Result<Actions> {
+    let cuts = cuts(timing, p.now());
     let over: OverRow = one(p, prune::count(&cuts)).await?.unwrap_or_default();
     let found = actions(&over, mode);
     if mode == Mode::Act && !found.is_empty() {
@@ -33,12 +34,15 @@ pub(super) async fn sweep(p: &impl Platform, mode: Mode) -> Result<Actions> {
     Ok(found)
 }
 
-fn cuts(now: UnixMillis) -> Cuts {
+fn cuts(timing: &Timing, now: UnixMillis) -> Cuts {
+    let gone = now - GONE_KEPT - COUNTED;
+    // What has happened to something can be read for as long as it can: from the first day of the longest life.
+    let longest_life = timing.user_lifetime.max(timing.dedicated_lifetime);
     Cuts {
         expired: now - EXPIRED_KEPT,
         keys: now - KEYS_KEPT,
-        gone: now - GONE_KEPT - COUNTED,
-        events: now - EVENTS_KEPT,
+        gone,
+        events: (gone - longest_life).min(now - EVENTS_KEPT),
     }
 }
 

@@ -39,7 +39,7 @@ use super::keys::keyring;
 use super::platform::TestPlatform;
 use super::sqlite::Death;
 
-/// How long events are kept: sixty days, as `app/sweep/prune.rs` says.
+/// How long events are kept at least: sixty days, as `app/sweep/prune.rs` says.
 const EVENTS_KEPT_MS: i64 = 60 * 24 * 3_600_000;
 /// Alarms that may go off in one test: a loop that does not end fails instead.
 const MAX_ALARMS: u32 = 5000;

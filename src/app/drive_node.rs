@@ -13,7 +13,6 @@ use super::outcome::{Bootstrap, Cloud, Driven, Outgoing, Provisioner};
 use super::turn::{Commit, Turn};
 use super::{provisioning, read};
 use crate::config::Settings;
-use crate::domain::alarm::RETRY;
 use crate::domain::node::{Call, CallError, Destroy, Event, State};
 use crate::domain::ticket::DestroyTicket;
 use crate::error::{Error, Result};
@@ -30,13 +29,22 @@ const RECENT: Duration = Duration::from_secs(30);
 /// Events shown after one drive, at most.
 const MAX_RECENT_EVENTS: u32 = 40;
 
+/// A drive that failed.
+#[derive(Debug)]
+pub struct Undriven {
+    /// Why. How far it came is not known.
+    pub error: Error,
+    /// What to tell the agent all the same.
+    pub to_agent: Vec<Outgoing>,
+}
+
 /// Drives a node as far as it goes now. Call it from the node's alarm alone: the platform runs one at a time.
 pub async fn drive_node<P: Provisioner>(
     p: &impl Platform,
     settings: &Settings,
     provisioner: &P,
     id: NodeId,
-) -> Result<Driven> {
+) -> std::result::Result<Driven, Undriven> {
     // Orders to remove what is given up: no later turn sees these workspaces any more.
     let mut given_up = Vec::new();
     match drive(p, settings, provisioner, id, &mut given_up).await {
@@ -44,11 +52,8 @@ pub async fn drive_node<P: Provisioner>(
             driven.to_agent.extend(given_up);
             Ok(driven)
         }
-        // Written or not, they are to be removed; what else there was to do is looked at again.
-        Err(_) if !given_up.is_empty() => {
-            Ok(Driven { to_agent: given_up, next_wake: Some(p.now() + RETRY), ..Driven::default() })
-        }
-        Err(error) => Err(error),
+        // Written or not, they are to be removed.
+        Err(error) => Err(Undriven { error, to_agent: given_up }),
     }
 }
 

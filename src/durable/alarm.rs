@@ -70,8 +70,11 @@ impl NodeObject {
                 self.drive_succeeded().await;
                 self.apply(driven, Some(safety)).await;
             }
-            Err(error) => {
-                log::error("drive", node, &error);
+            Err(failed) => {
+                log::error("drive", node, &failed.error);
+                for outgoing in &failed.to_agent {
+                    self.tell(outgoing).await;
+                }
                 let again = self.drive_failed(&config).await;
                 self.settle_alarm(self.next_alarm(Some(again)), safety).await;
             }

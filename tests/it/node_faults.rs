@@ -10,7 +10,7 @@ use ringfence::app::drive_node::drive_node;
 use ringfence::app::node_policy::set_policy;
 use ringfence::ports::Clock;
 use ringfence::provider::ErrorClass;
-use ringfence_protocol::link::AgentMessage;
+use ringfence_protocol::link::{AgentMessage, ControlMessage};
 use ringfence_protocol::state::{NodePolicy, NodeState, WorkspaceState};
 
 use crate::support::cloud::Fault;
@@ -393,5 +393,30 @@ fn what_is_given_up_is_ordered_to_be_removed_also_where_the_answer_of_that_write
         assert!(world.p.db.heal());
         assert_eq!(world.workspace(&who, deleted.id).await.state, WorkspaceState::Gone);
         assert_eq!(there, [kept.id]);
+    });
+}
+
+/// The plan's rows to write may be spent while it still reads. A drive that can only read has failed: its object tries again
+/// less and less often, and destroys by its ticket what is due; what it gives up is ordered to be removed all the same.
+#[test]
+fn a_drive_that_reads_and_cannot_write_has_failed() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let kept = world.create(&who).await.unwrap();
+        world.until_running(&who, kept.id).await;
+        let deleted = world.create(&who).await.unwrap();
+        world.until_running(&who, deleted.id).await;
+        delete_workspace(&world.p, &world.settings, &who.actor, deleted.id, vec![]).await.unwrap();
+        world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        world.p.db.refuses_writes.set(true);
+        let node = kept.node.id;
+        let failed = drive_node(&world.p, &world.settings, &&world, node).await.unwrap_err();
+        let removed = failed.to_agent.iter().filter_map(|outgoing| match &outgoing.message {
+            ControlMessage::RemoveWorkspace { workspace_id, .. } => Some(*workspace_id),
+            _ => None,
+        });
+        assert_eq!(removed.collect::<Vec<_>>(), [deleted.id]);
+        assert_eq!(world.workspace(&who, deleted.id).await.state, WorkspaceState::Deleting);
     });
 }

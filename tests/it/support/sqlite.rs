@@ -27,6 +27,8 @@ const CACHED_STATEMENTS: usize = 400;
 pub struct SqliteDb {
     connection: Rc<RefCell<Connection>>,
     dies_after: Cell<Option<(u32, Death)>>,
+    /// Whether it answers what only reads: the plan's rows to write are spent for the day, those to read are not.
+    pub refuses_writes: Cell<bool>,
     /// Batches that were asked for.
     pub batches: Cell<u32>,
     /// Statements that were run.
@@ -90,6 +92,7 @@ impl SqliteDb {
         Self {
             connection,
             dies_after: Cell::new(None),
+            refuses_writes: Cell::new(false),
             batches: Cell::new(0),
             statements: Cell::new(0),
             rows_written: Cell::new(0),
@@ -188,6 +191,9 @@ impl SqliteDb {
     ) -> Result<Vec<Outcome>, DbError> {
         let mut outcomes = Vec::with_capacity(statements.len());
         for statement in statements {
+            if self.refuses_writes.get() && !connection.prepare_cached(statement.sql).unwrap().readonly() {
+                return Err(DbError::Unavailable("no rows are left to write today".into()));
+            }
             let outcome = run_one(connection, statement).map_err(|error| classify(error, statement.sql))?;
             self.statements.set(self.statements.get() + 1);
             self.rows_written.set(self.rows_written.get() + outcome.changes);

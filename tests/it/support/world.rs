@@ -236,7 +236,10 @@ impl World {
         match drive_node(&self.p, &self.settings, &self, node).await {
             Ok(driven) => self.apply(node, driven).await,
             // As the object does: it looks again a little later.
-            Err(_) => self.set_alarm(node, self.p.now() + Duration::from_secs(15)),
+            Err(failed) => {
+                let next_wake = Some(self.p.now() + Duration::from_secs(15));
+                self.apply(node, Driven { to_agent: failed.to_agent, next_wake, ..Driven::default() }).await;
+            }
         }
         self.boot_machines().await;
         true

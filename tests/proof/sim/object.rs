@@ -111,8 +111,11 @@ impl Sim {
                     self.with_object(node, |object| object.failures = 0);
                     self.apply(node, driven, Some(safety)).await;
                 }
-                Err(error) => {
-                    self.note(|| format!("drove {node} in vain: {:?}", error.log));
+                Err(failed) => {
+                    self.note(|| format!("drove {node} in vain: {:?}", failed.error.log));
+                    for outgoing in &failed.to_agent {
+                        self.tell(node, outgoing).await;
+                    }
                     let next = self.drive_failed(node).await;
                     self.settle_alarm(node, Some(next), safety).await;
                 }

@@ -8,6 +8,7 @@ use ringfence::app::delete_node::delete_node;
 use ringfence::app::delete_workspace::delete_workspace;
 use ringfence::app::drive_node::drive_node;
 use ringfence::app::node_policy::set_policy;
+use ringfence::app::outcome::Outgoing;
 use ringfence::ports::Clock;
 use ringfence::provider::ErrorClass;
 use ringfence_protocol::link::{AgentMessage, ControlMessage};
@@ -412,11 +413,11 @@ fn a_drive_that_reads_and_cannot_write_has_failed() {
         world.p.db.refuses_writes.set(true);
         let node = kept.node.id;
         let failed = drive_node(&world.p, &world.settings, &&world, node).await.unwrap_err();
-        let removed = failed.to_agent.iter().filter_map(|outgoing| match &outgoing.message {
-            ControlMessage::RemoveWorkspace { workspace_id, .. } => Some(*workspace_id),
-            _ => None,
-        });
-        assert_eq!(removed.collect::<Vec<_>>(), [deleted.id]);
+        let [Outgoing { message: ControlMessage::RemoveWorkspace { workspace_id, .. }, .. }] = &failed.to_agent[..]
+        else {
+            panic!("{:?}", failed.to_agent)
+        };
+        assert_eq!(*workspace_id, deleted.id);
         assert_eq!(world.workspace(&who, deleted.id).await.state, WorkspaceState::Deleting);
     });
 }

@@ -109,8 +109,19 @@ pub const MACHINE_LIFE: Cost = Cost {
     object_rows_written: 120,
 };
 
-/// A run of the cron where nothing is to be done.
+/// A run of the cron where nothing is to be done and no account's turn has come.
 pub const CRON_RUN: Cost = Cost { requests: 1, rows_read: 30, rows_written: 2, ..Cost::NONE };
+/// A look at the machines of one account that has few.
+pub const ACCOUNT_LOOK: Cost = Cost { rows_read: 30, rows_written: 4, ..Cost::NONE };
+/// How often an account's turn comes, in minutes.
+pub const ACCOUNT_TURN_MINUTES: u64 = 5;
+/// Accounts that one run of the cron looks at, at most: more have their turn less often.
+pub const ACCOUNTS_A_RUN: u64 = 2;
+
+/// Looks at accounts within so many minutes.
+pub fn account_looks(accounts: u64, minutes: u64) -> u64 {
+    minutes * accounts.min(ACCOUNTS_A_RUN * ACCOUNT_TURN_MINUTES) / ACCOUNT_TURN_MINUTES
+}
 
 /// An event beyond those of machines' lives, or an act in the audit log: a row and its index entries.
 pub const RECORD: Cost = Cost {
@@ -133,14 +144,15 @@ pub const TERMINAL_HOUR: Cost = USE.times(
 /// A second in which somebody works in a terminal: as if the object were at work all the while, which is the most it can be.
 pub const TERMINAL_SEC: Cost = Cost { object_ms: 1_000, ..Cost::NONE };
 
-/// How many idle nodes the plan carries for a day, the cron's share taken off.
+/// How many idle nodes the plan carries for a day, the cron's share taken off, with as many accounts as it can look at.
 pub fn idle_nodes() -> u64 {
-    let left = |all: u64, cron: u64, each: u64| all.saturating_sub(CRON_RUNS * cron) / each.max(1);
+    let left = |all: u64, cron: u64, each: u64| all.saturating_sub(cron) / each.max(1);
+    let cron = CRON_RUN.times(CRON_RUNS, ACCOUNT_LOOK.times(account_looks(u64::MAX, CRON_RUNS), Cost::NONE));
     let cost = IDLE_NODE_DAY;
-    left(REQUESTS, CRON_RUN.requests, cost.requests)
-        .min(left(OBJECT_REQUESTS, CRON_RUN.object_requests, cost.billed_object_requests()))
-        .min(left(ROWS_READ, CRON_RUN.rows_read, cost.rows_read))
-        .min(left(ROWS_WRITTEN, CRON_RUN.rows_written, cost.rows_written))
+    left(REQUESTS, cron.requests, cost.requests)
+        .min(left(OBJECT_REQUESTS, cron.object_requests, cost.billed_object_requests()))
+        .min(left(ROWS_READ, cron.rows_read, cost.rows_read))
+        .min(left(ROWS_WRITTEN, cron.rows_written, cost.rows_written))
         .min(left(OBJECT_GB_SECS, 0, cost.object_gb_secs()))
         .min(left(OBJECT_ROWS_WRITTEN, 0, cost.object_rows_written))
 }

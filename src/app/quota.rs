@@ -42,6 +42,7 @@ fn estimate(day: &DayRow, minutes: u64) -> [(QuotaKind, u64, u64); 6] {
             + day.nodes_created * of(&plan::MACHINE_LIFE)
             + records * of(&plan::RECORD)
             + minutes * of(&plan::CRON_RUN)
+            + plan::account_looks(day.accounts, minutes) * of(&plan::ACCOUNT_LOOK)
             + day.terminal_secs * of(&plan::TERMINAL_SEC)
     };
     [
@@ -84,8 +85,15 @@ mod tests {
 
     #[test]
     fn more_is_more() {
-        let one = estimate(&DayRow { nodes_created: 1, events: 30, acts: 2, node_secs: 60, terminal_secs: 60 }, 1);
-        let two = estimate(&DayRow { nodes_created: 2, events: 60, acts: 4, node_secs: 120, terminal_secs: 120 }, 2);
+        let day = |n| DayRow {
+            nodes_created: n,
+            events: 30 * n,
+            acts: 2 * n,
+            node_secs: 60 * n,
+            terminal_secs: 60 * n,
+            accounts: n,
+        };
+        let (one, two) = (estimate(&day(1), 1), estimate(&day(2), 2));
         for ((_, _, less), (quota, _, more)) in one.into_iter().zip(two) {
             assert!(more > less, "{quota}");
         }

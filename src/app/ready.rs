@@ -18,13 +18,13 @@ struct Present {
 
 /// Runs every check. Details are for the public: they name no host, no key and no row.
 pub async fn check(p: &impl Platform, config: &Config) -> ReadyView {
-    let answer = p.batch(vec![migrations::newest_thing()]).await.map(is_present);
+    let answer = p.batch(vec![migrations::newest()]).await.map(is_present);
     let database = CheckView {
         name: "database".into(),
         ok: answer.is_ok(),
         detail: answer.is_err().then(|| "The database does not answer.".into()),
     };
-    let migrated = matches!(answer, Ok(true)) && p.batch(vec![migrations::newest_word()]).await.is_ok_and(is_present);
+    let migrated = matches!(answer, Ok(true));
     let migrations = CheckView {
         name: "migrations".into(),
         ok: migrated,

@@ -15,9 +15,18 @@ pub(super) fn error(what: &str, node: NodeId, failure: &Error) {
 
 /// One line for what an alarm, and all that came since the one before, has asked of the database and done in the object. Of the alarm itself
 /// what is done by then: it is counted as a call, and its time and last writes with the next one's.
-pub(super) fn usage(node: NodeId, usage: &Usage) {
+pub(super) fn alarm(node: NodeId, used: &Usage) {
+    usage("alarm", Some(node), used);
+}
+
+/// One line for what a run of the cron has asked of the database.
+pub(super) fn cron(used: &Usage) {
+    usage("cron", None, used);
+}
+
+fn usage(message: &'static str, node: Option<NodeId>, usage: &Usage) {
     let entry = Entry {
-        message: "alarm",
+        message,
         node,
         statements: usage.statements.swap(0, Ordering::Relaxed),
         rows_read: usage.rows_read.swap(0, Ordering::Relaxed),
@@ -35,8 +44,8 @@ pub(super) fn usage(node: NodeId, usage: &Usage) {
 #[derive(serde::Serialize)]
 struct Entry {
     message: &'static str,
-    #[serde(rename = "node.id")]
-    node: NodeId,
+    #[serde(rename = "node.id", skip_serializing_if = "Option::is_none")]
+    node: Option<NodeId>,
     #[serde(rename = "d1.statements")]
     statements: u64,
     #[serde(rename = "d1.rows_read")]

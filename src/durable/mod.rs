@@ -29,4 +29,5 @@ pub async fn cron(env: worker::Env) {
     for (kind, error) in sweep::cron(&host, &config, &Vault(&config)).await {
         worker::console_error!("cron: {kind}: {}", error.log.unwrap_or(error.detail));
     }
+    log::cron(host.usage());
 }

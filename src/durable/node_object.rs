@@ -176,7 +176,7 @@ impl NodeObject {
 
     /// Tells what was asked of the database since this was last told.
     pub(super) fn log_usage(&self, node: NodeId) {
-        log::usage(node, &self.usage);
+        log::alarm(node, &self.usage);
     }
 
     /// The platform of this event.

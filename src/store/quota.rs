@@ -21,6 +21,8 @@ pub struct DayRow {
     pub acts: u64,
     /// Seconds in which somebody may have worked in a terminal, at most: of workspaces that run, from their start to the last use of one.
     pub terminal_secs: u64,
+    /// Accounts that the cron looks at; more than ten make no difference.
+    pub accounts: u64,
 }
 
 /// What has happened since `since`. D1 binds every number as a real one: what is divided is made whole first.
@@ -36,7 +38,8 @@ pub fn day(since: UnixMillis, now: UnixMillis) -> Statement {
            (SELECT COUNT(*) FROM (SELECT a.at_ms FROM audit a ORDER BY a.id DESC LIMIT ?3) WHERE at_ms >= ?1) AS acts,
            (SELECT COALESCE(SUM(MAX(0, MIN(w.active_until_ms, CAST(?2 AS INTEGER)) - MAX(w.state_since_ms, CAST(?1 AS INTEGER)))), 0) / 1000 FROM workspaces w
               WHERE w.state <> 'gone' AND w.state = 'running' AND w.active_cause IN ('terminal_input', 'terminal_output')
-                AND w.active_until_ms > ?1) AS terminal_secs",
+                AND w.active_until_ms > ?1) AS terminal_secs,
+           (SELECT COUNT(*) FROM (SELECT 1 FROM provider_credentials WHERE deleted_at_ms IS NULL LIMIT 10)) AS accounts",
         [since.into(), now.into(), MOST_RECORDS.into()],
     )
 }

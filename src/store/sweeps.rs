@@ -63,13 +63,13 @@ pub fn mark_woken(ids: &str, now: UnixMillis) -> Statement {
 }
 
 /// Accounts whose machines were last to be listed before `cut`, longest ago first.
-pub fn next_accounts(cut: UnixMillis, limit: u32) -> Statement {
+pub fn next_accounts(cut: UnixMillis, limit: u64) -> Statement {
     Statement::new(
         "SELECT id, user_id, provider, name, sealed_secret, seal_version, created_at_ms, validated_at_ms, row_version
          FROM provider_credentials
-         WHERE deleted_at_ms IS NULL AND (sweep_tried_at_ms IS NULL OR sweep_tried_at_ms <= ?1)
-         ORDER BY sweep_tried_at_ms, id LIMIT ?2",
-        [cut.into(), i64::from(limit).into()],
+         WHERE deleted_at_ms IS NULL AND COALESCE(sweep_tried_at_ms, 0) <= ?1
+         ORDER BY COALESCE(sweep_tried_at_ms, 0), id LIMIT ?2",
+        [cut.into(), limit.cast_signed().into()],
     )
 }
 
@@ -197,7 +197,8 @@ pub struct OldestRow {
 /// When the account was looked at whose turn was longest ago; one that never was counts from when it was stored.
 pub fn oldest_account() -> Statement {
     Statement::new(
-        "SELECT MIN(COALESCE(swept_at_ms, created_at_ms)) AS oldest_at_ms FROM provider_credentials WHERE deleted_at_ms IS NULL",
+        "SELECT COALESCE(swept_at_ms, created_at_ms) AS oldest_at_ms FROM provider_credentials
+         WHERE deleted_at_ms IS NULL ORDER BY COALESCE(swept_at_ms, created_at_ms) LIMIT 1",
         [],
     )
 }

@@ -1,4 +1,4 @@
-//! What an idle node costs, held against what the plan's figures say (`protocol::plan`): one message of each kind that its agent sends,
+//! What an idle node and the cron cost, held against what the plan's figures say (`protocol::plan`): one message of each kind that its agent sends,
 //! one renewal of its token, one alarm, as D1 and the object count them in workerd.
 
 use std::time::Duration;
@@ -134,6 +134,58 @@ async fn what_an_idle_node_costs_is_what_the_plan_says() -> Result<()> {
         world.cloud.signal(machine, "CONT").await
     })
     .await
+}
+
+#[tokio::test]
+async fn what_the_cron_costs_is_what_the_plan_says_however_many_accounts_there_are() -> Result<()> {
+    story(Setting::default(), async |world| {
+        let ada = world.person("ada").await?;
+        ada.running().await?;
+        // It does more in the first minutes of an installation, and every tenth minute; half of these are quiet ones.
+        let quiet = async || {
+            let mut runs = Vec::new();
+            for _ in 0..4 {
+                world.rows(&format!("UPDATE provider_credentials SET sweep_tried_at_ms = {}", clock::now().get())).await?;
+                runs.push(run(world).await?);
+            }
+            runs.sort_by_key(|run| (run.rows_written, run.rows_read));
+            anyhow::Ok(runs[0])
+        };
+        let mut wrong = Vec::new();
+        let alone = quiet().await?;
+        wrong.extend(alone.against("a run of the cron", plan::CRON_RUN));
+        let mut looks = Vec::new();
+        for _ in 0..3 {
+            world.rows("UPDATE provider_credentials SET sweep_tried_at_ms = NULL").await?;
+            looks.push(run(world).await?.beyond(alone));
+        }
+        looks.sort_by_key(|look| (look.rows_written, look.rows_read));
+        wrong.extend(looks[0].against("a look at an account", plan::ACCOUNT_LOOK));
+        world
+            .rows(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+                 INSERT INTO provider_credentials (id, user_id, provider, name, sealed_secret, seal_version, created_at_ms, row_version)
+                 SELECT c.id || n.i, c.user_id, c.provider, 'more ' || n.i, c.sealed_secret, c.seal_version, c.created_at_ms, 1
+                 FROM provider_credentials c, n",
+            )
+            .await?;
+        let beside_many = quiet().await?;
+        println!("beside 500 more accounts: {beside_many:?}");
+        ensure!(beside_many.rows_read <= alone.rows_read + 2, "{beside_many:?}, and {alone:?} with one account");
+        ensure!(wrong.is_empty(), "the plan is not what workerd says: {wrong:#?}");
+        Ok(())
+    })
+    .await
+}
+
+/// Runs the cron, and gives what it has asked of the database.
+async fn run(world: &World) -> Result<Spent> {
+    let before = lines(world)?.len();
+    world.stack.run_cron("* * * * *").await?;
+    let of_cron = |line: &serde_json::Value| line["message"] == "cron";
+    until("the cron to tell what it cost", LIMIT, async || Ok(lines(world)?.iter().skip(before).any(of_cron))).await?;
+    let line = lines(world)?.into_iter().skip(before).find(of_cron).context("no cron")?;
+    Ok(serde_json::from_value(line)?)
 }
 
 /// Changes the node's policy, and gives what its object and the database have done for it since its alarm told last.

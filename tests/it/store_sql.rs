@@ -4,10 +4,12 @@
 use std::path::Path;
 
 use ringfence::app::ready;
+use ringfence::store::sweeps;
 use ringfence_protocol::state::{
     ActivityCause, EngineChoice, EngineKind, Isolation, LimitMeasure, LimitScope, NodePolicy, NodeState, ProviderKind,
     Role, WorkspaceState,
 };
+use ringfence_protocol::time::UnixMillis;
 
 use crate::support::platform::TestPlatform;
 use crate::support::sqlite::{SqliteDb, migrations};
@@ -122,6 +124,19 @@ fn what_is_asked_for_often_is_found_through_an_index() {
             let scans: Vec<&String> = plan.iter().filter(|step| is_table_scan(step)).collect();
             assert!(scans.is_empty(), "{file}: {scans:?}\n{sql}");
         }
+    }
+}
+
+#[test]
+fn whose_turn_it_is_to_be_swept_is_found_without_reading_the_others() {
+    let db = SqliteDb::migrated();
+    let asked = [
+        (sweeps::next_accounts(UnixMillis::from_secs(1), 2), "credentials_by_turn"),
+        (sweeps::oldest_account(), "credentials_by_last_sweep"),
+    ];
+    for (statement, index) in asked {
+        let plan = db.plan(statement.sql);
+        assert!(plan.len() == 1 && plan[0].contains(index), "{plan:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::plan;
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::NodeState;
 use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView};
@@ -26,8 +27,6 @@ use crate::store::credentials::CredentialRow;
 use crate::store::sweeps::{self, StateRow, StrayRow, UnlistedRow};
 use crate::store::{all, events, many};
 
-/// Accounts looked at in one run, at most.
-const MAX_ACCOUNTS: u32 = 2;
 /// Machines deleted in one run, at most: each is four calls.
 const MAX_DELETIONS: usize = 3;
 /// Nodes without a machine that are told to end in one run and account, at most.
@@ -35,7 +34,7 @@ const MAX_MISSING: u32 = 2;
 /// A list this long took more than one call: no other account is asked in this run.
 const ONE_PAGE: usize = 50;
 /// How often the cron looks at an account.
-const INTERVAL: Duration = Duration::from_secs(5 * 60);
+const INTERVAL: Duration = Duration::from_secs(60 * plan::ACCOUNT_TURN_MINUTES);
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +56,7 @@ pub(super) async fn sweep(
         Turn::Due => p.now() - INTERVAL,
         Turn::Any => p.now(),
     };
-    let credentials: Vec<CredentialRow> = many(p, sweeps::next_accounts(cut, MAX_ACCOUNTS)).await?;
+    let credentials: Vec<CredentialRow> = many(p, sweeps::next_accounts(cut, plan::ACCOUNTS_A_RUN)).await?;
     let (mut actions, mut deletions) = (Vec::new(), MAX_DELETIONS);
     for credential in &credentials {
         if mode == Mode::Act {

@@ -105,6 +105,8 @@ pub struct Sim {
     fault_rate: Cell<Option<u64>>,
     /// The database cannot be reached until then.
     db_away_until: Cell<UnixMillis>,
+    /// Whether it reads meanwhile: the plan's rows to write may be spent by themselves.
+    db_reads_meanwhile: Cell<bool>,
     /// Nodes that were given up while their machines may be there still.
     given_up: RefCell<BTreeSet<NodeId>>,
     names: Cell<u64>,
@@ -153,6 +155,7 @@ impl Sim {
             asleep_until: Cell::new(None),
             fault_rate: Cell::new(fault_rate),
             db_away_until: Cell::new(UnixMillis::new(0)),
+            db_reads_meanwhile: Cell::new(false),
             given_up: RefCell::default(),
             names: Cell::new(0),
             links: Cell::new(0),

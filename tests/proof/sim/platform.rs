@@ -32,14 +32,14 @@ impl Db for Sim {
             // Slow; much less than what requests are armed for.
             sleep(self, Duration::from_millis(self.chance.between(100, 2000))).await;
         }
-        if self.now() < self.db_away_until.get() {
+        let writes = statements.iter().any(|statement| !statement.sql.starts_with("SELECT"));
+        if self.now() < self.db_away_until.get() && (writes || !self.db_reads_meanwhile.get()) {
             return Err(DbError::Unavailable("away".into()));
         }
         let fate = if wrong { self.chance.below(3) } else { 2 };
         if fate == 0 {
             return Err(DbError::Unavailable("never arrived".into()));
         }
-        let writes = statements.iter().any(|statement| !statement.sql.starts_with("SELECT"));
         let result = self.world.p.db.batch_now(&statements);
         if let Err(DbError::Constraint(reason)) = &result
             && reason.contains("broken rule")

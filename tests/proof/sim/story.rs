@@ -238,7 +238,10 @@ impl<'a> Stage<'a> {
         match sim.chance.below(12) {
             0 | 1 => self.crash_request(),
             2 | 3 => self.crash_object(),
-            4 => sim.db_away_until.set(soon(1, 180)),
+            4 => {
+                sim.db_away_until.set(soon(1, 180));
+                sim.db_reads_meanwhile.set(sim.chance.one_in(2));
+            }
             5 => {
                 use ErrorClass::{Auth, Capacity, RateLimited, Unknown};
                 let class = *sim.chance.pick(&[Auth, Capacity, RateLimited, Unknown]);

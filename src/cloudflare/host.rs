@@ -47,6 +47,18 @@ impl Host {
     }
 }
 
+/// Whether `database` is among the faults, or `database:<from>-<until>` between these milliseconds of the epoch.
+fn is_cut_off(faults: &str, now: UnixMillis) -> bool {
+    faults.split(',').filter_map(|fault| fault.strip_prefix("database")).any(|when| {
+        let span = when.strip_prefix(':').and_then(|span| span.split_once('-'));
+        match span.map(|(from, until)| (from.parse::<i64>(), until.parse::<i64>())) {
+            Some((Ok(from), Ok(until))) => (from..until).contains(&now.get()),
+            Some(_) => false,
+            None => when.is_empty(),
+        }
+    })
+}
+
 impl Clock for Host {
     fn now(&self) -> UnixMillis {
         UnixMillis::new(i64::try_from(worker::Date::now().as_millis()).unwrap_or(i64::MAX))
@@ -65,7 +77,7 @@ impl Entropy for Host {
 impl Db for Host {
     async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Outcome>, DbError> {
         // On order, for a test: as when it cannot be reached, or its daily quota is spent.
-        if self.env.var(FAULT).is_ok_and(|list| list.to_string().split(',').any(|fault| fault == "database")) {
+        if self.env.var(FAULT).is_ok_and(|list| is_cut_off(&list.to_string(), self.now())) {
             return Err(DbError::Unavailable("RINGFENCE_FAULT cuts the database off".into()));
         }
         let database = self.env.d1(DB_BINDING).map_err(|error| DbError::Unavailable(error.to_string()))?;

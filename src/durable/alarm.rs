@@ -9,9 +9,10 @@ use worker::WebSocket;
 use super::node_object::NodeObject;
 use super::sockets::{self, Attached};
 use super::{log, relay};
+use crate::app::drive_node::{self, Undriven};
 use crate::app::outcome::{Driven, Outgoing};
 use crate::app::provisioner::Object;
-use crate::app::{agent_report, drive_node, provisioner, secrets, watch};
+use crate::app::{provisioner, secrets, watch};
 use crate::cloudflare::Viewer;
 use crate::domain::alarm;
 use crate::ports::Clock;
@@ -58,14 +59,12 @@ impl NodeObject {
         };
         let host = self.host();
         self.end_silent_links().await;
-        // A link that ended with the object's process left no event behind: what is recorded of it is put right here.
-        if sockets::agent(&self.state).is_none()
-            && let Err(error) = agent_report::link_closed(&host, node, host.now()).await
-        {
-            log::error("link closed", node, &error);
-        }
         let provisioner = provisioner::NodeProvisioner::new(&host, &config, self);
-        match drive_node::drive_node(&host, &config.settings, &provisioner, node).await {
+        let outcome = match self.observe_link(node).await {
+            Ok(()) => drive_node::drive_node(&host, &config.settings, &provisioner, node).await,
+            Err(error) => Err(Undriven { error, to_agent: Vec::new() }),
+        };
+        match outcome {
             Ok(driven) => {
                 self.drive_succeeded().await;
                 self.apply(driven, Some(safety)).await;

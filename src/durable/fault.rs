@@ -1,5 +1,6 @@
 //! Panics on order, for the test that an object recovers from one. `RINGFENCE_FAULT` lists handlers (`fetch`, `message`,
-//! `alarm`); each object panics once in each. `database` among them cuts the database off, in `cloudflare/host.rs`. Never set outside
+//! `alarm`); each object panics once in each. `database` among them, or
+//! `database:<from>-<until>`, cuts the database off, in `cloudflare/host.rs`. Never set outside
 //! tests: a panic takes down the isolate's other requests.
 
 use worker::{Env, Storage};

@@ -8,11 +8,13 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::claims::WorkspaceClaims;
 use ringfence_protocol::ids::{GrantId, NodeId, WorkspaceId};
 use ringfence_protocol::link::{AgentMessage, ControlMessage, OpenChannel, PING, PONG, close_code};
+use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::time::UnixMillis;
 use worker::{
     DurableObject, Env, Method, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
@@ -24,7 +26,7 @@ use super::away::Away;
 use super::fault::Faults;
 use super::panics::Resettable;
 use super::progress::ProgressRecord;
-use super::sockets::{self, Attached, Sockets};
+use super::sockets::{self, Attached, Recorded, Sockets};
 use super::{log, relay};
 use crate::app::workspace_token::Standing;
 use crate::app::{agent_report, workspace_token};
@@ -32,6 +34,7 @@ use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Usag
 use crate::config::Config;
 use crate::domain::alarm::{self, Wakes};
 use crate::domain::mac;
+use crate::error::Result;
 use crate::ports::{Clock, Entropy};
 
 /// Where the object keeps which node it is.
@@ -42,6 +45,9 @@ const FOUNDED_KEY: &str = "founded_at";
 const PROOFS_KEY: &str = "link_proofs";
 /// Proofs remembered at most: an agent that redials as fast as its backoff lets it makes fewer in ten minutes.
 const MAX_PROOFS: usize = 256;
+
+/// How far apart the clocks of two instances of an object may be, generously.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
 /// The Durable Object of one node.
 #[durable_object]
@@ -377,13 +383,56 @@ impl NodeObject {
         }
         let _turn = self.in_order.lock().await;
         let (Some(node), Some(config)) = (self.node_id().await, self.config()) else { return };
+        if has_gaps(socket) {
+            // As if the link were closed already: what comes now would be recorded without what came before.
+            if let Err(error) = self.observe_link(node).await {
+                log::error("agent report", node, &error);
+            }
+            return;
+        }
+        let is_hello = matches!(message, AgentMessage::Hello(_));
         match agent_report::agent_report(&self.host(), &config.settings, node, agent_epoch, message).await {
-            Ok(driven) => self.apply(driven, None).await,
+            Ok(driven) => {
+                if is_hello {
+                    note(socket, Recorded::All);
+                }
+                self.apply(driven, None).await;
+            }
+            // What runs on the machine goes on, and so do its terminals.
+            Err(error) if error.code == ErrorCode::Unavailable => {
+                log::error("agent report", node, &error);
+                note(socket, Recorded::Gaps);
+                if let Err(error) = self.wake(self.host().now() + alarm::RETRY).await {
+                    worker::console_error!("wake: {error}");
+                }
+            }
             // The agent says it again after every hello: closing the link makes it do so.
             Err(error) => {
                 log::error("agent report", node, &error);
                 relay::close(socket, close_code::AGENT_AWAY, "not recorded, try again");
             }
+        }
+    }
+
+    /// Puts right what is recorded of the link. One that ended with the object's process left no event behind; of one whose hello is
+    /// on its way the row still tells what was before; and one with gaps is closed once the database is back, so that its agent
+    /// says everything anew. Until then nothing on its machine counts as idle.
+    pub(super) async fn observe_link(&self, node: NodeId) -> Result<()> {
+        let host = self.host();
+        let Some(link) = sockets::agent(&self.state) else {
+            return agent_report::link_closed(&host, node, host.now()).await;
+        };
+        match sockets::attached(&link) {
+            Some(Attached::Agent { opened_at, recorded: Recorded::Nothing, .. }) => {
+                agent_report::link_closed(&host, node, opened_at - CLOCKS_DIFFER).await
+            }
+            Some(Attached::Agent { recorded: Recorded::Gaps, .. }) => {
+                agent_report::link_closed(&host, node, host.now()).await?;
+                relay::close(&link, close_code::AGENT_AWAY, "not recorded, say it again");
+                self.end_terminals();
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -420,6 +469,16 @@ impl NodeObject {
                 relay::close(&viewer, close_code::AGENT_AWAY, "agent not connected");
             }
         }
+    }
+}
+
+fn has_gaps(link: &WebSocket) -> bool {
+    matches!(sockets::attached(link), Some(Attached::Agent { recorded: Recorded::Gaps, .. }))
+}
+
+fn note(link: &WebSocket, recorded: Recorded) {
+    if let Err(error) = Sockets::note_recorded(link, recorded) {
+        worker::console_error!("attachment: {error}");
     }
 }
 

@@ -18,6 +18,18 @@ const OPEN: u16 = 1;
 /// Tag of the agent's socket.
 const AGENT_TAG: &str = "agent";
 
+/// What of an agent's word is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// Nothing yet: its hello is on its way.
+    Nothing,
+    /// Everything since its hello.
+    All,
+    /// Not everything: the database was away. It goes on, and says everything anew once the database is back.
+    Gaps,
+}
+
 /// What is attached to a socket.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -28,6 +40,8 @@ pub enum Attached {
         agent_epoch: i64,
         /// When: of two, the newer is the link.
         opened_at: UnixMillis,
+        /// What of its word is recorded.
+        recorded: Recorded,
     },
     /// A viewer that has been accepted, but whose session has not been read yet: nothing it sends is forwarded.
     Opening {
@@ -72,7 +86,17 @@ impl Sockets {
     /// Accepts the agent's socket, hibernating.
     pub fn accept_agent(state: &State, socket: &WebSocket, agent_epoch: i64, now: UnixMillis) -> worker::Result<()> {
         state.accept_websocket_with_tags(socket, &[AGENT_TAG]);
-        attach(socket, &Attached::Agent { agent_epoch, opened_at: now })
+        attach(socket, &Attached::Agent { agent_epoch, opened_at: now, recorded: Recorded::Nothing })
+    }
+
+    /// Notes what of an agent's word is recorded.
+    pub fn note_recorded(socket: &WebSocket, recorded: Recorded) -> worker::Result<()> {
+        match attached(socket) {
+            Some(Attached::Agent { agent_epoch, opened_at, recorded: known }) if known != recorded => {
+                attach(socket, &Attached::Agent { agent_epoch, opened_at, recorded })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Accepts a viewer's socket, hibernating, before anything is read about it: from here on a revocation finds it.

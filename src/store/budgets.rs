@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use crate::domain::budget::{Alert, Budget, Spent};
 use crate::domain::quota::month_start;
-use crate::ports::Statement;
+use crate::ports::{Statement, Value};
 
-/// Machines that are told in one run, at most.
-pub const MOST_STOPPED: i64 = 8;
+/// Machines that are told in one run, at most: each is a row or two that is written.
+const MOST_STOPPED: i64 = 500;
 
 /// What an admin has set.
 #[derive(Debug, Clone, Deserialize)]
@@ -128,36 +128,53 @@ pub fn tell(alert: &Alert, detail: &str, now: UnixMillis) -> Statement {
     Statement::new(sql, [alert.subject.as_str().into(), now.into(), json.into()])
 }
 
-/// A node that ends because its budget is spent.
+/// A node that ends because a budget is spent.
 #[derive(Debug, Clone, Deserialize)]
 pub struct StoppedRow {
     /// Which.
     pub id: NodeId,
 }
 
-/// The nodes of a spent budget that would live longer than the grace: those that were not told, and those that have not heeded it.
-pub fn still_alive(alert: &Alert, grace_ms: i64, now: UnixMillis) -> Statement {
-    let sql = match alert.scope {
-        LimitScope::User => {
-            "SELECT n.id FROM nodes n WHERE n.user_id = ?1 AND n.state IN ('requested', 'provisioning', 'booting', 'ready', 'quarantined')
-               AND n.state <> 'gone' AND n.hard_deadline_at_ms > COALESCE(n.budget_spent_at_ms, ?3) + ?2 LIMIT ?4"
-        }
-        LimitScope::Tenant => {
-            "SELECT n.id FROM nodes n WHERE n.tenant_id = ?1 AND n.state IN ('requested', 'provisioning', 'booting', 'ready', 'quarantined')
-               AND n.state <> 'gone' AND n.hard_deadline_at_ms > COALESCE(n.budget_spent_at_ms, ?3) + ?2 LIMIT ?4"
-        }
-        LimitScope::Installation => {
-            "SELECT n.id FROM nodes n WHERE ?1 = '' AND n.state IN ('requested', 'provisioning', 'booting', 'ready', 'quarantined')
-               AND n.state <> 'gone' AND n.hard_deadline_at_ms > COALESCE(n.budget_spent_at_ms, ?3) + ?2 LIMIT ?4"
-        }
-    };
-    Statement::new(sql, [alert.subject.as_str().into(), grace_ms.into(), now.into(), MOST_STOPPED.into()])
+/// Whose budgets are spent.
+#[derive(Debug, Clone, Default)]
+pub struct Spenders {
+    /// Of these users, a JSON list.
+    pub users: String,
+    /// Of these tenants, a JSON list.
+    pub tenants: String,
+    /// Of everybody.
+    pub everybody: bool,
 }
 
-/// Tells a node that its budget is spent, once. What becomes of it is its own business: it decides at its next tick.
-pub fn mark_spent(id: NodeId, now: UnixMillis) -> Statement {
+/// The nodes of spent budgets that were not told.
+macro_rules! columns {
+    () => {
+        "SELECT n.id FROM nodes n
+         WHERE n.state IN ('requested', 'provisioning', 'booting', 'ready', 'quarantined') AND n.state <> 'gone'
+           AND n.budget_spent_at_ms IS NULL AND n.hard_deadline_at_ms > ?4
+           AND (?3 OR n.user_id IN (SELECT value FROM json_each(?1)) OR n.tenant_id IN (SELECT value FROM json_each(?2)))
+         LIMIT ?5"
+    };
+}
+
+/// Nodes of spent budgets that were not told, and would live until after `ends`, where the grace is over.
+pub fn not_told(of: &Spenders, ends: UnixMillis) -> Statement {
+    Statement::new(columns!(), of.params(ends).to_vec())
+}
+
+/// Tells these nodes that their budget is spent, and gives them. What becomes of each is its own business: it decides at its next tick.
+pub fn tell_nodes(of: &Spenders, ends: UnixMillis, now: UnixMillis) -> Statement {
+    let mut params = of.params(ends).to_vec();
+    params.push(now.into());
     Statement::new(
-        "UPDATE nodes SET budget_spent_at_ms = ?2 WHERE id = ?1 AND budget_spent_at_ms IS NULL",
-        [id.into(), now.into()],
+        concat!("UPDATE nodes SET budget_spent_at_ms = ?6 WHERE id IN (", columns!(), ") RETURNING id"),
+        params,
     )
+}
+
+impl Spenders {
+    fn params(&self, ends: UnixMillis) -> [Value; 5] {
+        let everybody = i64::from(self.everybody);
+        [self.users.as_str().into(), self.tenants.as_str().into(), everybody.into(), ends.into(), MOST_STOPPED.into()]
+    }
 }

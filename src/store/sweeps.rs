@@ -16,15 +16,19 @@ pub struct OverdueRow {
     pub state: NodeState,
 }
 
-/// Nodes whose own deadline, or a workspace's on them, passed before `cut`; those that were woken longest ago first, so that
-/// one whose waking does not help keeps no other waiting.
-pub fn overdue(cut: UnixMillis, limit: u32) -> Statement {
+/// Nodes whose own deadline, or a workspace's on them, passed before `cut`, and those that were told before it that a budget is spent
+/// and would still live for longer than the grace after that; those that were woken longest ago first, so that one whose waking
+/// does not help keeps no other waiting.
+pub fn overdue(cut: UnixMillis, grace_ms: i64, limit: u32) -> Statement {
     Statement::new(
         "SELECT n.id, n.state FROM nodes n WHERE n.id IN (
            SELECT id FROM nodes WHERE state <> 'gone' AND deadline_at_ms < ?1
+           UNION SELECT id FROM nodes WHERE budget_spent_at_ms IS NOT NULL AND budget_spent_at_ms < ?1 AND state <> 'gone'
+             AND state IN ('requested', 'provisioning', 'booting', 'ready', 'quarantined')
+             AND hard_deadline_at_ms > budget_spent_at_ms + ?2
            UNION SELECT node_id FROM workspaces WHERE state <> 'gone' AND deadline_at_ms IS NOT NULL AND deadline_at_ms < ?1)
-         ORDER BY COALESCE(n.woken_at_ms, 0), n.id LIMIT ?2",
-        [cut.into(), i64::from(limit).into()],
+         ORDER BY COALESCE(n.woken_at_ms, 0), n.id LIMIT ?3",
+        [cut.into(), grace_ms.into(), i64::from(limit).into()],
     )
 }
 

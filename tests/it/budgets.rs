@@ -178,6 +178,40 @@ fn others_are_left_alone_and_a_dry_run_tells_only() {
     });
 }
 
+/// Those that are stuck, and those whose objects do not answer, keep nobody's budget from being held (I13).
+#[test]
+fn every_spent_budget_is_held_in_one_run_whatever_others_cannot_be_stopped() {
+    run(async {
+        let world = World::new();
+        let mut last = None;
+        for count in 0..10 {
+            let who = world.someone();
+            let node = running(&world, &who).await.node.id;
+            if count < 9 {
+                let stuck =
+                    "UPDATE nodes SET state = 'destroying', step = 'delete', failure = 'deleted', key_refused = 1";
+                world.p.db.execute(&format!("{stuck} WHERE id = '{node}'")).unwrap();
+            }
+            last = Some((who, node));
+        }
+        let (who, node) = last.unwrap();
+        budget(&world, "user", "", PRICE);
+        spend(&world, 2);
+        world.p.objects_answer.set(false);
+        sweep(&world, Mode::Act).await;
+        let told = format!("SELECT COUNT(*) FROM nodes WHERE id = '{node}' AND budget_spent_at_ms IS NOT NULL");
+        assert_eq!(world.p.db.count(&told), 1);
+        // Nobody has woken it; the sweep for what is overdue does.
+        world.p.objects_answer.set(true);
+        world.p.alarms.borrow_mut().clear();
+        world.p.now.set(world.p.now() + Duration::from_secs(130));
+        sweep(&world, Mode::Act).await;
+        assert!(world.p.alarms.borrow().contains_key(&node));
+        world.until_node_gone(&who, node).await;
+        assert_eq!(world.node(&who, node).await.failure.as_deref(), Some("budget_spent"));
+    });
+}
+
 #[test]
 fn many_machines_of_a_spent_budget_all_end_some_at_a_time() {
     run(async {

@@ -10,11 +10,13 @@ use crate::config::Settings;
 use crate::domain::budget::{self, Alert, Budget, Spent};
 use crate::error::Result;
 use crate::ports::Platform;
-use crate::store::budgets::{self, BudgetRow, SpentRow, StoppedRow, ToldRow};
+use crate::store::budgets::{self, BudgetRow, Spenders, SpentRow, StoppedRow, ToldRow};
 use crate::store::many;
 
 /// Budgets that are looked after in one run, at most: an invocation may make 50 calls.
 const MOST_TOLD: usize = 8;
+/// Machines that are woken in one run, at most: each is such a call.
+const MOST_WOKEN: usize = 8;
 
 pub(super) async fn sweep(p: &impl Platform, settings: &Settings, mode: Mode) -> Result<Actions> {
     let set: Vec<Budget> = many::<BudgetRow>(p, budgets::set()).await?.into_iter().map(Budget::from).collect();
@@ -33,32 +35,42 @@ pub(super) async fn sweep(p: &impl Platform, settings: &Settings, mode: Mode) ->
             p.batch(vec![budgets::note(alert, now), budgets::tell(alert, &sentence(alert, settings), now)]).await?;
         }
     }
-    // One that has no machine left leaves by itself; one whose machines were all told gives way to the next.
-    for alert in alerts.iter().filter(|alert| alert.percent == 100 && alert.live > 0).take(MOST_TOLD) {
-        let actions = stop(p, settings, alert, mode).await?;
-        if !actions.is_empty() {
-            return Ok(actions);
-        }
-    }
-    Ok(Vec::new())
+    stop(p, settings, &alerts, mode).await
 }
 
-/// Tells the machines of one spent budget. Those that have not heeded it are told again in the next run.
-async fn stop(p: &impl Platform, settings: &Settings, alert: &Alert, mode: Mode) -> Result<Actions> {
-    let now = p.now();
-    let grace = i64::try_from(settings.timing.budget_grace.as_millis()).unwrap_or(i64::MAX);
-    let nodes: Vec<StoppedRow> = many(p, budgets::still_alive(alert, grace, now)).await?;
-    if mode == Mode::Act && !nodes.is_empty() {
-        p.batch(nodes.iter().map(|node| budgets::mark_spent(node.id, now)).collect()).await?;
+/// Tells the machines of every budget that is spent, all at once; wakes some of them. The others, and those that do not answer, are
+/// woken by the sweep for what is overdue, ten a minute.
+async fn stop(p: &impl Platform, settings: &Settings, alerts: &[Alert], mode: Mode) -> Result<Actions> {
+    let spent: Vec<&Alert> = alerts.iter().filter(|alert| alert.percent == 100 && alert.live > 0).collect();
+    if spent.is_empty() {
+        return Ok(Vec::new());
     }
+    let of = |scope| {
+        let subjects = spent.iter().filter(|alert| alert.scope == scope).map(|alert| alert.subject.clone());
+        super::json_list(&subjects.collect::<Vec<_>>())
+    };
+    let spenders = Spenders {
+        users: of(LimitScope::User),
+        tenants: of(LimitScope::Tenant),
+        everybody: spent.iter().any(|alert| alert.scope == LimitScope::Installation),
+    };
+    let now = p.now();
+    let ends = now + settings.timing.budget_grace;
+    let nodes: Vec<StoppedRow> = match mode {
+        Mode::Act => many(p, budgets::tell_nodes(&spenders, ends, now)).await?,
+        Mode::DryRun => many(p, budgets::not_told(&spenders, ends)).await?,
+    };
     let mut actions = Vec::new();
-    for node in nodes {
-        let done = mode == Mode::Act && p.wake(node.id, now).await.is_ok();
+    for (index, node) in nodes.into_iter().enumerate() {
+        if mode == Mode::Act && index < MOST_WOKEN {
+            // One that cannot be reached is told already, and woken later.
+            let _ = p.wake(node.id, now).await;
+        }
         actions.push(SweepActionView {
             action: SweepActionKind::EndNode,
             subject: node.id.to_string(),
-            detail: format!("{} The machine ends.", spent_of(alert)),
-            done,
+            detail: "A budget that it counts against is spent for this month. The machine ends.".into(),
+            done: mode == Mode::Act,
         });
     }
     Ok(actions)

@@ -32,7 +32,8 @@ pub(super) enum Look {
 
 pub(super) async fn sweep(p: &impl Platform, timing: &Timing, mode: Mode, look: Look) -> Result<Actions> {
     let (now, cut) = (p.now(), p.now() - GRACE);
-    let mut rows: Vec<OverdueRow> = many(p, sweeps::overdue(cut, MAX_NODES)).await?;
+    let grace = i64::try_from(timing.budget_grace.as_millis()).unwrap_or(i64::MAX);
+    let mut rows: Vec<OverdueRow> = many(p, sweeps::overdue(cut, grace, MAX_NODES)).await?;
     if look == Look::Close {
         let unwatched = sweeps::unwatched(cut, cut - timing.off_after(), now - SILENT, MAX_NODES);
         let others: Vec<OverdueRow> = many(p, unwatched).await?;

@@ -70,6 +70,9 @@ impl Db for TestPlatform {
 
 impl Nodes for TestPlatform {
     async fn wake(&self, node: NodeId, at: UnixMillis) -> Result<(), Unreachable> {
+        if !self.objects_answer.get() {
+            return Err(Unreachable("told to be away".into()));
+        }
         let mut alarms = self.alarms.borrow_mut();
         let alarm = alarms.entry(node).or_insert(at);
         *alarm = at.min(*alarm);

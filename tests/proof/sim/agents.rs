@@ -17,7 +17,7 @@ use ringfence_protocol::link::{
 use ringfence_protocol::state::{ActivityCause, BootFailure, EngineChoice, EngineKind, NodeState, PostureOutcome};
 
 use super::Sim;
-use super::object::Link;
+use super::object::{Link, Recorded};
 use super::tasks::{Job, pause, sleep};
 use crate::support::agent::{FakeAgent, posture};
 
@@ -148,7 +148,14 @@ impl Sim {
         self.remember(node);
         // A newer link replaces an older one.
         self.with_object(node, |object| {
-            object.link = Some(Link { id: link, epoch, instance: id.clone(), silent_since: None })
+            object.link = Some(Link {
+                id: link,
+                epoch,
+                instance: id.clone(),
+                opened_at: self.now(),
+                recorded: Recorded::Nothing,
+                silent_since: None,
+            });
         });
         let greeting = self.with_machine(id, |machine| {
             machine.dials = false;

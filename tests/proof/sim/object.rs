@@ -4,16 +4,18 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ringfence::app::agent_report::{agent_report, link_closed, link_lost};
-use ringfence::app::drive_node::drive_node;
+use ringfence::app::drive_node::{Undriven, drive_node};
 use ringfence::app::outcome::{Driven, Outgoing};
 use ringfence::app::secrets::complete;
 use ringfence::app::ticket::destroy_by_ticket;
 use ringfence::domain::alarm::{self, Wakes};
 use ringfence::domain::node::InstanceId;
 use ringfence::domain::ticket::DestroyTicket;
+use ringfence::error::Result;
 use ringfence::ports::Clock;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::link::AgentMessage;
+use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::time::UnixMillis;
 
 use super::Sim;
@@ -25,8 +27,18 @@ pub struct Link {
     pub id: u64,
     pub epoch: i64,
     pub instance: InstanceId,
+    pub opened_at: UnixMillis,
+    pub recorded: Recorded,
     /// Since when the other end is not there, and nobody has said so.
     pub silent_since: Option<UnixMillis>,
+}
+
+/// What of an agent's word is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    Nothing,
+    All,
+    Gaps,
 }
 
 /// An object.
@@ -102,10 +114,11 @@ impl Sim {
             if self.with_object(node, |object| object.link.as_ref().is_some_and(is_silent)) {
                 self.close_link(node);
             }
-            if self.with_object(node, |object| object.link.is_none()) {
-                let _ = link_closed(self, node, self.now()).await;
-            }
-            match drive_node(self, self.settings(), &self, node).await {
+            let outcome = match self.observe_link(node).await {
+                Ok(()) => drive_node(self, self.settings(), &self, node).await,
+                Err(error) => Err(Undriven { error, to_agent: Vec::new() }),
+            };
+            match outcome {
                 Ok(driven) => {
                     self.note(|| format!("drove {node}: {}", told(&driven)));
                     self.with_object(node, |object| object.failures = 0);
@@ -201,16 +214,54 @@ impl Sim {
         let _turn = in_order.lock().await;
         let Some((link, epoch, message)) = self.with_object(node, |object| object.said.pop_front()) else { return };
         pause().await;
+        let is_open = |object: &Object| object.link.as_ref().is_some_and(|open| open.id == link);
+        let has_gaps = |object: &Object| {
+            object.link.as_ref().is_some_and(|open| open.id == link && open.recorded == Recorded::Gaps)
+        };
+        if self.with_object(node, |object| has_gaps(object)) {
+            let _ = self.observe_link(node).await;
+            return;
+        }
+        let is_hello = matches!(message, AgentMessage::Hello(_));
         let note = self.trace.as_ref().map(|_| format!("{message:?}"));
         match agent_report(self, self.settings(), node, epoch, message).await {
             Ok(driven) => {
                 self.note(|| format!("{node} said {}: {}", note.unwrap_or_default(), told(&driven)));
+                if is_hello {
+                    self.note_recorded(node, link, Recorded::All);
+                }
                 self.apply(node, driven, None).await;
             }
-            Err(_) if self.with_object(node, |object| object.link.as_ref().is_some_and(|open| open.id == link)) => {
-                self.close_link(node);
+            Err(error) if error.code == ErrorCode::Unavailable => {
+                self.note_recorded(node, link, Recorded::Gaps);
+                self.wake_object(node, self.now() + alarm::RETRY).await;
             }
+            Err(_) if self.with_object(node, |object| is_open(object)) => self.close_link(node),
             Err(_) => {}
+        }
+    }
+
+    fn note_recorded(&self, node: NodeId, link: u64, recorded: Recorded) {
+        self.with_object(node, |object| {
+            if let Some(open) = object.link.as_mut().filter(|open| open.id == link) {
+                open.recorded = recorded;
+            }
+        });
+    }
+
+    /// Puts right what is recorded of the link.
+    async fn observe_link(&self, node: NodeId) -> Result<()> {
+        match self.with_object(node, |object| object.link.clone()) {
+            None => link_closed(self, node, self.now()).await,
+            Some(Link { recorded: Recorded::Nothing, opened_at, .. }) => link_closed(self, node, opened_at).await,
+            Some(Link { recorded: Recorded::Gaps, id, .. }) => {
+                link_closed(self, node, self.now()).await?;
+                if self.with_object(node, |object| object.link.as_ref().is_some_and(|open| open.id == id)) {
+                    self.close_link(node);
+                }
+                Ok(())
+            }
+            Some(Link { recorded: Recorded::All, .. }) => Ok(()),
         }
     }
 

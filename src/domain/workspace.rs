@@ -36,7 +36,7 @@
 //!
 //! What ends a workspace without anybody asking (idleness, the end of its keep) is in `ending.rs`.
 
-use ringfence_protocol::state::WorkspaceState;
+use ringfence_protocol::state::{EndingCause, WorkspaceState};
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::EventKind;
 
@@ -103,8 +103,8 @@ pub struct Workspace {
     pub last_use: Option<Use>,
     /// Until when its owner keeps it.
     pub keep_alive_until: Option<UnixMillis>,
-    /// Warnings of its next end that were given.
-    pub warnings: u32,
+    /// How many warnings were given, and of which end.
+    pub warned: Option<(EndingCause, u32)>,
     /// Since when a stop is asked for that is not confirmed.
     pub stop_asked_at: Option<UnixMillis>,
 }
@@ -123,7 +123,7 @@ impl Workspace {
             patience,
             last_use: None,
             keep_alive_until: None,
-            warnings: 0,
+            warned: None,
             stop_asked_at: None,
         }
     }
@@ -294,7 +294,7 @@ impl Workspace {
 
     fn want_running(&mut self, running: bool, why: String, at: &Moment<'_>) -> Vec<Effect> {
         // What was said of another end is over with it: nobody is told that it was taken back.
-        self.warnings = 0;
+        self.warned = None;
         self.running = running;
         self.failure_detail = Some(why);
         self.spec_generation = self.spec_generation.saturating_add(1);
@@ -394,7 +394,7 @@ impl Workspace {
     fn enter(&mut self, state: State, lasts: Option<std::time::Duration>, at: &Moment<'_>) -> Vec<Effect> {
         self.state = state;
         self.state_since = at.now;
-        self.warnings = 0;
+        self.warned = None;
         self.stop_asked_at = None;
         self.deadline = lasts.map(|lasts| at.now + lasts);
         vec![Effect::Record(self.as_event())]

@@ -4,5 +4,5 @@ use crate::ports::Statement;
 
 /// Counts what the newest migration has made: one, or none in a database that lacks it.
 pub fn newest() -> Statement {
-    Statement::new("SELECT COUNT(*) AS present FROM sqlite_master WHERE name = 'nodes_told_of_budget'", [])
+    Statement::new("SELECT COUNT(*) AS present FROM sqlite_master WHERE name = 'ending_causes'", [])
 }

@@ -20,7 +20,7 @@ macro_rules! columns {
     () => {
         "w.id, w.user_id, w.node_id, w.row_version, w.created_at_ms, w.name, w.placement_explanation, w.running,
          w.spec_generation, w.state, w.state_since_ms, w.deadline_at_ms, w.failure, w.failure_detail, w.container_json,
-         w.idle_timeout_secs, w.stop_keep_secs, w.keep_alive_until_ms, w.active_until_ms, w.active_cause, w.warnings,
+         w.idle_timeout_secs, w.stop_keep_secs, w.keep_alive_until_ms, w.active_until_ms, w.active_cause, w.warnings, w.warned_of,
          w.stop_asked_at_ms, w.sealed_secrets IS NOT NULL AS has_secrets,
          EXISTS (SELECT 1 FROM node_slots s WHERE s.workspace_id = w.id) AS holds_place"
     };
@@ -58,6 +58,7 @@ pub struct WorkspaceRow {
     active_until_ms: Option<i64>,
     active_cause: Option<String>,
     warnings: u32,
+    warned_of: Option<String>,
     stop_asked_at_ms: Option<i64>,
     has_secrets: i64,
     holds_place: i64,
@@ -88,6 +89,7 @@ impl WorkspaceRow {
             active_until_ms: None,
             active_cause: None,
             warnings: 0,
+            warned_of: None,
             stop_asked_at_ms: None,
             has_secrets: i64::from(new.sealed.is_some()),
             holds_place: 1,
@@ -128,7 +130,7 @@ impl WorkspaceRow {
                     .unwrap_or(ActivityCause::Process),
             }),
             keep_alive_until: self.keep_alive_until_ms.map(UnixMillis::new),
-            warnings: self.warnings,
+            warned: self.warned_of.as_deref().and_then(|word| word.parse().ok()).map(|of| (of, self.warnings)),
             stop_asked_at: self.stop_asked_at_ms.map(UnixMillis::new),
         }
     }
@@ -260,7 +262,7 @@ pub fn update(id: WorkspaceId, row_version: i64, workspace: &Workspace) -> State
            state_since_ms = ?6, deadline_at_ms = ?7, failure = ?8, failure_detail = ?9,
            sealed_secrets = CASE WHEN ?10 THEN NULL ELSE sealed_secrets END,
            seal_version = CASE WHEN ?10 THEN NULL ELSE seal_version END, keep_alive_until_ms = ?11,
-           active_until_ms = ?12, active_cause = ?13, warnings = ?14, stop_asked_at_ms = ?15
+           active_until_ms = ?12, active_cause = ?13, warnings = ?14, stop_asked_at_ms = ?15, warned_of = ?16
          WHERE id = ?1 AND row_version = ?2",
         [
             id.into(),
@@ -276,8 +278,9 @@ pub fn update(id: WorkspaceId, row_version: i64, workspace: &Workspace) -> State
             workspace.keep_alive_until.into(),
             workspace.last_use.map(|used| used.until).into(),
             workspace.last_use.map(|used| used.cause.as_str()).into(),
-            i64::from(workspace.warnings).into(),
+            i64::from(workspace.warned.map_or(0, |(_, count)| count)).into(),
             workspace.stop_asked_at.into(),
+            workspace.warned.map(|(of, _)| of.as_str()).into(),
         ],
     )
 }

@@ -21,6 +21,8 @@ use crate::support::world::{Someone, World, run};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+/// How long a sign of use may be on its way: so much later than was said it is stopped.
+const SLACK: Duration = Duration::from_secs(10);
 
 /// A workspace that runs, whose agent has told that it was started.
 async fn in_use(world: &World, who: &Someone, params: CreateWorkspaceParams) -> WorkspaceView {
@@ -72,7 +74,7 @@ fn a_workspace_that_nobody_uses_is_warned_of_stopped_kept_and_deleted_and_its_ma
 
         world.until("it is stopped", async || state(&world, &who, view.id).await == WorkspaceState::Stopped).await;
         let stopped_at = world.p.now.get();
-        assert_eq!(stopped_at, idle_at);
+        assert_eq!(stopped_at, idle_at + SLACK);
         let told =
             [(idle_at - 10 * MINUTE, EndingCause::Idle, idle_at), (idle_at - 2 * MINUTE, EndingCause::Idle, idle_at)];
         assert_eq!(warnings(&world, &who).await, told);
@@ -223,7 +225,7 @@ fn while_the_link_is_down_nothing_is_idle_and_what_the_next_hello_tells_comes_fi
         world.connect(node).await;
         assert_eq!(state(&world, &who, view.id).await, WorkspaceState::Running);
         world.until("it is stopped", async || state(&world, &who, view.id).await == WorkspaceState::Stopped).await;
-        assert_eq!(world.p.now.get(), at + 30 * MINUTE);
+        assert_eq!(world.p.now.get(), at + 30 * MINUTE + SLACK);
     });
 }
 
@@ -285,7 +287,7 @@ fn short_patience_is_warned_of_at_a_quarter_before_its_end_and_what_may_be_asked
         world.until("it is gone", async || state(&world, &who, view.id).await == WorkspaceState::Gone).await;
         let told = warnings(&world, &who).await;
         assert_eq!(told[0], (idle_at - Duration::from_secs(10), EndingCause::Idle, idle_at));
-        let gone_at = idle_at + Duration::from_secs(80);
+        let gone_at = idle_at + SLACK + Duration::from_secs(80);
         assert_eq!(told[1..], [(gone_at - Duration::from_secs(20), EndingCause::KeepOver, gone_at)]);
     });
     let limits = PatienceLimits::default();
@@ -354,6 +356,55 @@ fn the_end_of_a_nodes_longest_life_is_warned_of_whatever_is_used_or_wished() {
         let expected = [10 * MINUTE, 2 * MINUTE].map(|lead| (ends_at - lead, EndingCause::LifetimeOver, ends_at));
         assert_eq!(warnings(&world, &who).await, expected);
     });
+}
+
+#[test]
+fn use_in_the_last_moment_counts_though_it_is_told_after_it() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let view = in_use(&world, &who, CreateWorkspaceParams::default()).await;
+        let ends_at = view.ending.unwrap().at;
+        world.run_until_time(ends_at + Duration::from_secs(4)).await;
+        let at = ends_at - Duration::from_secs(3);
+        let activity = Activity { at, cause: ActivityCause::TerminalInput, lease_ends_at: None };
+        used_at(&world, view.node.id, view.id, activity).await;
+        assert_eq!(world.workspace(&who, view.id).await.ending.unwrap().at, at + 30 * MINUTE);
+        pass(&world, 29 * MINUTE).await;
+        assert_eq!(state(&world, &who, view.id).await, WorkspaceState::Running);
+    });
+}
+
+/// An ephemeral workspace that was warned of for want of use, and is used with its longest life about to end.
+#[test]
+fn another_end_is_warned_of_anew_and_nothing_is_taken_back_that_comes_sooner() {
+    for used_after in [51 * MINUTE, 52 * MINUTE + MINUTE / 2] {
+        run(async {
+            let world = World::new();
+            let who = world.someone();
+            let asked = CreateWorkspaceParams { isolation: Some(Isolation::Ephemeral), ..Default::default() };
+            let view = in_use(&world, &who, asked).await;
+            let ends_at = world.node(&who, view.node.id).await.hard_deadline_at;
+            let began = ends_at - HOUR;
+            world.run_until_time(began + 24 * MINUTE).await;
+            used(&world, view.node.id, view.id, ActivityCause::TerminalInput).await;
+            world.run_until_time(began + used_after).await;
+            let taken_back =
+                || world.p.db.count("SELECT COUNT(*) FROM events WHERE event_json LIKE '%not end so soon%'");
+            let before = taken_back();
+            assert_eq!(warnings(&world, &who).await.last().unwrap().1, EndingCause::Idle);
+            used(&world, view.node.id, view.id, ActivityCause::TerminalInput).await;
+            let told: Vec<_> =
+                warnings(&world, &who).await.into_iter().skip_while(|told| told.1 == EndingCause::Idle).collect();
+            assert_eq!(told, [(began + used_after, EndingCause::LifetimeOver, ends_at)]);
+            assert_eq!(taken_back(), before);
+            world.until_node_gone(&who, view.node.id).await;
+            assert_eq!(
+                warnings(&world, &who).await.last().unwrap(),
+                &(ends_at - 2 * MINUTE, EndingCause::LifetimeOver, ends_at)
+            );
+        });
+    }
 }
 
 #[test]

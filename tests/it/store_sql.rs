@@ -6,8 +6,8 @@ use std::path::Path;
 use ringfence::app::ready;
 use ringfence::store::sweeps;
 use ringfence_protocol::state::{
-    ActivityCause, EngineChoice, EngineKind, Isolation, LimitMeasure, LimitScope, NodePolicy, NodeState, ProviderKind,
-    Role, WorkspaceState,
+    ActivityCause, EndingCause, EngineChoice, EngineKind, Isolation, LimitMeasure, LimitScope, NodePolicy, NodeState,
+    ProviderKind, Role, WorkspaceState,
 };
 use ringfence_protocol::time::UnixMillis;
 
@@ -169,7 +169,7 @@ fn every_word_that_a_row_may_hold_is_in_its_table() {
     holds! {
         "roles" Role, "providers" ProviderKind, "engines" EngineKind, "engine_choices" EngineChoice,
         "isolations" Isolation, "node_policies" NodePolicy, "node_states" NodeState, "workspace_states" WorkspaceState,
-        "activity_causes" ActivityCause, "limit_scopes" LimitScope, "limit_measures" LimitMeasure,
+        "activity_causes" ActivityCause, "ending_causes" EndingCause, "limit_scopes" LimitScope, "limit_measures" LimitMeasure,
     }
 }
 

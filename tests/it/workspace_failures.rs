@@ -29,7 +29,7 @@ fn running() -> Workspace {
         patience: PatienceLimits::default().ask(None, None).unwrap(),
         last_use: None,
         keep_alive_until: None,
-        warnings: 0,
+        warned: None,
         stop_asked_at: None,
     }
 }

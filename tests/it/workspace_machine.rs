@@ -93,7 +93,7 @@ pub fn at_rest(state: workspace::State) -> Workspace {
         patience: PATIENCE,
         last_use: Some(Use { until: START, cause: ActivityCause::Started }),
         keep_alive_until: None,
-        warnings: 0,
+        warned: None,
         stop_asked_at: None,
     }
 }

@@ -19,6 +19,8 @@ use crate::domain::patience::spoken;
 const FIRST_LEAD: Duration = Duration::from_secs(600);
 /// The last one; or at a quarter of what a workspace waits, where that is shorter.
 const LAST_LEAD: Duration = Duration::from_secs(120);
+/// How long a sign of use may be on its way, at most.
+const SLACK: Duration = Duration::from_secs(10);
 /// Use is recorded in steps of this, or an eighth of the idle timeout: reports are not writes.
 const STEP: Duration = Duration::from_secs(15);
 
@@ -124,10 +126,11 @@ impl Workspace {
     /// When its patience has to be looked at next.
     pub(super) fn patience_timeout(&self, outlook: Outlook) -> Option<UnixMillis> {
         let ending = self.applicable_ending(outlook)?;
-        let next_mark = ending.marks().nth(usize::try_from(self.warnings).unwrap_or(usize::MAX));
+        let next_mark = ending.marks().nth(usize::try_from(self.warned_of(ending.cause)).unwrap_or(usize::MAX));
         match (next_mark, ending.cause) {
             (Some(mark), _) => Some(mark),
-            (None, EndingCause::Idle | EndingCause::KeepOver | EndingCause::AgentAway) => Some(ending.at),
+            (None, EndingCause::Idle) => Some(ending.at + self.slack()),
+            (None, EndingCause::KeepOver | EndingCause::AgentAway) => Some(ending.at),
             // The node has a deadline of its own.
             (None, EndingCause::LifetimeOver) => None,
         }
@@ -143,30 +146,44 @@ impl Workspace {
         let Some(ending) = self.applicable_ending(outlook) else { return Vec::new() };
         let due = ending.warnings_due(at.now);
         match ending.cause {
-            EndingCause::Idle if at.now >= ending.at => self.stop_idle(at),
+            EndingCause::Idle if at.now >= ending.at + self.slack() => self.stop_idle(at),
             EndingCause::AgentAway if at.now >= ending.at => self.stopped_with_its_machine(at),
             EndingCause::KeepOver if at.now >= ending.at => {
                 let why = format!("It was stopped for {}.", spoken(self.patience.stop_keep));
                 self.delete(Some(why), at)
             }
-            EndingCause::Idle | EndingCause::KeepOver | EndingCause::LifetimeOver | EndingCause::AgentAway
-                if due > self.warnings =>
-            {
-                self.warnings = due;
-                let detail = ending.sentence();
-                vec![Effect::Record(EventKind::EndingSoon { ends_at: ending.at, cause: ending.cause, detail })]
-            }
-            // It was used or kept since: nobody need go on reading what was said.
-            EndingCause::Idle | EndingCause::KeepOver | EndingCause::LifetimeOver | EndingCause::AgentAway
-                if due < self.warnings =>
-            {
-                self.warnings = due;
-                vec![Effect::Record(EventKind::Notice { detail: "It does not end so soon any more.".into() })]
-            }
             EndingCause::Idle | EndingCause::KeepOver | EndingCause::LifetimeOver | EndingCause::AgentAway => {
-                Vec::new()
+                self.warn(ending, due)
             }
         }
+    }
+
+    /// How many warnings of this end were given.
+    fn warned_of(&self, cause: EndingCause) -> u32 {
+        self.warned.filter(|(of, _)| *of == cause).map_or(0, |(_, count)| count)
+    }
+
+    fn warn(&mut self, ending: Ending, due: u32) -> Vec<Effect> {
+        let given = self.warned_of(ending.cause);
+        if due > given {
+            self.warned = Some((ending.cause, due));
+            let detail = ending.sentence();
+            return vec![Effect::Record(EventKind::EndingSoon { ends_at: ending.at, cause: ending.cause, detail })];
+        }
+        if due == given && due > 0 {
+            return Vec::new();
+        }
+        // It was used or kept since: nobody need go on reading what was said.
+        let said = self.warned.take().filter(|(_, count)| *count > 0);
+        self.warned = (due > 0).then_some((ending.cause, due));
+        let taken_back = Effect::Record(EventKind::Notice { detail: "It does not end so soon any more.".into() });
+        said.map(|_| taken_back).into_iter().collect()
+    }
+
+    /// How long a sign of use may be on its way: agents look for them every five seconds, and oftener where the timeout is short. What
+    /// is said is the time itself; a workspace that is used just before it is not stopped just after.
+    fn slack(&self) -> Duration {
+        SLACK.min(self.patience.idle_timeout / 4)
     }
 
     fn stop_idle(&mut self, at: &Moment<'_>) -> Vec<Effect> {

@@ -23,6 +23,8 @@ use crate::store::{events, nodes, workspaces};
 
 /// Longest text of an agent that is kept, in characters.
 const MAX_TEXT_CHARS: usize = 500;
+/// As much of what a save hook has printed: as much as agents tell.
+const MAX_SAVED_CHARS: usize = 2048;
 
 /// Records one message of an agent whose link was opened with that epoch. Calls no provider.
 pub async fn agent_report(
@@ -64,7 +66,7 @@ pub async fn agent_report(
             decide(p, settings, id, agent_epoch, Vec::new(), |turn| used(turn, workspace_id, activity)).await
         }
         AgentMessage::Saved { workspace_id, outcome, duration_ms, detail } => {
-            let event = EventKind::Saved { outcome, duration_ms, detail: cut(&detail) };
+            let event = EventKind::Saved { outcome, duration_ms, detail: end_of(&detail) };
             record_told(p, events::record_told(id, agent_epoch, Some(workspace_id), &event, p.now())).await
         }
         AgentMessage::SavedAll => {
@@ -269,6 +271,13 @@ async fn record_facts(p: &impl Platform, id: NodeId, agent_epoch: i64, facts: &F
 /// Progress as it is shown: texts of an agent are cut like those that are kept.
 pub fn shown(progress: &Progress) -> Progress {
     Progress { step: cut(&progress.step), detail: progress.detail.as_deref().map(cut), ..progress.clone() }
+}
+
+/// The end of what a save hook printed, line by line: what it is about is said last.
+fn end_of(text: &str) -> String {
+    let kept = text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control());
+    let kept: Vec<char> = kept.collect();
+    kept.iter().skip(kept.len().saturating_sub(MAX_SAVED_CHARS)).collect()
 }
 
 /// A text of an agent as it is kept.

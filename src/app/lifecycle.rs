@@ -4,6 +4,7 @@
 use ringfence_protocol::ids::{NodeId, WorkspaceId};
 use ringfence_protocol::lifecycle::{AliveView, LifecycleView, NextTransitionView, TransitionView};
 use ringfence_protocol::money::{Micros, Money};
+use ringfence_protocol::state::WorkspaceState;
 use ringfence_protocol::time::UnixMillis;
 use ringfence_protocol::views::{EventKind, EventView};
 
@@ -61,6 +62,9 @@ pub async fn of_workspace(p: &impl Platform, timing: &Timing, actor: &Actor, id:
     let over = !workspace.holds_place;
     let gone = workspace.state == workspace::State::Gone;
     let standing = workspace.standing(node.hard_deadline, node.off_at(timing), now);
+    let transitions = transitions(outcomes.next());
+    let until = if workspace.holds_place { now } else { left_at(&transitions).unwrap_or(workspace.state_since) };
+    let there = until.get().saturating_sub(row.created_at_ms).max(0);
     Ok(LifecycleView {
         state: workspace.word().as_str().into(),
         reason: workspace.reason(),
@@ -69,17 +73,19 @@ pub async fn of_workspace(p: &impl Platform, timing: &Timing, actor: &Actor, id:
         hard_limit_at: (!over).then_some(node.hard_deadline),
         readable_until_at: gone.then_some(workspace.state_since + GONE_KEPT),
         price_per_hour: price(&on, over),
-        cost_so_far: cost(&on, cost_millis(&row, &workspace, &node, now)),
+        // For as long as the node was billed while the workspace was there.
+        cost_so_far: cost(&on, there.min(billed_millis(&node, now))),
         workspaces_on_node: node.places_taken,
-        transitions: transitions(outcomes.next()),
+        transitions,
     })
 }
 
-/// For how long the node was billed while the workspace was there.
-fn cost_millis(row: &WorkspaceRow, workspace: &workspace::Workspace, node: &node::Node, now: UnixMillis) -> i64 {
-    let until = if workspace.holds_place { now } else { workspace.state_since };
-    let there = until.get().saturating_sub(row.created_at_ms).max(0);
-    there.min(billed_millis(node, now))
+/// When a workspace that is over was over first: one that had failed costs nothing until somebody deletes its row.
+fn left_at(transitions: &[TransitionView]) -> Option<UnixMillis> {
+    let is_over = |step: &&TransitionView| {
+        [WorkspaceState::Failed, WorkspaceState::Gone].map(WorkspaceState::as_str).contains(&step.state.as_str())
+    };
+    transitions.iter().find(is_over).map(|step| step.at)
 }
 
 fn price(row: &NodeRow, over: bool) -> Money {

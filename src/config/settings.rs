@@ -29,6 +29,8 @@ pub const ARCHITECTURE: &str = "x86_64";
 
 /// The longest that save hooks may be given.
 const SAVE_MAX: Duration = Duration::from_secs(90);
+/// How much longer than its node may take a workspace waits for it.
+const PLACING_MORE: Duration = Duration::from_secs(60);
 /// The shortest silence that an agent may take for the end of its control plane.
 const DEAD_MAN_MIN: Duration = Duration::from_secs(10);
 
@@ -128,6 +130,7 @@ impl Settings {
                 *place = Duration::from_secs(secs);
             }
         }
+        timing.placing = timing.requested + timing.provisioning + timing.booting + PLACING_MORE;
         // A stop is commanded again after its own time: the hook must be over by then.
         if timing.save > SAVE_MAX {
             return Err(InvalidConfig(format!("RINGFENCE_SAVE_SECS: at most {}", SAVE_MAX.as_secs())));

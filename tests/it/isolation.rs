@@ -128,6 +128,30 @@ fn a_receipt_says_what_was_saved_and_when_the_provider_had_nothing_left() {
     });
 }
 
+/// The output's last lines say what it is about, and its hash is of lines.
+#[test]
+fn a_receipt_has_the_end_of_what_a_long_hook_has_printed() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create_isolated(&who, Isolation::Ephemeral).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let last = "0123  /sessions/one\n4567  /sessions/other";
+        let saved = AgentMessage::Saved {
+            workspace_id: created.id,
+            outcome: SaveOutcome::Saved,
+            duration_ms: 12,
+            detail: format!("{}{last}\u{1b}", "x\r\n".repeat(2_000)),
+        };
+        world.say(created.node.id, saved).await;
+        delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap();
+        world.until_node_gone(&who, created.node.id).await;
+        let what = receipt(&world.p, &who.actor, created.id).await.unwrap().saved.unwrap();
+        assert!(what.output.ends_with(&format!("x\nx\n{last}")), "{:?}", what.output);
+        assert_eq!(what.output.chars().count(), 2_048);
+    });
+}
+
 /// Of `pushed 4f2528e`.
 const HASH: &str = "11bffee76fa7c580814fb399809825f4730c0951c4afe9f65e0c9f9e2440269f";
 

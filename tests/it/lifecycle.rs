@@ -279,3 +279,30 @@ fn events_are_read_back_in_time_whoever_elses_lie_between() {
         }
     });
 }
+
+#[test]
+fn a_workspace_that_failed_costs_nothing_until_its_row_is_deleted() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let kept = world.create(&who).await.unwrap();
+        world.until_running(&who, kept.id).await;
+        world.agents.borrow_mut().get_mut(&kept.node.id).unwrap().clumsy = true;
+        let failed = world.create(&who).await.unwrap();
+        let state = async || world.workspace(&who, failed.id).await.state;
+        world.until("it has failed", async || state().await == WorkspaceState::Failed).await;
+        assert_eq!(failed.node.id, kept.node.id);
+        let cost = life_of(&world, &who, failed.id).await.cost_so_far;
+        world.p.now.set(world.p.now() + Duration::from_secs(5 * 3600));
+        assert_eq!(life_of(&world, &who, failed.id).await.cost_so_far, cost);
+        delete_workspace(&world.p, &world.settings, &who.actor, failed.id, vec![]).await.unwrap();
+        assert_eq!(state().await, WorkspaceState::Gone);
+        assert_eq!(life_of(&world, &who, failed.id).await.cost_so_far, cost);
+    });
+}
+
+#[test]
+fn a_workspace_waits_for_its_node_for_as_long_as_that_may_take() {
+    let timing = config(&[("RINGFENCE_BOOTING_SECS", "1800")]).map_err(|error| error.0).unwrap().settings.timing;
+    assert!(timing.placing > timing.requested + timing.provisioning + timing.booting, "{timing:?}");
+}

@@ -44,7 +44,7 @@ pub fn me(config: &Config, caller: &Caller) -> MeView {
             EngineChoice::Containers => Some(limits_view(&config.settings.containers)),
             EngineChoice::Unconfined => None,
         },
-        patience_limits: patience_view(&config.settings.patience),
+        patience_limits: patience_view(&config.settings),
     }
 }
 

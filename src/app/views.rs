@@ -8,10 +8,10 @@ use ringfence_protocol::views::{
     WorkspaceView,
 };
 
+use crate::config::Settings;
 use crate::domain::container::{Container, Limits};
 use crate::domain::lifecycle::FailureCode;
 use crate::domain::node::{Link, Node, State};
-use crate::domain::patience::PatienceLimits;
 use crate::domain::workspace::{Ending, Workspace};
 use crate::store::nodes::{NodeRow, NodeSpec};
 use crate::store::workspaces::WorkspaceRow;
@@ -96,13 +96,16 @@ pub fn container_view(container: &Container) -> ContainerView {
 }
 
 /// How long workspaces wait in this installation, and the longest that can be asked.
-pub const fn patience_view(limits: &PatienceLimits) -> PatienceLimitsView {
+pub const fn patience_view(settings: &Settings) -> PatienceLimitsView {
+    let limits = &settings.patience;
     PatienceLimitsView {
         idle_timeout_secs: limits.idle.default,
         idle_timeout_secs_max: limits.idle.max,
         stop_keep_secs: limits.stop_keep.default,
         stop_keep_secs_max: limits.stop_keep.max,
         keep_alive_secs_max: limits.keep_alive_max,
+        max_duration_secs: settings.timing.ephemeral_lifetime.as_secs(),
+        max_duration_secs_max: settings.ephemeral_lifetime_max.as_secs(),
     }
 }
 

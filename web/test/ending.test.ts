@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { EventView, WorkspaceView } from '../src/lib/api/schema';
-import { askedPatience, lastSave, standing, titlePrefix, warning } from '../src/lib/ending';
+import { askedPatience, lastSave, lifetimes, standing, titlePrefix, warning } from '../src/lib/ending';
 
 const NOW = Date.parse('2026-11-28T12:00:00Z');
 const after = (secs: number) => new Date(NOW + 1000 * secs).toISOString();
@@ -67,4 +67,9 @@ test('what is typed is asked in seconds within the ceilings', () => {
   expect(askedPatience({ idle: '', keep: '' }, limits)).toEqual({ asked: {}, wrong: {} });
   expect(askedPatience({ idle: '90', keep: '1,5' }, limits).asked).toEqual({ idle_timeout_secs: 5400, stop_keep_secs: 5400 });
   expect(askedPatience({ idle: '1441', keep: 'x' }, limits).wrong).toEqual({ idle: 'At most 1440 minutes.', keep: 'A number of hours.' });
+});
+
+test('an ephemeral workspace may live for what the installation says, and for others below its most', () => {
+  expect(lifetimes({ max_duration_secs: 3600, max_duration_secs_max: 86_400 })).toEqual([900, 1800, 3600, 7200, 14_400, 28_800, 86_400]);
+  expect(lifetimes({ max_duration_secs: 1200, max_duration_secs_max: 1800 })).toEqual([900, 1200, 1800]);
 });

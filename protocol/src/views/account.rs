@@ -60,6 +60,10 @@ pub struct PatienceLimitsView {
     pub stop_keep_secs_max: u64,
     /// How far ahead a keep-alive may reach.
     pub keep_alive_secs_max: u64,
+    /// How long an ephemeral workspace lives when nothing else is asked.
+    pub max_duration_secs: u64,
+    /// The longest that can be asked.
+    pub max_duration_secs_max: u64,
 }
 
 /// Defaults and ceilings of containers in this installation.

@@ -77,6 +77,8 @@ const fn patience_limits() -> PatienceLimitsView {
         stop_keep_secs: 86_400,
         stop_keep_secs_max: 604_800,
         keep_alive_secs_max: 86_400,
+        max_duration_secs: 3_600,
+        max_duration_secs_max: 86_400,
     }
 }
 

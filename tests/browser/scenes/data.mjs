@@ -36,6 +36,8 @@ export const me = {
     stop_keep_secs: 86_400,
     stop_keep_secs_max: 30 * 86_400,
     keep_alive_secs_max: 12 * 3600,
+    max_duration_secs: 3600,
+    max_duration_secs_max: 86_400,
   },
 };
 

@@ -1,6 +1,6 @@
 // When and why a workspace ends by itself, in words; when a page warns of it. Pure. The times of warnings are the control
 // plane's (src/domain/workspace/ending.rs): the page only counts down between what it is told.
-import type { ActivityCause, EndingCause, EventView, WorkspaceView } from './api/schema';
+import type { ActivityCause, EndingCause, EventView, PatienceLimitsView, WorkspaceView } from './api/schema';
 import { elapsed, instant, relative } from './format';
 
 const MINUTE = 60_000;
@@ -13,6 +13,7 @@ export const USED: Record<ActivityCause, string> = {
   terminal_output: 'its terminal was looked at while it showed something',
   process: 'a process works in it',
   assistant: 'its assistant is at its turn',
+  keep_awake: 'something in it asked to be kept awake',
 };
 
 const WHAT: Record<EndingCause, string> = {
@@ -21,6 +22,12 @@ const WHAT: Record<EndingCause, string> = {
   lifetime_over: 'Is destroyed with its node',
   agent_away: 'Counts as stopped',
 };
+
+/** What may be chosen as the longest life of an ephemeral workspace, in seconds: what the installation says, and others below its most. */
+export function lifetimes(limits: Pick<PatienceLimitsView, 'max_duration_secs' | 'max_duration_secs_max'>): number[] {
+  const some = [900, 1800, 3600, 7200, 14_400, 28_800, 86_400].filter((secs) => secs <= limits.max_duration_secs_max);
+  return [...new Set([...some, limits.max_duration_secs])].sort((a, b) => a - b);
+}
 
 /** An end that is later than that did not come: its node's agent is away, or what would bring it is late. Nobody counts down to it. */
 const LATE_MS = 5 * MINUTE;

@@ -1,5 +1,6 @@
 // Plain words for the API's words.
-import type { EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind, SaveOutcome, WorkspaceState } from './api/schema';
+import type { EngineKind, Isolation, NodeHealth, NodePolicy, NodeState, ProviderKind, ProviderView, SaveOutcome, WorkspaceState } from './api/schema';
+import { duration } from './format';
 
 export type Tone = 'good' | 'busy' | 'idle' | 'bad' | 'warn';
 type AnyState = NodeState | WorkspaceState;
@@ -58,4 +59,11 @@ export const SAVED: Record<SaveOutcome, string> = {
 export const ENGINE: Record<EngineKind, string> = { podman: 'Podman', docker: 'Docker', unconfined: 'None' };
 
 const PROVIDERS: Record<ProviderKind, string> = { hetzner: 'Hetzner Cloud' };
+/** What a provider bills more than is counted here; nothing where it bills by the second. */
+export function billsWhole(provider: Pick<ProviderView, 'name' | 'billing_period_secs'> | undefined): string {
+  const secs = provider?.billing_period_secs;
+  if (!provider || !secs || secs <= 1) return '';
+  return `Counted by the second; ${provider.name} bills every started ${secs === 3600 ? 'hour' : duration(secs * 1000)} in full.`;
+}
+
 export const providerName = (kind: ProviderKind): string => PROVIDERS[kind] ?? kind;

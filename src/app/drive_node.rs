@@ -239,7 +239,6 @@ fn ticket(row: &NodeRow, turn: &Turn<'_>) -> Option<DestroyTicket> {
     let sealed = row.sealed()?;
     // While its workspaces save nobody deletes it; they have a bounded time for that, whoever is there to see its end.
     let saving = matches!(turn.node.state, State::Destroying { next: Destroy::Save, .. });
-    let saved_at = turn.node.next_attempt_at.filter(|_| saving);
     Some(DestroyTicket {
         node_id: row.id,
         installation: Some(row.installation.clone()),
@@ -251,7 +250,7 @@ fn ticket(row: &NodeRow, turn: &Turn<'_>) -> Option<DestroyTicket> {
         machine_name: provider::machine_name(row.id),
         instance_id: turn.node.instance.as_ref().map(|instance| instance.id.0.clone()),
         destroy_now: matches!(turn.node.state, State::Destroying { .. }) && !saving,
-        hard_deadline: saved_at.map_or(turn.node.hard_deadline, |at| at.min(turn.node.hard_deadline)),
+        hard_deadline: turn.node.ends_at(),
     })
 }
 

@@ -61,7 +61,7 @@ pub async fn of_workspace(p: &impl Platform, timing: &Timing, actor: &Actor, id:
     let (workspace, node, now) = (row.workspace(), on.node(), p.now());
     let over = !workspace.holds_place;
     let gone = workspace.state == workspace::State::Gone;
-    let standing = workspace.standing(node.hard_deadline, node.off_at(timing), now);
+    let standing = workspace.standing(node.ends_at(), node.off_at(timing), now);
     let transitions = transitions(outcomes.next());
     let until = if workspace.holds_place { now } else { left_at(&transitions).unwrap_or(workspace.state_since) };
     let there = until.get().saturating_sub(row.created_at_ms).max(0);

@@ -75,7 +75,7 @@ fn placed_view(row: &WorkspaceRow, workspace: &Workspace, on: &Node, node: NodeS
 /// How it ends by itself, as far as that is known: while its agent is away nobody knows whether what should run is used.
 fn ending(workspace: &Workspace, on: &Node) -> Option<Ending> {
     let unknown = workspace.running && matches!(on.link, Link::Down { .. });
-    (!unknown).then(|| workspace.ending(on.hard_deadline, None)).flatten()
+    (!unknown).then(|| workspace.ending(on.ends_at(), None)).flatten()
 }
 
 /// What was asked of a container. Values of its environment stay where they are.

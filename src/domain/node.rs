@@ -259,6 +259,15 @@ impl Node {
         }
     }
 
+    /// When what is on it ends with it at the latest: its longest life, or that of its last step before it is deleted.
+    pub fn ends_at(&self) -> UnixMillis {
+        let saved_at = match self.state {
+            State::Destroying { next: Destroy::Save, .. } => self.next_attempt_at,
+            _ => None,
+        };
+        saved_at.map_or(self.hard_deadline, |at| at.min(self.hard_deadline))
+    }
+
     /// When to tick next, whatever else happens. None only when gone.
     pub fn poll_timeout(&self, timing: &Timing) -> Option<UnixMillis> {
         let work = match self.state {

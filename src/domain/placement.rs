@@ -39,12 +39,18 @@ pub struct Wish {
     pub lives_until: UnixMillis,
 }
 
-/// How long a node has to live still that takes a workspace: long enough for its warnings, and then some work.
-const PLACED_FOR: Duration = Duration::from_secs(30 * 60);
+/// How long a shared node has to live still that takes a workspace: a day's work, and as long as a stopped one is usually kept.
+const PLACED_FOR: Duration = Duration::from_secs(24 * 3600);
+/// The same of a dedicated one, in whose place no other may be made: long enough for its warnings, and then some work.
+const PLACED_ON_DEDICATED_FOR: Duration = Duration::from_secs(30 * 60);
 
-/// Until when a node has to live at least that takes a workspace now: half an hour, or a quarter of what such nodes live at all.
+/// Until when a node has to live at least that takes a workspace now; or a quarter of what such nodes live at all.
 pub fn lives_until(timing: &Timing, isolation: Isolation, now: UnixMillis) -> UnixMillis {
-    now + PLACED_FOR.min(timing.lifetime(isolation) / 4)
+    let usual = match isolation {
+        Isolation::User | Isolation::Ephemeral => PLACED_FOR,
+        Isolation::Dedicated => PLACED_ON_DEDICATED_FOR,
+    };
+    now + usual.min(timing.lifetime(isolation) / 4)
 }
 
 /// A node that might take it.
@@ -237,20 +243,16 @@ fn rank(wish: &Wish, candidate: &Candidate) -> u8 {
 }
 
 fn chosen(wish: &Wish, candidate: &Candidate) -> String {
+    let Candidate { id, places_taken, slots, ends_at, .. } = candidate;
     let place = if candidate.region == wish.region { "in the same region" } else { "in another region" };
-    if candidate.isolation == Isolation::Dedicated {
-        format!(
-            "Your dedicated node {}: {} of {} places were taken.",
-            candidate.id, candidate.places_taken, candidate.slots
-        )
-    } else if candidate.places_taken == 0 {
-        format!("Your node {} was warm {place}.", candidate.id)
+    let which = if candidate.isolation == Isolation::Dedicated {
+        format!("Your dedicated node {id}: {places_taken} of {slots} places were taken.")
+    } else if *places_taken == 0 {
+        format!("Your node {id} was warm {place}.")
     } else {
-        format!(
-            "Your node {} {place} had room: {} of {} places taken.",
-            candidate.id, candidate.places_taken, candidate.slots
-        )
-    }
+        format!("Your node {id} {place} had room: {places_taken} of {slots} places taken.")
+    };
+    format!("{which} It lives until {ends_at} at the latest.")
 }
 
 fn none_fits(wish: &Wish, candidates: &[Candidate], limits: Thresholds) -> String {

@@ -112,13 +112,14 @@ pub struct UnlistedRow {
     pub connected_at_ms: Option<i64>,
 }
 
-/// Ready nodes of an account whose machine is not in a list of it (a JSON list of machines' ids).
-pub fn unlisted(credential: CredentialId, instances: &str, limit: u32) -> Statement {
+/// Ready nodes of an account whose machine is not in a list of it (a JSON list of machines' ids); another `turn` has others first, so
+/// that those of which nothing follows keep no other waiting.
+pub fn unlisted(credential: CredentialId, instances: &str, turn: i64, limit: u32) -> Statement {
     Statement::new(
         "SELECT id, provider_instance_id AS instance_id, connected_at_ms FROM nodes
          WHERE credential_id = ?1 AND state = 'ready' AND provider_instance_id NOT IN (SELECT value FROM json_each(?2))
-         ORDER BY connected_at_ms IS NOT NULL, id LIMIT ?3",
-        [credential.into(), instances.into(), i64::from(limit).into()],
+         ORDER BY connected_at_ms IS NOT NULL, (unicode(substr(id, -1)) + CAST(?3 AS INTEGER)) % 37, id LIMIT ?4",
+        [credential.into(), instances.into(), turn.into(), i64::from(limit).into()],
     )
 }
 

@@ -8,10 +8,10 @@ use ringfence::app::outcome::{Accounts, Cloud};
 use ringfence::app::sweep::{Mode, all};
 use ringfence::domain::node::{Deletion, InstanceId};
 use ringfence::ports::Clock;
-use ringfence::provider::{self, CreateInstance, Instance, InstanceStatus, Inventory, Mark};
+use ringfence::provider::{self, CreateInstance, Instance, InstanceStatus, Inventory, Mark, machine_name};
 use ringfence::store::credentials::CredentialRow;
 use ringfence_protocol::ids::NodeId;
-use ringfence_protocol::state::{NodeState, WorkspaceState};
+use ringfence_protocol::state::{Isolation, NodeState, WorkspaceState};
 use ringfence_protocol::sweeps::SweepActionKind;
 
 use crate::support::cloud::Fault;
@@ -181,6 +181,41 @@ fn a_node_ends_whose_machine_was_deleted_at_the_provider_and_no_other() {
         let workspace = world.workspace(&who, created.id).await;
         assert_eq!((workspace.state, workspace.failure.as_deref()), (WorkspaceState::Failed, Some("machine_gone")));
         assert_eq!((world.cloud.creates.get(), told(Mode::Act).await), (1, vec![]));
+    });
+}
+
+/// Machines whose labels were taken off are in no list, and are there: they are asked for again and again (I13).
+#[test]
+fn machines_that_are_there_and_in_no_list_keep_no_other_from_being_looked_for() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let mut nodes = Vec::new();
+        for _ in 0..4 {
+            let created = world.create_isolated(&who, Isolation::Ephemeral).await.unwrap();
+            world.until_running(&who, created.id).await;
+            nodes.push(created.node.id);
+        }
+        world.p.now.set(world.p.now() + world.settings.timing.settle);
+        for node in &nodes {
+            link_closed(&world.p, *node, world.p.now()).await.unwrap();
+        }
+        world.p.alarms.borrow_mut().clear();
+        // The one that comes last by name is the one that was deleted.
+        let gone = *nodes.iter().max().unwrap();
+        world.cloud.machines.borrow_mut().retain(|_, machine| machine.name != machine_name(gone));
+        let ended = async || {
+            world.cloud.fail_next([Fault::EmptyList]);
+            let view = sweep(&world, Mode::Act).await;
+            of(&view, SweepActionKind::EndNode).iter().any(|action| action.subject == gone.to_string() && action.done)
+        };
+        for _ in 0..40 {
+            if ended().await {
+                return;
+            }
+            world.p.now.set(world.p.now() + Duration::from_secs(60));
+        }
+        panic!("it was never looked for");
     });
 }
 

@@ -288,8 +288,22 @@ fn every_failure_has_a_word_that_is_read_back() {
     }
 }
 
+/// Of a machine that the node does not know (any more) there is nothing to delete: it goes on looking, at its own pace.
+#[test]
+fn an_answer_about_another_machine_changes_nothing() {
+    let timing = Timing::default();
+    let at = moment(&timing, 0);
+    let mut node = Node::requested(Isolation::User, Evidence::NotNeeded, &at);
+    node.handle(Event::Tick, &at).unwrap();
+    node.handle(Event::DeleteRequested, &at).unwrap();
+    let before = node.clone();
+    assert!(node.instance.is_none());
+    node.handle(Event::GetAnswered(Ok(Some(instance("1")))), &at).unwrap_err();
+    assert_eq!(node, before);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     /// Whatever happens in whatever order, each step follows the diagram; and once it is to go, a provider that answers
     /// brings it to its end in few steps, with every machine deleted that it has ever learnt of.

@@ -1,6 +1,10 @@
 import { expect, test } from 'vitest';
-import type { NodeView } from '../src/lib/api/schema';
-import { reuse } from '../src/lib/reuse';
+import type { Isolation, NodeView } from '../src/lib/api/schema';
+import { reuse as reuseAt } from '../src/lib/reuse';
+
+const NOW = Date.parse('2026-11-21T00:00:00Z');
+const reuse = (isolation: Isolation, nodes: NodeView[], credential: string, asksForRoom: boolean, now = NOW) =>
+  reuseAt(isolation, nodes, credential, asksForRoom, now);
 
 const node = (more: Partial<NodeView> = {}) =>
   ({
@@ -11,6 +15,8 @@ const node = (more: Partial<NodeView> = {}) =>
     workspaces: [],
     slots: 3,
     credential_id: 'crd_a',
+    created_at: '2026-11-20T00:00:00Z',
+    hard_deadline_at: '2026-11-27T00:00:00Z',
     ...more,
   }) as NodeView;
 
@@ -35,4 +41,13 @@ test('a dedicated machine is taken whatever it does, and there is no second', ()
   expect(refused({ workspaces: ['a', 'b', 'c'] })).toContain('All its places');
   expect(refused({ policy: 'cordoned' })).toContain('takes no new');
   expect(refused({ credential_id: 'crd_b' })).toContain('another of your clouds');
+});
+
+test('a shared machine that ends within a day takes nothing new, and one that lives for hours only in its last quarter', () => {
+  const before = (hours: number) => Date.parse('2026-11-27T00:00:00Z') - hours * 3_600_000;
+  expect(reuse('user', [node()], 'crd_a', false, before(25))).not.toBeNull();
+  expect(reuse('user', [node()], 'crd_a', false, before(23))).toBeNull();
+  const brief = node({ created_at: '2026-11-26T20:00:00Z' });
+  expect(reuse('user', [brief], 'crd_a', false, before(1.5))).not.toBeNull();
+  expect(reuse('user', [brief], 'crd_a', false, before(0.5))).toBeNull();
 });

@@ -163,7 +163,8 @@ impl<P: Platform> AccountSweep<'_, P> {
 
     async fn unlisted(&self, instances: &[Instance]) -> Result<Vec<UnlistedRow>> {
         let ids: Vec<String> = instances.iter().map(|instance| instance.id.0.clone()).collect();
-        many(self.p, sweeps::unlisted(self.credential.id, &json_list(&ids), MAX_MISSING)).await
+        many(self.p, sweeps::unlisted(self.credential.id, &json_list(&ids), self.p.now().as_secs() / 60, MAX_MISSING))
+            .await
     }
 
     /// A machine is not in the list: where its provider, asked for it, does not know it either, its node ends. One whose agent seems

@@ -51,7 +51,9 @@ impl Node {
             (State::Destroying { code, next, overdue }, Ok(None)) if self.instance.is_some() => {
                 Ok(self.not_found(code, next, overdue, at))
             }
-            (State::Destroying { code, overdue, .. }, Ok(Some(_))) => {
+            (State::Destroying { code, overdue, .. }, Ok(Some(found)))
+                if self.instance.as_ref().is_some_and(|known| known.id == found.id) =>
+            {
                 // Still there: the deletion is slow, or was lost. Deleting again does no harm.
                 self.key_refused = false;
                 self.state = State::Destroying { code, next: Destroy::Delete, overdue };

@@ -77,6 +77,9 @@ impl Node {
             State::Quarantined { .. } => {
                 ("because its owner may want to look at it; nothing runs on it any more.".into(), self.deadline)
             }
+            State::Destroying { next: Destroy::Save, .. } => {
+                ("because its workspaces save; its machine is deleted then.".into(), self.next_attempt_at)
+            }
             State::Destroying { .. } => {
                 ("because the provider has not confirmed yet that its machine is gone.".into(), None)
             }

@@ -12,8 +12,16 @@ export interface Reuse {
   refused?: string;
 }
 
+/** A shared machine that lives for less than that, or a quarter of its life, takes no new workspace. */
+const DAY_MS = 24 * 3_600_000;
+
+function livesOn({ created_at, hard_deadline_at }: NodeView, now: number): boolean {
+  const [from, until] = [Date.parse(created_at), Date.parse(hard_deadline_at)];
+  return until - now >= Math.min(DAY_MS, (until - from) / 4);
+}
+
 /** The machine that a workspace would go to; null where a new one is made. */
-export function reuse(isolation: Isolation, nodes: NodeView[], credentialId: string | undefined, asksForRoom: boolean): Reuse | null {
+export function reuse(isolation: Isolation, nodes: NodeView[], credentialId: string | undefined, asksForRoom: boolean, now: number): Reuse | null {
   switch (isolation) {
     case 'ephemeral':
       return null;
@@ -34,7 +42,8 @@ export function reuse(isolation: Isolation, nodes: NodeView[], credentialId: str
           one.health === 'connected' &&
           one.policy === 'schedulable' &&
           one.workspaces.length < one.slots &&
-          one.credential_id === credentialId,
+          one.credential_id === credentialId &&
+          livesOn(one, now),
       );
       return node && !asksForRoom ? { node, orNew: true } : null;
     }

@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// Every workspace that runs saves; what comes of it is said.
+    /// Every workspace that runs saves, one that is being stopped too; what comes of it is said.
     pub(super) async fn save_everything(&mut self) {
         self.saves().await;
         while let Ok(said) = self.said.try_recv() {
@@ -108,7 +108,9 @@ impl Node {
         }
     }
 
+    /// The hooks of all that runs, and those that run already: before a stop or a removal.
     fn saves(&self) -> impl Future<Output = ()> + Send + use<> {
+        let under_way: Vec<_> = self.busy.values().filter_map(|operation| operation.hook.clone()).collect();
         let running = self.table.ids().into_iter().filter(|id| self.running(*id).is_some());
         let saves = running.map(|id| {
             let (engine, voice, within) = (Arc::clone(&self.engine), self.voice(id), self.save_within(id));
@@ -121,6 +123,10 @@ impl Node {
         let saves = join_all(saves.collect::<Vec<_>>());
         async move {
             saves.await;
+            for mut hook in under_way {
+                // Nothing is ever sent: this is its end.
+                while hook.changed().await.is_ok() {}
+            }
         }
     }
 

@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use ringfence_protocol::agent_config::AgentConfig;
 use ringfence_protocol::time::UnixMillis;
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::ControlClock;
+use crate::clock::{ControlClock, uptime};
 use crate::disk;
 
 /// The file, in the state directory.
@@ -136,12 +135,6 @@ impl DeadMan {
 
 /// Past its hard deadline, the machine is left this long to its control plane: the save step, and the provider's call.
 const OVERTIME: Duration = Duration::from_secs(300);
-
-/// Time since the machine's boot, suspension included.
-fn uptime() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
-}
 
 #[cfg(test)]
 mod tests {

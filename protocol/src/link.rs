@@ -174,7 +174,8 @@ pub struct BootStep {
 pub struct WorkspaceReport {
     /// Which.
     pub workspace_id: WorkspaceId,
-    /// The newest specification the agent has accepted.
+    /// The newest specification the agent has accepted. In a hello, where the agent is at work on it and it does not run: one before
+    /// that which is worked on, because nothing of that is so yet.
     pub spec_generation: i64,
     /// What it is now.
     pub phase: WorkspacePhase,

@@ -23,6 +23,8 @@ pub struct Done {
 
 /// An operation that works on a workspace.
 pub(super) struct UnderWay {
+    /// Of what was asked when it began.
+    pub(super) spec_generation: i64,
     /// How to call it off, where that can be done: a start.
     call_off: Option<CallOff>,
     /// Its save hook, where it has one: closed once that has ended and what came of it is said.
@@ -184,7 +186,7 @@ impl Node {
             Wanted::Removed => (Work::Remove, None),
         };
         let (hook_runs, hook) = watch::channel(());
-        self.busy.insert(workspace_id, UnderWay { call_off, hook: save.map(|_| hook) });
+        self.busy.insert(workspace_id, UnderWay { spec_generation, call_off, hook: save.map(|_| hook) });
         let engine = Arc::clone(&self.engine);
         let (done, saver) = (self.done_sender.clone(), self.voice(workspace_id));
         tokio::spawn(async move {

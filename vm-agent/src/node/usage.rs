@@ -16,12 +16,22 @@ use crate::workspaces::{Said, Saved, save};
 pub struct Looked(Vec<(WorkspaceId, Option<Vec<ProcessTime>>)>);
 
 impl Node {
-    /// What a workspace is now, with the newest sign of its use.
+    /// What a workspace is now, with the newest sign of its use. Of one that an operation works on nothing is said to be so before
+    /// it is: it is told as an answer to an older command, which changes nothing and lets the newest one be sent again.
     pub(super) fn report_of(&mut self, workspace_id: WorkspaceId) -> Option<WorkspaceReport> {
         let mut report = self.table.report(workspace_id)?;
         if report.phase == WorkspacePhase::Running {
             let clock = self.grants.borrow().clock;
             report.activity = self.activity.newest(workspace_id, &clock, Instant::now());
+        }
+        if let Some(operation) = self.busy.get(&workspace_id)
+            && self.running(workspace_id).is_none()
+        {
+            report.spec_generation = operation.spec_generation.saturating_sub(1);
+            if report.phase == WorkspacePhase::Absent {
+                // Something of it may be there by now, and its place must not be given away.
+                report.phase = WorkspacePhase::Stopped;
+            }
         }
         Some(report)
     }

@@ -188,6 +188,35 @@ async fn a_hook_that_runs_before_a_removal_is_waited_for_before_all_is_saved_and
 }
 
 #[tokio::test]
+async fn a_link_that_is_lost_while_a_hook_runs_loses_neither_the_stop_nor_a_start_that_was_asked_since() {
+    let s = stage(None).await;
+    let marks = tempfile::tempdir().unwrap();
+    let path = marks.path().display();
+    s.hook(&format!("touch {path}/runs; while [ ! -e {path}/go ]; do sleep 0.05; done"));
+    let Stage { mut control_plane, machine: _machine, agent, mut link, workspace } = s;
+    link.ensure(workspace, 2, false);
+    until("the hook", || marks.path().join("runs").exists()).await;
+    for later in [None, Some(3)] {
+        if let Some(generation) = later {
+            link.ensure(workspace, generation, true);
+            // The report of another workspace shows that the start was taken.
+            link.make_workspace().await;
+        }
+        drop(link);
+        link = control_plane.link().await;
+        let hello = link.welcome(control_plane.node_id).await;
+        let told = hello.workspaces.iter().find(|report| report.workspace_id == workspace).unwrap();
+        assert!(told.spec_generation < 2, "the stop is not done: {told:?}");
+        // What a control plane says to that.
+        link.ensure(workspace, later.unwrap_or(2), later.is_some());
+    }
+    std::fs::write(marks.path().join("go"), "").unwrap();
+    let report = link.report(workspace).await;
+    assert_eq!((report.spec_generation, report.phase), (3, WorkspacePhase::Running));
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn an_agent_whose_control_plane_is_silent_for_too_long_lets_workspaces_save_ends_them_and_itself() {
     let mut control_plane = ControlPlane::start().await;
     let machine = Machine::new(&control_plane);

@@ -1,11 +1,16 @@
 //! The dead-man switch: an agent that has not reached its control plane for too long, or whose machine is past its hard deadline,
 //! ends everything and has the machine switched off. Nothing works on, and costs, when nobody can see it any more.
 //!
+//! A control plane that answers that its database is away is not silent: it is there, it cannot let the agent in, and it destroys by
+//! tickets what is due. Past the hard deadline that is of no use.
+//!
 //! Time is the machine's since its boot, suspension included: its wall clock may be wrong, and set. When the control plane was last
 //! reached is kept on disk, so that an agent that is restarted over and over does not begin anew each time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ringfence_protocol::agent_config::AgentConfig;
@@ -48,6 +53,22 @@ struct Contact {
     uptime_ms: u64,
 }
 
+/// When the control plane has answered last, noted by whoever calls it.
+#[derive(Debug, Clone, Default)]
+pub struct Heard(Arc<AtomicU64>);
+
+impl Heard {
+    /// It has answered just now.
+    pub fn note(&self) {
+        self.0.fetch_max(millis(uptime()), Ordering::Relaxed);
+    }
+
+    /// When that was, since the machine's boot; zero is never.
+    pub fn newest(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// The switch.
 #[derive(Debug)]
 pub struct DeadMan {
@@ -55,6 +76,7 @@ pub struct DeadMan {
     hard_deadline: Option<UnixMillis>,
     file: PathBuf,
     boot_id: String,
+    heard: Heard,
     last: Duration,
     noted: Option<Duration>,
 }
@@ -68,12 +90,16 @@ impl DeadMan {
             hard_deadline: config.hard_deadline_at,
             file: state_dir.join(FILE),
             boot_id,
+            heard: Heard::default(),
             last: uptime(),
             noted: None,
         };
         match dead_man.known() {
-            // Never one from the future.
-            Some(known) => dead_man.last = known.min(dead_man.last),
+            Some(known) => {
+                // Never one from the future.
+                dead_man.last = known.min(dead_man.last);
+                dead_man.noted = Some(dead_man.last);
+            }
             None => dead_man.note(),
         }
         dead_man
@@ -85,17 +111,20 @@ impl DeadMan {
         (contact.boot_id == self.boot_id).then(|| Duration::from_millis(contact.uptime_ms))
     }
 
-    /// The control plane has answered.
-    pub fn reached(&mut self) {
-        self.last = uptime();
+    /// For whoever calls the control plane.
+    pub fn heard(&self) -> Heard {
+        self.heard.clone()
+    }
+
+    fn catch_up(&mut self) {
+        self.last = self.last.max(self.heard.newest());
         if self.noted.is_none_or(|noted| self.last.saturating_sub(noted) >= NOTE_EVERY) {
             self.note();
         }
     }
 
     fn note(&mut self) {
-        let uptime_ms = u64::try_from(self.last.as_millis()).unwrap_or(u64::MAX);
-        let contact = Contact { boot_id: self.boot_id.clone(), uptime_ms };
+        let contact = Contact { boot_id: self.boot_id.clone(), uptime_ms: millis(self.last) };
         let text = serde_json::to_vec(&contact).unwrap_or_default();
         match disk::write_private(&self.file, &text) {
             Ok(()) => self.noted = Some(self.last),
@@ -104,7 +133,8 @@ impl DeadMan {
     }
 
     /// Whether it is time, by that clock of the control plane where one is known.
-    pub fn is_due(&self, clock: Option<&ControlClock>) -> Option<Reason> {
+    pub fn is_due(&mut self, clock: Option<&ControlClock>) -> Option<Reason> {
+        self.catch_up();
         if let (Some(deadline), Some(clock)) = (self.hard_deadline, clock)
             && clock.at(Instant::now()) >= deadline + OVERTIME
         {
@@ -123,7 +153,7 @@ impl DeadMan {
     }
 
     /// Waits until it is time, with no clock but its own: while there is no link yet.
-    pub async fn until_due(&self) -> Reason {
+    pub async fn until_due(&mut self) -> Reason {
         loop {
             if let Some(reason) = self.is_due(None) {
                 return reason;
@@ -135,6 +165,10 @@ impl DeadMan {
 
 /// Past its hard deadline, the machine is left this long to its control plane: the save step, and the provider's call.
 const OVERTIME: Duration = Duration::from_secs(300);
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 #[cfg(test)]
 mod tests {
@@ -168,7 +202,7 @@ mod tests {
         first.note();
         let mut again = switch(dir.path(), Some(3600), None);
         assert_eq!(again.is_due(None), Some(Reason::Silence(Duration::from_secs(3600))));
-        again.reached();
+        again.heard().note();
         assert_eq!((again.is_due(None), switch(dir.path(), Some(3600), None).is_due(None)), (None, None));
         assert_eq!(switch(dir.path(), None, None).is_due(None), None, "an older configuration has none");
     }
@@ -187,7 +221,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (deadline, now) = (UnixMillis::from_secs(1_000), Instant::now());
         let mut switch = switch(dir.path(), Some(3600), Some(deadline));
-        switch.reached();
+        switch.heard().note();
         let clock = |secs| ControlClock::new(UnixMillis::from_secs(secs), now);
         assert_eq!(switch.is_due(Some(&clock(1_000))), None, "its control plane may be at it");
         assert_eq!(switch.is_due(Some(&clock(1_300))), Some(Reason::HardDeadline));

@@ -26,6 +26,8 @@ const FILE: &str = "contact.json";
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 /// It is looked at the clock so often: a timer stands still while the machine is suspended.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// And no more often.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
 /// Why everything is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub struct DeadMan {
     heard: Heard,
     last: Duration,
     noted: Option<Duration>,
+    /// When to look at the clock next.
+    look_at: Instant,
 }
 
 impl DeadMan {
@@ -93,6 +97,7 @@ impl DeadMan {
             heard: Heard::default(),
             last: uptime(),
             noted: None,
+            look_at: Instant::now(),
         };
         match dead_man.known() {
             Some(known) => {
@@ -135,21 +140,21 @@ impl DeadMan {
     /// Whether it is time, by that clock of the control plane where one is known.
     pub fn is_due(&mut self, clock: Option<&ControlClock>) -> Option<Reason> {
         self.catch_up();
-        if let (Some(deadline), Some(clock)) = (self.hard_deadline, clock)
-            && clock.at(Instant::now()) >= deadline + OVERTIME
-        {
+        let now = Instant::now();
+        let alive = self.hard_deadline.zip(clock).map(|(deadline, clock)| clock.until(deadline + OVERTIME, now));
+        let silent = self.after.map(|after| (after, after.saturating_sub(uptime().saturating_sub(self.last))));
+        let left = alive.into_iter().chain(silent.map(|(_, left)| left)).min().unwrap_or(LOOK_EVERY);
+        // Not at once, even if it is time: whoever asks acts on the answer first.
+        self.look_at = now + left.clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY);
+        if alive.is_some_and(|left| left.is_zero()) {
             return Some(Reason::HardDeadline);
         }
-        let after = self.after?;
-        (uptime().saturating_sub(self.last) >= after).then_some(Reason::Silence(after))
+        silent.filter(|(_, left)| left.is_zero()).map(|(after, _)| Reason::Silence(after))
     }
 
-    /// Waits until it is worth asking again. Loses nothing when it is given up.
+    /// Waits until it is worth asking again. Loses nothing when it is given up: when that is stays the same until it is asked.
     pub async fn pause(&self) {
-        let left = self.after.map(|after| after.saturating_sub(uptime().saturating_sub(self.last)));
-        // Not at once, even if it is time: whoever asks acts on the answer first.
-        let pause = left.map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY)).max(Duration::from_millis(50));
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep_until(self.look_at.into()).await;
     }
 
     /// Waits until it is time, with no clock but its own: while there is no link yet.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringfence_protocol::agent_config::AgentConfig;
+use ringfence_protocol::ids::WorkspaceId;
 use vm_agent::agent::Ended;
 use vm_agent::control_plane::ControlPlane as Caller;
 use vm_agent::dead_man::Heard;
@@ -11,7 +12,7 @@ use vm_agent::origin::Origin;
 use vm_agent::secret::Secret;
 
 use crate::support::agent::{Agent, Machine};
-use crate::support::control_plane::{ControlPlane, DATABASE_AWAY, Outage, PROXY_ALONE};
+use crate::support::control_plane::{ControlPlane, DATABASE_AWAY, Outage, PROXY_ALONE, now};
 use crate::support::link::Link;
 use crate::support::{soon, until};
 
@@ -113,4 +114,19 @@ async fn the_word_that_the_database_is_away_is_kept_over_restarts() {
     let (_control_plane, machine, agent) = started_again(DATABASE_AWAY).await;
     until("a contact", || noted(&machine) > 0).await;
     agent.stop().await;
+}
+
+/// What happens on the node wakes the same task, and more often than the switch looks at the clock.
+#[tokio::test]
+async fn past_its_hard_deadline_a_machine_ends_however_busy_its_agent_is() {
+    let (control_plane, machine, agent, mut link) = linked(Duration::from_secs(3600)).await;
+    let workspace = WorkspaceId::from_entropy(rand::random());
+    // Its use is looked at every two and a half seconds.
+    link.ensure_within(workspace, 1, true, (Some(20), None));
+    link.report(workspace).await;
+    agent.stop().await;
+    drop((link, control_plane));
+    configure(&machine, |config| config.hard_deadline_at = Some(now() - Duration::from_secs(3600)));
+    let agent = machine.start();
+    assert_eq!(soon("the switch", agent.task).await.unwrap().unwrap(), Ended::SwitchedOff);
 }

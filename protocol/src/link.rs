@@ -84,7 +84,7 @@ pub enum AgentMessage {
         /// What happened, in a sentence.
         detail: String,
     },
-    /// What was measured of the machine: before the first ready, when it changed, and hourly.
+    /// What was measured of the machine: before the first ready, when it changed, and every three hours.
     NodePosture(Posture),
     /// What was measured inside a workspace: when it has started, when it changed, and hourly.
     WorkspacePosture {

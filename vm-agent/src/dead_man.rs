@@ -22,7 +22,8 @@ use crate::disk;
 
 /// The file, in the state directory.
 const FILE: &str = "contact.json";
-/// The file is written at most so often: what is lost with a crash is so much, in favour of switching off.
+/// The file is written at most so often, or eight times within the silence: what is lost with a crash is so much, in favour of
+/// switching off.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 /// It is looked at the clock so often: a timer stands still while the machine is suspended.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -123,7 +124,8 @@ impl DeadMan {
 
     fn catch_up(&mut self) {
         self.last = self.last.max(self.heard.newest());
-        if self.noted.is_none_or(|noted| self.last.saturating_sub(noted) >= NOTE_EVERY) {
+        let spacing = self.after.map_or(NOTE_EVERY, |after| NOTE_EVERY.min(after / 8));
+        if self.noted.is_none_or(|noted| self.last.saturating_sub(noted) >= spacing) {
             self.note();
         }
     }
@@ -210,6 +212,18 @@ mod tests {
         again.heard().note();
         assert_eq!((again.is_due(None), switch(dir.path(), Some(3600), None).is_due(None)), (None, None));
         assert_eq!(switch(dir.path(), None, None).is_due(None), None, "an older configuration has none");
+    }
+
+    #[test]
+    fn an_agent_that_is_restarted_after_a_short_while_is_not_taken_to_be_silent() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = switch(dir.path(), Some(20), None);
+        first.last = uptime().saturating_sub(Duration::from_secs(15));
+        first.note();
+        first.heard().note();
+        assert_eq!(first.is_due(None), None);
+        let again = switch(dir.path(), Some(20), None);
+        assert!(again.last > uptime().saturating_sub(Duration::from_secs(10)), "{again:?}");
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub enum AgentMessage {
         /// What happened, in a sentence.
         detail: String,
     },
-    /// What was measured of the machine: before the first ready, when it changed, and hourly.
+    /// What was measured of the machine: before the first ready, when it changed, and every three hours.
     NodePosture(Posture),
     /// What was measured inside a workspace: when it has started, when it changed, and hourly.
     WorkspacePosture {
@@ -174,7 +174,8 @@ pub struct BootStep {
 pub struct WorkspaceReport {
     /// Which.
     pub workspace_id: WorkspaceId,
-    /// The newest specification the agent has accepted.
+    /// The newest specification the agent has accepted. In a hello, where the agent is at work on it and it does not run: one before
+    /// that which is worked on, because nothing of that is so yet.
     pub spec_generation: i64,
     /// What it is now.
     pub phase: WorkspacePhase,

@@ -93,9 +93,9 @@ pub const RENEWAL: Cost = Cost { requests: 1, rows_read: 3, ..Cost::NONE };
 pub const ALARM: Cost =
     Cost { object_requests: 1, rows_read: 24, object_ms: 1_000, object_rows_written: 3, ..Cost::NONE };
 
-/// A node without workspaces for a day. Its agent tells figures and posture once an hour each, and renews its token twice; its object's
-/// alarm goes off once for its longest life, and once for an end of its link.
-pub const IDLE_NODE_DAY: Cost = FIGURES.times(24, POSTURE.times(24, RENEWAL.times(2, ALARM.times(2, Cost::NONE))));
+/// A node without workspaces for a day. Its agent tells figures every hour and posture every three, and renews its token twice; its
+/// object's alarm goes off once for its longest life, and once for an end of its link.
+pub const IDLE_NODE_DAY: Cost = FIGURES.times(24, POSTURE.times(8, RENEWAL.times(2, ALARM.times(2, Cost::NONE))));
 
 /// A machine's whole life with one workspace: asked for, made, used, deleted. Rounded up from what the bench measures. One of the
 /// requests is the machine's, for its agent: what is not published has to be told from a page, so the Worker answers it.

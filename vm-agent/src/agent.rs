@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 use crate::bootstrap::BootstrapError;
 use crate::config::ConfigError;
 use crate::control_plane::{CallError, ControlPlane};
-use crate::dead_man::DeadMan;
+use crate::dead_man::{DeadMan, Heard};
 use crate::disk::{self, DiskError};
 use crate::facts::{self, Reporter, Sampler};
 use crate::grant::Grant;
@@ -77,15 +77,15 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>) -> Resul
     disk::make_private_dir(&options.state_dir)?;
     let _lock = disk::lock_dir(&options.state_dir)?;
     let mut dead_man = start::dead_man(options)?;
+    let heard = dead_man.heard();
     let started = tokio::select! {
-        started = start::start(options) => started?,
+        started = start::start(options, heard.clone()) => started?,
         () = &mut shutdown => return Ok(Ended::Told),
         reason = dead_man.until_due() => {
             tracing::error!(%reason, "switching off before there was a link");
             return Ok(Ended::SwitchedOff);
         }
     };
-    dead_man.reached();
     let Started { occupant: mut node, host, control_plane, grants, limits } = started;
     let renewal = tokio::spawn(renewal::keep_fresh(
         Arc::clone(&control_plane),
@@ -101,6 +101,7 @@ pub async fn run(options: &Options, shutdown: impl Future<Output = ()>) -> Resul
         grants,
         sampler,
         dead_man,
+        heard,
         reporter: Reporter::new(&limits),
         has_dialed: false,
     };
@@ -117,6 +118,7 @@ struct LinkTask {
     grants: Arc<watch::Sender<Grant>>,
     sampler: Sampler,
     dead_man: DeadMan,
+    heard: Heard,
     reporter: Reporter,
     has_dialed: bool,
 }
@@ -171,7 +173,7 @@ impl LinkTask {
             match dialed {
                 Ok(link) => {
                     self.has_dialed = true;
-                    self.dead_man.reached();
+                    self.heard.note();
                     match self.serve(link, &mut shutdown).await {
                         LinkEnd::Shutdown => return Ended::Told,
                         LinkEnd::SwitchedOff => return self.switch_off().await,
@@ -199,8 +201,9 @@ impl LinkTask {
     }
 
     /// Whether the dead-man switch has fallen.
-    fn is_over(&self) -> bool {
-        let reason = self.dead_man.is_due(Some(&self.grants.borrow().clock));
+    fn is_over(&mut self) -> bool {
+        let clock = self.grants.borrow().clock;
+        let reason = self.dead_man.is_due(Some(&clock));
         if let Some(reason) = reason {
             tracing::error!(%reason, "switching off");
         }
@@ -261,7 +264,7 @@ impl LinkTask {
                 }
                 Event::Incoming(Some(Ok(Message::Text(text)))) if text.as_str() == PONG => {
                     pong_by = None;
-                    self.dead_man.reached();
+                    self.heard.note();
                 }
                 Event::Incoming(Some(Ok(Message::Text(text)))) => {
                     was_welcome |= self.handle_text(&text).await;

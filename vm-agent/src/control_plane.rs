@@ -3,15 +3,16 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode};
 use ringfence_protocol::claims::Jwks;
 use ringfence_protocol::link::{BootstrapParams, CallbackGrant};
-use ringfence_protocol::problem::ErrorCode;
+use ringfence_protocol::problem::{ErrorCode, PROBLEM_CONTENT_TYPE};
 use ringfence_protocol::routes::{self, Endpoint, Method};
 use serde::Deserialize;
 
 use crate::clock;
+use crate::dead_man::Heard;
 use crate::identity::Identity;
 use crate::origin::Origin;
 use crate::proof;
@@ -54,6 +55,13 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Whether it is the control plane itself that says that a part of it is away. What stands before it, or in its place, has no
+    /// problem with that code.
+    pub fn is_unavailable(&self) -> bool {
+        self.is(ErrorCode::Unavailable)
+            && matches!(self, Self::Refused { status, .. } if status.as_u16() == ErrorCode::Unavailable.status())
+    }
+
     /// Whether the control plane refused with this code.
     pub fn is(&self, wanted: ErrorCode) -> bool {
         match self {
@@ -86,11 +94,13 @@ pub struct ControlPlane {
     identity: Identity,
     /// The nonce of the newest answer.
     nonce: Mutex<Option<String>>,
+    /// That it is there.
+    heard: Heard,
 }
 
 impl ControlPlane {
-    /// Prepares calls; sends nothing.
-    pub fn new(origin: Origin, identity: Identity) -> Result<Self, CallError> {
+    /// Prepares calls; sends nothing. What shows that the control plane is there is noted.
+    pub fn new(origin: Origin, identity: Identity, heard: Heard) -> Result<Self, CallError> {
         // One provider of cryptography for the whole process; a second call finds it there.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut http = reqwest::Client::builder();
@@ -106,7 +116,7 @@ impl ControlPlane {
             .no_proxy() // a proxy named in the environment would see the link end at itself
             .build()
             .map_err(|error| CallError::Unreachable(chain(&error)))?;
-        Ok(Self { http, origin, identity, nonce: Mutex::new(None) })
+        Ok(Self { http, origin, identity, nonce: Mutex::new(None), heard })
     }
 
     /// The control plane's origin.
@@ -119,16 +129,16 @@ impl ControlPlane {
         let body = serde_json::to_vec(params).unwrap_or_default();
         let response = self
             .call(&routes::AGENT_BOOTSTRAP, Scheme::Bearer, token, |request| {
-                request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body.clone())
+                request.header(CONTENT_TYPE, "application/json").body(body.clone())
             })
             .await?;
-        grant_of(response).await
+        self.grant_of(response).await
     }
 
     /// Renews the callback token.
     pub async fn renew(&self, token: &Secret) -> Result<CallbackGrant, CallError> {
         let response = self.call(&routes::AGENT_TOKEN, Scheme::Dpop, token, |request| request).await?;
-        grant_of(response).await
+        self.grant_of(response).await
     }
 
     /// Asks for the public keys, which anybody may.
@@ -145,6 +155,14 @@ impl ControlPlane {
     /// Asks for the link; the answer is yet to be checked and upgraded.
     pub async fn open_link(&self, token: &Secret, handshake: HeaderMap) -> Result<Response, CallError> {
         self.call(&routes::AGENT_LINK, Scheme::Dpop, token, |request| request.headers(handshake.clone())).await
+    }
+
+    async fn grant_of(&self, response: Response) -> Result<CallbackGrant, CallError> {
+        let body = body_of(response).await?;
+        let grant = serde_json::from_slice(&body)
+            .map_err(|_| CallError::Malformed("not a grant of a callback token".into()))?;
+        self.heard.note();
+        Ok(grant)
     }
 
     /// Sends one request, again at once when all it lacks is a fresh nonce.
@@ -175,6 +193,9 @@ impl ControlPlane {
             if turn < MAX_NONCE_TURNS && fresh_nonce && refused.is(ErrorCode::UseDpopNonce) {
                 turn += 1;
                 continue;
+            }
+            if refused.is_unavailable() {
+                self.heard.note();
             }
             return Err(refused);
         }
@@ -220,16 +241,14 @@ fn answered(answer: Result<reqwest::Result<Response>, tokio::time::error::Elapse
         .map_err(|error| CallError::Unreachable(chain(&error)))
 }
 
-async fn grant_of(response: Response) -> Result<CallbackGrant, CallError> {
-    let body = body_of(response).await?;
-    serde_json::from_slice(&body).map_err(|_| CallError::Malformed("not a grant of a callback token".into()))
-}
-
 async fn refusal_of(response: Response) -> CallError {
     let status = response.status();
+    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_problem =
+        media_type.is_some_and(|text| text.split(';').next().unwrap_or(text).trim() == PROBLEM_CONTENT_TYPE);
     let refusal: Refusal = match body_of(response).await {
-        Ok(body) => serde_json::from_slice(&body).unwrap_or_default(),
-        Err(_) => Refusal::default(),
+        Ok(body) if is_problem => serde_json::from_slice(&body).unwrap_or_default(),
+        Ok(_) | Err(_) => Refusal::default(),
     };
     CallError::Refused { status, code: refusal.code, detail: refusal.detail }
 }

@@ -24,12 +24,11 @@ use crate::link::{Outbox, Outgoing};
 use crate::terminal::{self, Ended};
 use crate::workspaces::agent_socket::{AgentSocket, Asked};
 use crate::workspaces::assistant_lock::AssistantLocks;
-use crate::workspaces::span::CallOff;
 use crate::workspaces::table::Table;
 use crate::workspaces::{Engine, Said, save};
 use channels::Channel;
 use keys::{Fetched, KeyFetches};
-use operations::Done;
+use operations::{Done, UnderWay};
 use usage::{Looked, until};
 
 /// Ended grants that are remembered. A token made from an older one has expired long since.
@@ -67,8 +66,8 @@ pub struct Node {
     channels: HashMap<ChannelId, Channel>,
     revoked: VecDeque<GrantId>,
     key_fetches: KeyFetches,
-    /// Workspaces an operation works on, and how to call it off where that can be done: a start.
-    busy: HashMap<WorkspaceId, Option<CallOff>>,
+    /// Workspaces an operation works on.
+    busy: HashMap<WorkspaceId, UnderWay>,
     /// What of a workspace is secret, as long as it is to run. In memory only.
     secrets: HashMap<WorkspaceId, Arc<WorkspaceSecrets>>,
     /// Whether and how workspaces are used.

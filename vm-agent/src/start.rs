@@ -18,7 +18,7 @@ use crate::boot::BootLog;
 use crate::bootstrap;
 use crate::config;
 use crate::control_plane::ControlPlane;
-use crate::dead_man::DeadMan;
+use crate::dead_man::{DeadMan, Heard};
 use crate::grant::Grant;
 use crate::host::report::HostReport;
 use crate::host::watch::{HostEvent, Tended, look_after, tend_firewall};
@@ -57,8 +57,8 @@ pub fn dead_man(options: &Options) -> Result<DeadMan, AgentError> {
     Ok(DeadMan::new(&config, &options.state_dir))
 }
 
-/// Starts, for as long as it takes.
-pub async fn start(options: &Options) -> Result<Started, AgentError> {
+/// Starts, for as long as it takes. Answers of the control plane are noted, from now on.
+pub async fn start(options: &Options, heard: Heard) -> Result<Started, AgentError> {
     let mut boot = BootLog::default();
     let started = Instant::now();
     let (mut config, origin) = boot.ended("read the configuration", started, config::load(&options.config))?;
@@ -77,7 +77,7 @@ pub async fn start(options: &Options) -> Result<Started, AgentError> {
     let hashed = tokio::task::spawn_blocking(own_sha256).await;
     let hashed = hashed.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     let agent_sha256 = boot.ended("hash the agent's binary", started, hashed).map_err(AgentError::Binary)?;
-    let control_plane = Arc::new(ControlPlane::new(origin, identity)?);
+    let control_plane = Arc::new(ControlPlane::new(origin, identity, heard)?);
     // What can make the start fail for good is behind: from here on the agent itself tells what goes wrong.
     notify::ready();
 

@@ -1,4 +1,5 @@
-//! Looks after the machine while the agent runs: the firewall every minute, everything hourly and when it changed.
+//! Looks after the machine while the agent runs, every minute: at the firewall, which is restored, and at everything, which is told when
+//! it changed and every three hours.
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use super::program::NoAnswer;
 
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// What was measured is told at least this often.
-const TELL_EVERY: Duration = Duration::from_secs(3600);
+/// What was measured is told at least this often: three hours. That an agent is there is told by its figures.
+const TELL_EVERY: Duration = Duration::from_secs(3 * 3600);
 /// Looks that are tried at a time, loads before the machine counts as lost, and the pause between them.
 const MAX_LOOKS: u32 = 3;
 const MAX_LOADS: u32 = 3;
@@ -49,7 +50,7 @@ pub async fn look_after(host: Host, engine: Option<String>, mut last: Posture, e
             }
         }
         let posture = host.measure(engine.as_deref()).await;
-        if told_at.elapsed() >= TELL_EVERY || outcomes(&posture) != outcomes(&last) {
+        if is_worth_telling(&posture, &last, told_at.elapsed()) {
             told_at = Instant::now();
             last = posture.clone();
             if events.send(HostEvent::Measured(posture)).await.is_err() {
@@ -152,6 +153,11 @@ impl Unseen {
     }
 }
 
+/// Whether to tell what was measured now, so long after what was told last.
+fn is_worth_telling(posture: &Posture, last: &Posture, since: Duration) -> bool {
+    since >= TELL_EVERY || outcomes(posture) != outcomes(last)
+}
+
 /// What changes only when something happened; counters do so all the time.
 fn outcomes(posture: &Posture) -> Vec<(&str, PostureOutcome)> {
     posture.checks.iter().map(|check| (check.id.as_str(), check.outcome)).collect()
@@ -161,6 +167,9 @@ fn outcomes(posture: &Posture) -> Vec<(&str, PostureOutcome)> {
 mod tests {
     use std::cell::Cell;
     use std::future::ready;
+
+    use ringfence_protocol::posture::PostureCheck;
+    use ringfence_protocol::time::UnixMillis;
 
     use super::*;
 
@@ -210,6 +219,27 @@ mod tests {
         assert!(matches!(blind, Tended::Lost(_)), "{blind:?}");
         assert!(matches!(tend(broken, || ready(Ok(()))).await, Tended::Restored(_)));
         assert!(matches!(Unseen::default().told(lost), Some(HostEvent::Lost(_))));
+    }
+
+    #[test]
+    fn a_posture_that_stays_as_it_is_is_told_every_three_hours_and_one_that_changes_at_once() {
+        let measured = |secs, measured: &str, outcome| Posture {
+            measured_at: UnixMillis::from_secs(secs),
+            checks: vec![PostureCheck {
+                id: "ports".into(),
+                title: "Nothing listens.".into(),
+                rule: "no listening socket".into(),
+                measured: measured.into(),
+                outcome,
+                must_pass: true,
+            }],
+        };
+        let last = measured(0, "0 of 12 sockets listen", PostureOutcome::Pass);
+        let same = measured(60, "0 of 14 sockets listen", PostureOutcome::Pass);
+        let other = measured(60, "1 of 14 sockets listens", PostureOutcome::Fail);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        assert_eq!([1, 2, 3].map(|since| is_worth_telling(&same, &last, hours(since))), [false, false, true]);
+        assert!(is_worth_telling(&other, &last, Duration::from_secs(60)));
     }
 
     #[test]

@@ -6,19 +6,29 @@ use futures_util::future::join_all;
 use ringfence_protocol::container::WorkspaceSecrets;
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{AgentMessage, BootStep, CloseReason, WorkspacePhase, WorkspaceSpec};
+use tokio::sync::watch;
 
 use super::{Node, RunningTerminal};
 use crate::terminal::Command;
+use crate::workspaces::span::CallOff;
 use crate::workspaces::table::{Answer, Wanted};
-use crate::workspaces::{Engine, EngineError, Order, Said, Saved, Span, Voice};
+use crate::workspaces::{Engine, EngineError, Order, Said, Span, Voice};
 
 /// An operation has ended.
 pub struct Done {
     workspace_id: WorkspaceId,
     spec_generation: i64,
-    /// What came of the save hook before it, where there was one.
-    saved: Option<Saved>,
     outcome: Result<WorkspacePhase, EngineError>,
+}
+
+/// An operation that works on a workspace.
+pub(super) struct UnderWay {
+    /// Of what was asked when it began.
+    pub(super) spec_generation: i64,
+    /// How to call it off, where that can be done: a start.
+    call_off: Option<CallOff>,
+    /// Its save hook, where it has one: closed once that has ended and what came of it is said.
+    pub(super) hook: Option<watch::Receiver<()>>,
 }
 
 impl Node {
@@ -142,7 +152,7 @@ impl Node {
         };
         let is_to_run = self.lost.is_none() && matches!(&entry.wanted, Wanted::Spec(spec) if spec.running);
         if let Some(under_way) = self.busy.get(&workspace_id) {
-            if let (false, Some(start)) = (is_to_run, under_way) {
+            if let (false, Some(start)) = (is_to_run, &under_way.call_off) {
                 tracing::info!(workspace.id = %workspace_id, "its start is called off");
                 start.call_off();
             }
@@ -175,17 +185,20 @@ impl Node {
             Wanted::Spec(_) => (Work::Stop, None),
             Wanted::Removed => (Work::Remove, None),
         };
-        self.busy.insert(workspace_id, call_off);
+        let (hook_runs, hook) = watch::channel(());
+        self.busy.insert(workspace_id, UnderWay { spec_generation, call_off, hook: save.map(|_| hook) });
         let engine = Arc::clone(&self.engine);
-        let done = self.done_sender.clone();
+        let (done, saver) = (self.done_sender.clone(), self.voice(workspace_id));
         tokio::spawn(async move {
             // While all that runs is still there.
-            let saved = match save {
-                Some(within) => engine.save(workspace_id, within).await,
-                None => None,
-            };
+            if let Some(within) = save
+                && let Some(saved) = engine.save(workspace_id, within).await
+            {
+                saver.saved(saved);
+            }
+            drop(hook_runs);
             let outcome = perform(&engine, workspace_id, work, terminals).await;
-            let _ = done.send(Done { workspace_id, spec_generation, saved, outcome });
+            let _ = done.send(Done { workspace_id, spec_generation, outcome });
         });
     }
 
@@ -197,10 +210,13 @@ impl Node {
 
     pub(super) async fn operation_done(&mut self, done: Done) {
         let workspace_id = done.workspace_id;
-        self.busy.remove(&workspace_id);
-        if let Some(saved) = done.saved {
-            self.tell_saved(workspace_id, saved).await;
+        if self.busy.get(&workspace_id).is_some_and(|operation| operation.hook.is_some()) {
+            // What its hook has saved comes before what the workspace is then.
+            while let Ok(said) = self.said.try_recv() {
+                self.engine_said(said).await;
+            }
         }
+        self.busy.remove(&workspace_id);
         let wanted = self.table.get(workspace_id).map(|entry| entry.spec_generation);
         if wanted != Some(done.spec_generation) {
             // Something newer was asked meanwhile.

@@ -16,12 +16,22 @@ use crate::workspaces::{Said, Saved, save};
 pub struct Looked(Vec<(WorkspaceId, Option<Vec<ProcessTime>>)>);
 
 impl Node {
-    /// What a workspace is now, with the newest sign of its use.
+    /// What a workspace is now, with the newest sign of its use. Of one that an operation works on nothing is said to be so before
+    /// it is: it is told as an answer to an older command, which changes nothing and lets the newest one be sent again.
     pub(super) fn report_of(&mut self, workspace_id: WorkspaceId) -> Option<WorkspaceReport> {
         let mut report = self.table.report(workspace_id)?;
         if report.phase == WorkspacePhase::Running {
             let clock = self.grants.borrow().clock;
             report.activity = self.activity.newest(workspace_id, &clock, Instant::now());
+        }
+        if let Some(operation) = self.busy.get(&workspace_id)
+            && self.running(workspace_id).is_none()
+        {
+            report.spec_generation = operation.spec_generation.saturating_sub(1);
+            if report.phase == WorkspacePhase::Absent {
+                // Something of it may be there by now, and its place must not be given away.
+                report.phase = WorkspacePhase::Stopped;
+            }
         }
         Some(report)
     }
@@ -100,7 +110,7 @@ impl Node {
         }
     }
 
-    /// Every workspace that runs saves; what comes of it is said.
+    /// Every workspace that runs saves, one that is being stopped too; what comes of it is said.
     pub(super) async fn save_everything(&mut self) {
         self.saves().await;
         while let Ok(said) = self.said.try_recv() {
@@ -108,7 +118,9 @@ impl Node {
         }
     }
 
+    /// The hooks of all that runs, and those that run already: before a stop or a removal.
     fn saves(&self) -> impl Future<Output = ()> + Send + use<> {
+        let under_way: Vec<_> = self.busy.values().filter_map(|operation| operation.hook.clone()).collect();
         let running = self.table.ids().into_iter().filter(|id| self.running(*id).is_some());
         let saves = running.map(|id| {
             let (engine, voice, within) = (Arc::clone(&self.engine), self.voice(id), self.save_within(id));
@@ -121,6 +133,10 @@ impl Node {
         let saves = join_all(saves.collect::<Vec<_>>());
         async move {
             saves.await;
+            for mut hook in under_way {
+                // Nothing is ever sent: this is its end.
+                while hook.changed().await.is_ok() {}
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod agent_socket;
 mod bootstrap;
+mod dead_man;
 mod link;
 mod lost;
 mod restart;

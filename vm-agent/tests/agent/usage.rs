@@ -12,6 +12,7 @@ use crate::support::agent::{Agent, Machine};
 use crate::support::control_plane::ControlPlane;
 use crate::support::link::Link;
 use crate::support::screen::Screen;
+use crate::support::until;
 
 /// Signs are told each second then.
 const IDLE_SECS: Option<u64> = Some(4);
@@ -153,6 +154,66 @@ async fn before_its_machine_is_destroyed_everything_saves_once_and_says_when_it_
     let home = s.machine.options.state_dir.join("workspaces").join(s.workspace.to_string());
     assert_eq!(std::fs::read_to_string(home.join("saves")).unwrap().lines().count(), 1);
     s.agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_hook_that_runs_before_a_removal_is_waited_for_before_all_is_saved_and_runs_once() {
+    let mut s = stage(None).await;
+    let marks = tempfile::tempdir().unwrap();
+    let path = marks.path().display();
+    // It goes on when it is let.
+    s.hook(&format!("echo ran >> {path}/runs; while [ ! -e {path}/go ]; do sleep 0.05; done; echo done"));
+    s.link.say(&ControlMessage::RemoveWorkspace { workspace_id: s.workspace, spec_generation: 2 });
+    until("the hook", || marks.path().join("runs").exists()).await;
+    s.link.say(&ControlMessage::SaveAll);
+    // What is said of another workspace shows that the word was taken.
+    let other = WorkspaceId::from_entropy(rand::random());
+    s.link.ensure(other, 1, true);
+    let mut said = Vec::new();
+    let wanted = |message| {
+        match message {
+            AgentMessage::Workspace(report) if report.workspace_id == other => {
+                std::fs::write(marks.path().join("go"), "").unwrap();
+            }
+            AgentMessage::Saved { outcome, detail, .. } => said.push((outcome, detail)),
+            AgentMessage::SavedAll => return Some(()),
+            _ => {}
+        }
+        None
+    };
+    s.link.message("that all is saved", wanted).await;
+    assert_eq!(said, [(SaveOutcome::Saved, "done".to_owned())]);
+    assert_eq!(std::fs::read_to_string(marks.path().join("runs")).unwrap(), "ran\n");
+    s.agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_lost_while_a_hook_runs_loses_neither_the_stop_nor_a_start_that_was_asked_since() {
+    let s = stage(None).await;
+    let marks = tempfile::tempdir().unwrap();
+    let path = marks.path().display();
+    s.hook(&format!("touch {path}/runs; while [ ! -e {path}/go ]; do sleep 0.05; done"));
+    let Stage { mut control_plane, machine: _machine, agent, mut link, workspace } = s;
+    link.ensure(workspace, 2, false);
+    until("the hook", || marks.path().join("runs").exists()).await;
+    for later in [None, Some(3)] {
+        if let Some(generation) = later {
+            link.ensure(workspace, generation, true);
+            // The report of another workspace shows that the start was taken.
+            link.make_workspace().await;
+        }
+        drop(link);
+        link = control_plane.link().await;
+        let hello = link.welcome(control_plane.node_id).await;
+        let told = hello.workspaces.iter().find(|report| report.workspace_id == workspace).unwrap();
+        assert!(told.spec_generation < 2, "the stop is not done: {told:?}");
+        // What a control plane says to that.
+        link.ensure(workspace, later.unwrap_or(2), later.is_some());
+    }
+    std::fs::write(marks.path().join("go"), "").unwrap();
+    let report = link.report(workspace).await;
+    assert_eq!((report.spec_generation, report.phase), (3, WorkspacePhase::Running));
+    agent.stop().await;
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Workspaces are made what was asked, once, and never what was asked before.
 
 use ringfence_protocol::ids::WorkspaceId;
-use ringfence_protocol::link::{CloseReason, ControlMessage, WorkspacePhase};
+use ringfence_protocol::link::{CloseReason, ControlMessage, WorkspacePhase, WorkspaceReport};
 
 use crate::support::agent::Machine;
+use crate::support::bench::Bench;
 use crate::support::control_plane::ControlPlane;
 use crate::support::screen::Screen;
 use crate::support::until;
@@ -111,4 +112,24 @@ async fn what_was_asked_is_made_so_again_after_a_restart() {
     let mut screen = Screen::new(workspace);
     screen.open(&control_plane, &mut link, 1).await;
     agent.stop().await;
+}
+
+/// A control plane that believed them would give the place away, or take an owner's start for over.
+#[tokio::test]
+async fn a_hello_says_nothing_to_be_so_that_is_under_way() {
+    let mut bench = Bench::new().await;
+    let workspace = WorkspaceId::from_entropy([1; 13]);
+    let told = |reports: Vec<WorkspaceReport>| (reports[0].spec_generation, reports[0].phase);
+    bench.ensure(workspace, 1).await;
+    assert_eq!(told(bench.relink().await), (0, WorkspacePhase::Stopped), "something of it is there by now");
+    assert_eq!(bench.report().await.phase, WorkspacePhase::Running);
+    bench.ensure(workspace, 2).await;
+    assert_eq!(told(bench.relink().await), (2, WorkspacePhase::Running), "it goes on running");
+    assert_eq!(bench.report().await.phase, WorkspacePhase::Running);
+    bench.node.handle_message(ControlMessage::RemoveWorkspace { workspace_id: workspace, spec_generation: 3 }).await;
+    bench.ensure(workspace, 4).await;
+    assert_eq!(told(bench.relink().await), (2, WorkspacePhase::Stopped));
+    let report = bench.report().await;
+    assert_eq!((report.spec_generation, report.phase), (4, WorkspacePhase::Running));
+    assert_eq!(told(bench.relink().await), (4, WorkspacePhase::Running));
 }

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
@@ -49,7 +50,22 @@ pub(crate) struct Ledger {
     pub(crate) token_life: Option<Duration>,
     /// Answer trades with this code instead.
     pub(crate) refuse_trades: Option<(u16, &'static str)>,
+    /// Answer everything with this instead.
+    pub(crate) outage: Option<Outage>,
+    /// Requests that were answered so.
+    pub(crate) turned_away: u32,
 }
+
+/// An answer to everything: status, media type, body.
+pub(crate) type Outage = (u16, &'static str, &'static str);
+/// What the control plane says while its database is away.
+pub(crate) const DATABASE_AWAY: Outage = (
+    503,
+    "application/problem+json",
+    r#"{"code":"unavailable","status":503,"title":"t","detail":"d","request_id":"r"}"#,
+);
+/// What something before it says that does not reach it.
+pub(crate) const PROXY_ALONE: Outage = (503, "text/html", "<h1>Service Unavailable</h1>");
 
 struct Shared {
     origin: String,
@@ -97,6 +113,7 @@ impl ControlPlane {
             .route("/agent/token", post(renew))
             .route("/agent/link", get(open_link))
             .route("/.well-known/jwks.json", get(jwks))
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), answer_outage))
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.unwrap();
@@ -242,6 +259,16 @@ fn nonce(n: u64) -> String {
 
 pub(crate) fn now() -> UnixMillis {
     vm_agent::clock::machine_now()
+}
+
+async fn answer_outage(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let outage = {
+        let mut ledger = shared.ledger.lock().unwrap();
+        ledger.turned_away += u32::from(ledger.outage.is_some());
+        ledger.outage
+    };
+    let Some((status, media_type, body)) = outage else { return next.run(request).await };
+    Response::builder().status(status).header("content-type", media_type).body(Body::from(body)).unwrap()
 }
 
 async fn bootstrap(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: String) -> Response {

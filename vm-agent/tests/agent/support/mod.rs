@@ -1,6 +1,7 @@
 //! What the tests play: the control plane, the machine, the viewers.
 
 pub(crate) mod agent;
+pub(crate) mod bench;
 pub(crate) mod control_plane;
 pub(crate) mod link;
 pub(crate) mod screen;

@@ -11,6 +11,7 @@ use ringfence_protocol::time::UnixMillis;
 use tokio::sync::watch;
 use vm_agent::boot::BootLog;
 use vm_agent::control_plane::ControlPlane;
+use vm_agent::dead_man::Heard;
 use vm_agent::grant::Grant;
 use vm_agent::identity::Identity;
 use vm_agent::node::{Constants, Node};
@@ -23,9 +24,10 @@ use super::machine::{Machine, spec};
 pub(crate) async fn start(machine: &Machine) -> Node {
     let dir = machine.state_dir();
     let identity = Identity::load_or_make(&dir.join("key")).unwrap();
+    let nowhere = Origin::parse("http://127.0.0.1:9").unwrap();
     let constants = Constants {
         node_id: NodeId::from_entropy([1; 13]),
-        control_plane: Arc::new(ControlPlane::new(Origin::parse("http://127.0.0.1:9").unwrap(), identity).unwrap()),
+        control_plane: Arc::new(ControlPlane::new(nowhere, identity, Heard::default()).unwrap()),
         agent_sha256: "0".repeat(64),
         terminal_epoch: 1,
         keep_awake_max: Duration::from_secs(3600),

@@ -16,8 +16,8 @@ use crate::config::Config;
 use crate::domain::container;
 use crate::error::{Error, Result};
 use crate::ports::Platform;
-use crate::store::warm::{self, CountedPoolRow, PoolSpec};
-use crate::store::{audit, changed, one};
+use crate::store::warm::{self, CountedPoolRow, PoolSpec, WarmNodeRow};
+use crate::store::{audit, changed, many, one};
 
 /// What the caller wants kept, and what there is of it.
 pub async fn get(p: &impl Platform, config: &Config, caller: &Caller) -> Result<WarmPoolView> {
@@ -82,6 +82,7 @@ pub async fn set(
     if params.minimum == 0 {
         let act = caller.act("warm_pool.set", user, "0");
         p.batch(vec![warm::delete(user), audit::record_if_changed(&act, p.now())]).await?;
+        ask_the_warm(p, caller).await?;
         return get(p, config, caller).await;
     }
     let spec = chosen(p, config, caller, params).await?;
@@ -95,7 +96,17 @@ pub async fn set(
             "The credential was deleted meanwhile. Nothing was changed; choose another one.",
         ));
     }
+    ask_the_warm(p, caller).await?;
     get(p, config, caller).await
+}
+
+/// Has the caller's warm machines look whether they are still kept: by themselves they do so seldom. One that does not answer does it
+/// then.
+async fn ask_the_warm(p: &impl Platform, caller: &Caller) -> Result<()> {
+    for node in many::<WarmNodeRow>(p, warm::nodes(caller.user.id, MAX_WARM_MINIMUM)).await? {
+        let _ = p.wake(node.id, p.now()).await;
+    }
+    Ok(())
 }
 
 /// What is made for it: what a workspace that asks for the same would be made on.

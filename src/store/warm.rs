@@ -79,6 +79,21 @@ pub fn delete(user: UserId) -> Statement {
     Statement::new("DELETE FROM warm_pools WHERE user_id = ?1", [user.into()])
 }
 
+/// A warm machine.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WarmNodeRow {
+    /// Which.
+    pub id: NodeId,
+}
+
+/// The user's warm machines; not more than may be asked for.
+pub fn nodes(user: UserId, limit: u32) -> Statement {
+    Statement::new(
+        "SELECT n.id FROM nodes n WHERE n.user_id = ?1 AND n.state = 'ready' AND n.warm_since_ms IS NOT NULL ORDER BY n.id DESC LIMIT ?2",
+        [user.into(), i64::from(limit).into()],
+    )
+}
+
 /// Forgets the user's pool with its credential, once that is deleted.
 pub fn delete_with_credential(credential: CredentialId, user: UserId) -> Statement {
     Statement::new(

@@ -71,14 +71,15 @@ fn kept_machines_outlive_their_idle_time_and_only_as_many_as_asked() {
         ask(&world, &who, of(0)).await.unwrap();
         world.until_node_gone(&who, kept).await;
         assert_eq!(world.node(&who, kept).await.failure.as_deref(), Some("idle"));
-        assert!(world.p.now().since(begun) < DAY + Duration::from_secs(2 * 3600), "within its time");
+        // As any other that is warm: it does not wait until it would have been asked again.
+        assert!(world.p.now().since(begun) < DAY + Duration::from_secs(35 * 60), "{}", world.p.now());
         assert!(sweep(&world).await.is_empty());
         assert!(world.cloud.is_empty());
     });
 }
 
 #[test]
-fn a_kept_machine_is_asked_again_at_most_once_an_hour() {
+fn a_kept_machine_is_asked_again_six_times_a_day() {
     run(async {
         let world = World::new();
         let who = somebody(&world);
@@ -88,7 +89,7 @@ fn a_kept_machine_is_asked_again_at_most_once_an_hour() {
         let version = || world.p.db.count(&format!("SELECT row_version FROM nodes WHERE id = '{node}'"));
         let before = version();
         world.run_until_time(world.p.now() + DAY).await;
-        assert!((20..=25).contains(&(version() - before)), "{} writes", version() - before);
+        assert!((6..=7).contains(&(version() - before)), "{} writes", version() - before);
     });
 }
 

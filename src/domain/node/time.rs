@@ -10,9 +10,9 @@ use crate::domain::lifecycle::{FailureCode, Moment};
 
 /// How long before the next paid period the deletion begins: a deletion and some attempts.
 const PAID_MARGIN: Duration = Duration::from_secs(120);
-/// How long a machine that is kept warm goes on at least before it is asked again whether it still is: 24 alarms and writes a day,
-/// within the 50 of each that an idle machine may take.
-const KEPT_FOR: Duration = Duration::from_secs(3600);
+/// How long a machine that is kept warm goes on at least before it is asked again whether it still is: six alarms and writes a day, of
+/// two or three rows each, beside what any idle machine takes of its fifty.
+const KEPT_FOR: Duration = Duration::from_secs(4 * 3600);
 
 impl Node {
     /// Once a budget is spent, a machine without workspaces ends at once, and one with workspaces after the grace: its hard
@@ -93,6 +93,15 @@ impl Node {
             }
             (0, Some(_)) if self.deadline.is_some_and(|deadline| at.now >= deadline) => {
                 self.destroy(FailureCode::Idle, at)
+            }
+            // It was kept, and is not any more: it waits as long as any other.
+            (0, Some(_))
+                if self.isolation == Isolation::User
+                    && self.kept_warm == 0
+                    && self.deadline.is_some_and(|deadline| deadline > self.warm_until(at)) =>
+            {
+                self.deadline = Some(self.warm_until(at));
+                Vec::new()
             }
             (0, Some(_)) | (1.., None) => Vec::new(),
             (1.., Some(_)) => {

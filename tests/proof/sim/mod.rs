@@ -9,6 +9,7 @@ mod admins;
 mod admission;
 mod agents;
 mod chance;
+mod early;
 mod judge;
 mod object;
 mod platform;
@@ -130,6 +131,7 @@ impl Sim {
         ])
         .unwrap();
         config.settings = settings(&chance);
+        early::watch(&world, &config.settings.timing);
         // The most nodes of all and the most workspaces of one user, in some worlds.
         let most = chance.one_in(3).then(|| i64::try_from(chance.between(2, 5)).unwrap());
         if let Some(most) = most {

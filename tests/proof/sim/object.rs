@@ -199,7 +199,10 @@ impl Sim {
         let Some((link, epoch, message)) = self.with_object(node, |object| object.said.pop_front()) else { return };
         pause().await;
         let note = self.trace.as_ref().map(|_| format!("{message:?}"));
-        match agent_report(self, self.settings(), node, epoch, message).await {
+        self.hears(node, &message);
+        let heard = agent_report(self, self.settings(), node, epoch, message).await;
+        self.has_heard(node);
+        match heard {
             Ok(driven) => {
                 self.note(|| format!("{node} said {}: {}", note.unwrap_or_default(), told(&driven)));
                 self.apply(node, driven, None).await;

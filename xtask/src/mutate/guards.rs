@@ -212,6 +212,20 @@ guards! {
         "State::Quarantined { code } if late => self.destroy(code, at)," => "State::Quarantined { code } if late || self.places_taken == 0 => self.destroy(code, at),";
     "creating-deadline" in "src/domain/workspace.rs":
         "            (State::Creating, Outlook::Ready { .. } | Outlook::Pending) if late => {\n                self.fail(FailureCode::CreateTimeout, at)\n            }\n" => "";
+    "creating-deadline-in-its-time" in "src/domain/workspace.rs":
+        "if late => {\n                self.fail(FailureCode::CreateTimeout, at)" => "if late || self.running => {\n                self.fail(FailureCode::CreateTimeout, at)";
+    "deleting-deadline-in-its-time" in "src/domain/workspace.rs":
+        "Outlook::Pending | Outlook::Lost(_)) if late => {\n                self.enter_gone(at)" => "Outlook::Pending | Outlook::Lost(_)) if late || self.holds_place => {\n                self.enter_gone(at)";
+    "stop-unheard-in-its-time" in "src/domain/workspace.rs":
+        "asked| at.now >= asked + at.timing.stopping)" => "asked| at.now >= asked)";
+    "keep-over-in-its-time" in "src/domain/workspace/ending.rs":
+        "EndingCause::KeepOver if at.now >= ending.at => {" => "EndingCause::KeepOver if at.now >= self.state_since => {";
+    "kept-is-not-deleted" in "src/domain/workspace/ending.rs":
+        "                let at = self.keep_alive_until.map_or(at, |until| until.max(at));\n" => "";
+    "grace-of-a-budget" in "src/domain/node/time.rs":
+        "State::Ready { .. } if self.places_taken == 0 || at.now >= ends => {" => "State::Ready { .. } if self.places_taken == 0 || at.now >= self.state_since => {";
+    "save-step-in-its-time" in "src/domain/node/time.rs":
+        "let over = late || self.attempt_due(at) || self.link != Link::Up;" => "let over = late || at.now >= self.state_since || self.link != Link::Up;";
     "no-alarm-for-a-command-while-it-saves" in "src/domain/workspace.rs":
         "            State::Running | State::Stopped if outlook == Outlook::Pending => None,\n" => "";
     "no-alarms-for-an-agent-that-is-away" in "src/domain/workspace.rs":

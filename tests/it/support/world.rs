@@ -104,6 +104,13 @@ impl World {
         }
     }
 
+    /// Another tenant.
+    pub fn tenant_beside(&self) -> TenantId {
+        let tenant: TenantId = self.p.id();
+        self.p.db.execute(&format!("INSERT INTO tenants VALUES ('{tenant}', '{tenant}', 0)")).unwrap();
+        tenant
+    }
+
     /// A world whose workspaces are containers.
     pub fn of_containers() -> Self {
         let world = Self::new();
@@ -126,8 +133,13 @@ impl World {
 
     /// A new user with a credential.
     pub fn someone(&self) -> Someone {
+        self.someone_of(self.tenant)
+    }
+
+    /// A new user of that tenant, with a credential.
+    pub fn someone_of(&self, tenant: TenantId) -> Someone {
         let (user, credential): (UserId, CredentialId) = (self.p.id(), self.p.id());
-        let (session, tenant): (SessionId, TenantId) = (self.p.id(), self.tenant);
+        let session: SessionId = self.p.id();
         self.p
             .db
             .execute(&format!(

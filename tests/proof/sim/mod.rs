@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ringfence::config::{Config, Settings};
 use ringfence::domain::node::InstanceId;
 use ringfence::ports::Clock;
-use ringfence_protocol::ids::NodeId;
+use ringfence_protocol::ids::{NodeId, TenantId};
 use ringfence_protocol::state::{EngineChoice, LimitMeasure, LimitScope};
 use ringfence_protocol::time::UnixMillis;
 
@@ -90,6 +90,7 @@ pub struct Sim {
     config: Config,
     chance: Chance,
     users: Vec<User>,
+    tenants: [TenantId; 2],
     objects: RefCell<BTreeMap<NodeId, Object>>,
     machines: RefCell<BTreeMap<InstanceId, Machine>>,
     sky: Sky,
@@ -137,14 +138,21 @@ impl Sim {
         if let Some(most) = most {
             config.settings.limits.put(LimitScope::Installation, LimitMeasure::Nodes, most);
             config.settings.limits.put(LimitScope::User, LimitMeasure::Workspaces, most);
+            // Of one tenant less than that, in some of them.
+            if chance.one_in(2) {
+                let measure = *chance.pick(&[LimitMeasure::Nodes, LimitMeasure::Workspaces]);
+                config.settings.limits.put(LimitScope::Tenant, measure, most - 1);
+            }
         }
-        let users = (0..1 + chance.below(3)).map(|_| User::new(&world)).collect();
+        let tenants = [world.tenant, world.tenant_beside()];
+        let users = (0..1 + chance.below(3)).map(|_| User::new(&world, *chance.pick(&tenants))).collect();
         let (has_pools, has_admin) = (chance.one_in(3), chance.one_in(3));
         let fault_rate = *chance.pick(&[None, Some(60), Some(20), Some(8)]);
         let sim = Self {
             world,
             config,
             users,
+            tenants,
             most,
             has_pools,
             has_admin,

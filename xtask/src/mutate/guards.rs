@@ -63,6 +63,8 @@ guards! {
         "AND tenant_id = ?7 AND state = 'active'" => "AND tenant_id = ?7";
     "limits-of-a-claim" in "src/app/create_workspace.rs":
         "admission::require(settings, subject, new.id, Claim::Place, now)," => "admission::require(&Settings::default(), subject, new.id, Claim::Place, now),";
+    "limits-of-a-tenant" in "src/app/admission.rs":
+        "let every = LimitScope::ALL.iter().flat_map(" => "let every = LimitScope::ALL.iter().filter(|scope| **scope != LimitScope::Tenant).flat_map(";
 
     // Machines that are kept warm: so many and no more, within every limit.
     "warm-rank" in "src/store/nodes.rs":

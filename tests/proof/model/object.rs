@@ -284,6 +284,7 @@ impl State {
             }
         }
         let changed = self.store(node, workspaces);
+        answers.iter().for_each(|answer| self.learn(answer));
         let gone = self.word() == Some(NodeState::Gone);
         if self.node.as_ref().is_some_and(has_ended) {
             self.link = None;

@@ -40,7 +40,7 @@ const LATE: Duration = Duration::from_secs(60);
 /// What may happen, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Budget {
-    /// Calls that go wrong, machines that reads do not show yet, alarms that come early, slow runs.
+    /// Calls that go wrong, machines that reads do not show yet, alarms that come early or again, slow runs.
     pub faults: u8,
     /// Deaths of the object's process, or of a request's.
     pub crashes: u8,
@@ -136,9 +136,10 @@ enum RequestStep {
 pub enum Action {
     /// Time passes to what comes next.
     Pass,
-    /// The alarm goes off at its time, or before.
+    /// The alarm goes off at its time, or before, or once more when none is set any longer.
     Alarm,
     EarlyAlarm,
+    AlarmAgain,
     /// The object does the next thing; a call has this outcome.
     Step(Outcome),
     /// The object goes on with a message of its agent: writes it, or wakes itself.

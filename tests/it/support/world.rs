@@ -104,13 +104,6 @@ impl World {
         }
     }
 
-    /// Another tenant.
-    pub fn tenant_beside(&self) -> TenantId {
-        let tenant: TenantId = self.p.id();
-        self.p.db.execute(&format!("INSERT INTO tenants VALUES ('{tenant}', '{tenant}', 0)")).unwrap();
-        tenant
-    }
-
     /// A world whose workspaces are containers.
     pub fn of_containers() -> Self {
         let world = Self::new();

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence::config::{Config, Settings};
 use ringfence::domain::node::InstanceId;
-use ringfence::ports::Clock;
+use ringfence::ports::{Clock, Entropy};
 use ringfence_protocol::ids::{NodeId, TenantId};
 use ringfence_protocol::state::{EngineChoice, LimitMeasure, LimitScope};
 use ringfence_protocol::time::UnixMillis;
@@ -144,7 +144,7 @@ impl Sim {
                 config.settings.limits.put(LimitScope::Tenant, measure, most - 1);
             }
         }
-        let tenants = [world.tenant, world.tenant_beside()];
+        let tenants = [world.tenant, tenant_beside(&world)];
         let users = (0..1 + chance.below(3)).map(|_| User::new(&world, *chance.pick(&tenants))).collect();
         let (has_pools, has_admin) = (chance.one_in(3), chance.one_in(3));
         let fault_rate = *chance.pick(&[None, Some(60), Some(20), Some(8)]);
@@ -212,6 +212,13 @@ impl Sim {
     fn settings(&self) -> &Settings {
         &self.config.settings
     }
+}
+
+/// A tenant beside the one that there is.
+fn tenant_beside(world: &World) -> TenantId {
+    let tenant: TenantId = world.p.id();
+    world.p.db.execute(&format!("INSERT INTO tenants VALUES ('{tenant}', 'beside', 0)")).unwrap();
+    tenant
 }
 
 /// Shorter times in some worlds, so that ends come while things happen.

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod dev;
 pub mod image;
 pub mod keys;
+pub mod model;
 pub mod mutate;
 pub mod progress;
 pub mod project;

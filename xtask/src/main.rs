@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use xtask::build::{self, Profile};
 use xtask::suites::{self, Suite};
 use xtask::toolchain::{self, Toolchain};
-use xtask::{bench, check, demo, dev, image, keys, mutate, progress, sim};
+use xtask::{bench, check, demo, dev, image, keys, model, mutate, progress, sim};
 
 /// Build, run, test and measure Ringfence on this machine.
 ///
@@ -69,6 +69,8 @@ enum Command {
     Bench(bench::BenchOptions),
     /// Tell the stories of simulated worlds: users, clouds, agents and crashes from a seed each. Prints every seed that failed.
     Sim(sim::SimOptions),
+    /// Try every order of what can happen to one node. Prints how many states each life has, how deep they are and how long that took.
+    Model(model::ModelOptions),
     /// Take each guard out in turn, in a copy of the checkout, and see that something goes red. About a minute for each.
     Mutate(mutate::MutateOptions),
     /// Make a keyring secret, or rotate one: a new signing key in front of those of a file.
@@ -105,6 +107,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test { only, quick, filter } => suites::run(only, quick, filter.as_deref()),
         Command::Bench(options) => bench::run(&options),
         Command::Sim(options) => sim::run(&options),
+        Command::Model(options) => model::run(&options),
         Command::Mutate(options) => mutate::run(&options),
         Command::Check => progress::step("Checking", check::run),
         Command::Keys { rotate, kid } => keys::print(rotate.as_deref(), kid),

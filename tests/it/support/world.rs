@@ -126,8 +126,13 @@ impl World {
 
     /// A new user with a credential.
     pub fn someone(&self) -> Someone {
+        self.someone_of(self.tenant)
+    }
+
+    /// A new user of that tenant, with a credential.
+    pub fn someone_of(&self, tenant: TenantId) -> Someone {
         let (user, credential): (UserId, CredentialId) = (self.p.id(), self.p.id());
-        let (session, tenant): (SessionId, TenantId) = (self.p.id(), self.tenant);
+        let session: SessionId = self.p.id();
         self.p
             .db
             .execute(&format!(

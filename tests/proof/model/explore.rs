@@ -6,7 +6,7 @@ use stateright::{Checker, Model};
 
 use super::{Budget, Life, ending, timing};
 
-/// `RINGFENCE_MODEL_DEPTH` explores deeper than CI has the time for: `cargo xtask model --depth N`.
+/// How `cargo xtask model --depth N` says how deep to explore: deeper than CI has the time for.
 const DEPTH: &str = "RINGFENCE_MODEL_DEPTH";
 
 /// A life with one workspace, whose machine is measured by nobody.
@@ -18,10 +18,10 @@ const NOTHING: Budget = Budget { faults: 0, crashes: 0, says: 0, deletes: 0, spe
 
 /// Explores, breadth first, so that what is found is told by the shortest story there is.
 fn explore(name: &str, life: Life, ci_depth: usize, reached: &[&str]) {
-    let depth = std::env::var(DEPTH).ok().and_then(|text| text.parse().ok());
+    let depth = std::env::var(DEPTH).ok().and_then(|text| text.parse().ok()).unwrap_or(ci_depth);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let began = std::time::Instant::now();
-    let checker = life.checker().threads(threads).target_max_depth(depth.unwrap_or(ci_depth));
+    let checker = life.checker().threads(threads).target_max_depth(depth);
     let checker = checker.spawn_bfs().join();
     eprintln!(
         "{name}: {} states, {} of them different, to a depth of {}, in {:.1} s",
@@ -39,8 +39,9 @@ fn explore(name: &str, life: Life, ci_depth: usize, reached: &[&str]) {
             panic!("{name}: {property}: {}\nthen {last:#?}\nends in {ends:#?}", story.join(", "));
         }
     }
-    for property in reached {
-        assert!(discoveries.contains_key(property), "{name}: never: {property}");
+    // Shorter stories need not come so far.
+    for property in reached.iter().filter(|_| depth >= ci_depth) {
+        assert!(discoveries.contains_key(*property), "{name}: never: {property}");
     }
 }
 

@@ -115,12 +115,12 @@ impl State {
             actions.push(Action::HearOn);
         }
         self.wishes(actions);
-        if asleep && let Some(at) = self.object.alarm {
-            if at <= NOW {
-                actions.push(Action::Alarm);
-            } else if faults {
-                actions.push(Action::EarlyAlarm);
-            }
+        match self.object.alarm {
+            Some(at) if asleep && at <= NOW => actions.push(Action::Alarm),
+            Some(_) if asleep && faults => actions.push(Action::EarlyAlarm),
+            // One was set before there was a row.
+            None if asleep && faults && self.node.is_some() => actions.push(Action::AlarmAgain),
+            Some(_) | None => {}
         }
         if !asleep {
             self.steps(actions, faults);
@@ -155,7 +155,7 @@ impl State {
                 self.pass();
             }
             Action::Alarm => self.begin(),
-            Action::EarlyAlarm => {
+            Action::EarlyAlarm | Action::AlarmAgain => {
                 self.left.faults -= 1;
                 self.begin();
             }
@@ -284,6 +284,7 @@ impl State {
             }
         }
         let changed = self.store(node, workspaces);
+        answers.iter().for_each(|answer| self.learn(answer));
         let gone = self.word() == Some(NodeState::Gone);
         if self.node.as_ref().is_some_and(has_ended) {
             self.link = None;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringfence::domain::node::{Call, CallError, Deletion, Event, Instance, InstanceId};
 use ringfence_protocol::time::UnixMillis;
 
-use super::{NOW, Outcome, Refusal, State};
+use super::{Asked, NOW, Outcome, Refusal, State};
 
 /// How long reads may be behind, and how long a create call may be on its way: less than what is waited for them.
 const LAG: Duration = Duration::from_secs(30);
@@ -56,6 +56,7 @@ impl State {
     pub(super) fn call(&mut self, call: Call, outcome: Outcome) -> Event {
         match call {
             Call::Create => {
+                self.asked = if self.asked == Asked::Answered { Asked::Unanswered } else { Asked::Blindly };
                 let answer = match outcome {
                     Outcome::Fine => self.make(None),
                     Outcome::Hidden => self.make(Some(NOW + LAG)),
@@ -81,6 +82,16 @@ impl State {
                 let deletion = if there { Deletion::Accepted } else { Deletion::NotFound };
                 Event::DeleteAnswered(id, said(outcome, deletion))
             }
+        }
+    }
+
+    /// An answer is recorded: what it tells of the last create call.
+    pub(super) fn learn(&mut self, answer: &Event) {
+        // Made, or refused, or there already; or the provider was looked at.
+        let tells = matches!(answer, Event::FindAnswered(Ok(_)))
+            || matches!(answer, Event::CreateAnswered(made) if *made != Err(CallError::Unknown));
+        if tells && self.asked == Asked::Unanswered {
+            self.asked = Asked::Answered;
         }
     }
 

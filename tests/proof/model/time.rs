@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use ringfence::domain::alarm::Wakes;
 use ringfence::domain::node;
+use ringfence_protocol::state::NodeState;
 use ringfence_protocol::time::UnixMillis;
 
 use super::object::{Heard, Run};
-use super::{NOW, State};
+use super::{Asked, NOW, State};
 
 /// What is longer ago than that is that long ago: longer than any time of the model.
 const LONG_AGO: Duration = Duration::from_secs(400);
@@ -59,6 +60,12 @@ impl State {
             workspace.hash(&mut hasher);
             hasher.finish()
         });
+        // Once it does not ask any more, what it has asked makes no difference.
+        if self.asked == Asked::Unanswered
+            && !matches!(self.word(), Some(NodeState::Requested | NodeState::Provisioning))
+        {
+            self.asked = Asked::Answered;
+        }
         if let Some(node) = &mut self.node {
             // As its row is written when the link's end is noticed.
             if self.link.is_none() && node.link == node::Link::Up {

@@ -53,10 +53,19 @@ impl Sim {
             cost_per_hour: maybe(format!("0.0{}", self.chance.between(5, 40))),
             cost_per_month: maybe(format!("0.0{:02}", self.chance.between(2, 60))),
         };
-        match self.chance.below(3) {
+        // Of each, or of one of them.
+        let one = |id: String| self.chance.one_in(2).then_some(id);
+        match self.chance.below(4) {
             // No limit at all.
             0 => SetLimitsParams { scope: LimitScope::Installation, id: None, limits: LimitAmounts::default() },
-            1 => SetLimitsParams { scope: LimitScope::User, id: None, limits },
+            1 => {
+                let user = self.chance.pick(&self.users).someone.actor.user_id;
+                SetLimitsParams { scope: LimitScope::User, id: one(user.to_string()), limits }
+            }
+            2 => {
+                let tenant = self.chance.pick(&self.tenants);
+                SetLimitsParams { scope: LimitScope::Tenant, id: one(tenant.to_string()), limits }
+            }
             _ => SetLimitsParams { scope: LimitScope::Installation, id: None, limits },
         }
     }

@@ -16,6 +16,7 @@ use crate::support::world::World;
 struct Counted {
     id: NodeId,
     user: String,
+    tenant: String,
     isolation: String,
     state: String,
     state_since: i64,
@@ -29,7 +30,33 @@ struct Counted {
     was_made: bool,
 }
 
+/// A user, with their tenant: whose limits count.
+struct Owner<'a> {
+    user: &'a str,
+    tenant: &'a str,
+}
+
+impl Owner<'_> {
+    /// Whom limits of that scope are set for.
+    fn subject(&self, scope: LimitScope) -> &str {
+        match scope {
+            LimitScope::User => self.user,
+            LimitScope::Tenant => self.tenant,
+            LimitScope::Installation => "",
+        }
+    }
+}
+
 impl Counted {
+    /// Whether limits of that scope that hold for the owner count it.
+    fn counts_for(&self, owner: &Owner<'_>, scope: LimitScope) -> bool {
+        self.owner().subject(scope) == owner.subject(scope)
+    }
+
+    fn owner(&self) -> Owner<'_> {
+        Owner { user: &self.user, tenant: &self.tenant }
+    }
+
     fn is_gone(&self) -> bool {
         self.state == "gone"
     }
@@ -120,8 +147,10 @@ impl Sim {
             EphemeralWorkspaces => is_ephemeral,
             Nodes | CostPerHour | CostPerMonth => node.is_some(),
         };
-        for scope in [LimitScope::User, LimitScope::Installation] {
-            let of = || all.iter().filter(|node| scope == LimitScope::Installation || node.user == user);
+        let tenant = self.world.p.db.known("SELECT tenant_id FROM users WHERE id = ?1", [user]);
+        let owner = Owner { user, tenant: &tenant[0] };
+        for scope in LimitScope::ALL.iter().copied() {
+            let of = || all.iter().filter(|node| node.counts_for(&owner, scope));
             let there = || of().filter(|node| !node.is_gone());
             let used = [
                 (Workspaces, there().map(|node| node.places).sum::<i64>()),
@@ -132,22 +161,24 @@ impl Sim {
                 (CostPerMonth, of().map(|node| node.spent(month, now.get())).sum::<i64>() + 1),
             ];
             for (measure, used) in used.into_iter().filter(|(measure, _)| adds_to(*measure)) {
-                if let Some(most) = self.limit(scope, measure).filter(|most| used > *most) {
+                if let Some(most) = self.limit(scope, &owner, measure).filter(|most| used > *most) {
                     self.breached(format!("I5: {used} of {measure} of {scope} where {most} are allowed"));
                 }
             }
         }
     }
 
-    fn limit(&self, scope: LimitScope, measure: LimitMeasure) -> Option<i64> {
-        let sql = "SELECT amount || '' FROM limits WHERE scope = ?1 AND subject_id = '' AND measure = ?2";
-        let set = self.world.p.db.known(sql, [scope.as_str(), measure.as_str()]);
+    /// What is set for one of them goes before what is set for each, and that before what is configured.
+    fn limit(&self, scope: LimitScope, owner: &Owner<'_>, measure: LimitMeasure) -> Option<i64> {
+        let sql = "SELECT amount || '' FROM limits WHERE scope = ?1 AND subject_id IN (?2, '') AND measure = ?3
+             ORDER BY subject_id DESC";
+        let set = self.world.p.db.known(sql, [scope.as_str(), owner.subject(scope), measure.as_str()]);
         set.first().map(|amount| amount.parse().unwrap()).or_else(|| self.settings().limits.get(scope, measure))
     }
 
     fn counted(&self) -> Vec<Counted> {
         let rows = self.world.p.db.known(
-            "SELECT json_object('id', n.id, 'user', n.user_id, 'isolation', n.isolation, 'state', n.state,
+            "SELECT json_object('id', n.id, 'user', n.user_id, 'tenant', n.tenant_id, 'isolation', n.isolation, 'state', n.state,
                'state_since', n.state_since_ms, 'price', n.price_micros_per_hour,
                'dearest', COALESCE(n.dearest_micros_per_hour, n.price_micros_per_hour),
                'first_create', n.first_create_attempt_at_ms, 'failure', n.failure,
@@ -191,14 +222,13 @@ impl Sim {
     pub fn beyond_a_budget(&self) -> Vec<NodeId> {
         let all = self.counted();
         let (now, month) = (self.now().get(), month_start(self.now()).get());
-        let is_spent = |scope, user: &str| {
-            let of = all.iter().filter(|node| scope == LimitScope::Installation || node.user == user);
+        let is_spent = |scope, owner: &Owner<'_>| {
+            let of = all.iter().filter(|node| node.counts_for(owner, scope));
             let spent: i64 = of.map(|node| node.spent(month, now)).sum();
-            self.limit(scope, LimitMeasure::CostPerMonth).is_some_and(|most| spent >= most)
+            self.limit(scope, owner, LimitMeasure::CostPerMonth).is_some_and(|most| spent >= most)
         };
-        let ends = |node: &&Counted| {
-            node.lives() && (is_spent(LimitScope::User, &node.user) || is_spent(LimitScope::Installation, &node.user))
-        };
+        let ends =
+            |node: &&Counted| node.lives() && LimitScope::ALL.iter().any(|scope| is_spent(*scope, &node.owner()));
         all.iter().filter(ends).map(|node| node.id).collect()
     }
 

@@ -19,7 +19,7 @@ use super::sky::foreign;
 use crate::support::world::World;
 
 /// How late anything may be while nothing keeps it from being done: a request's arming, a safety alarm and two retries.
-const LATE_MS: i64 = 120_000;
+pub const LATE_MS: i64 = 120_000;
 /// How long the database may have been back before an object that had looked in vain looks again, and what was late is done.
 const AWAY: Duration = Duration::from_secs(5 * 60 + 180);
 /// How long anything that is on its way may be so, once all is calm.
@@ -305,58 +305,5 @@ impl Sim {
     pub fn is_given_up(&self, id: &InstanceId) -> bool {
         let node = self.world.cloud.machines.borrow().get(id).and_then(|machine| machine.node());
         node.is_some_and(|node| self.given_up.borrow().contains(&node))
-    }
-
-    /// Nothing ended before its time.
-    fn judge_ends_in_time(&self) {
-        let db = &self.world.p.db;
-        let timing = &self.settings().timing;
-        // A state, the state and failure that only time may lead to, and how much of it.
-        let waits = [
-            ("requested", "failed", "request_timeout", timing.requested),
-            ("provisioning", "failed", "provisioning_timeout", timing.provisioning),
-            ("booting", "failed", "boot_timeout", timing.booting),
-            ("ready", "destroying", "idle", timing.idle_timeout),
-            ("quarantined", "destroying", "key_conflict", timing.quarantined),
-            ("quarantined", "destroying", "firewall_lost", timing.quarantined),
-        ];
-        for (from, to, failure, wait) in waits {
-            let early = db.texts(&format!(
-                "SELECT n.id FROM nodes n
-                 JOIN events a ON a.node_id = n.id AND a.kind = 'node_state' AND json_extract(a.event_json, '$.state') = '{from}'
-                 JOIN events b ON b.node_id = n.id AND b.kind = 'node_state' AND json_extract(b.event_json, '$.state') = '{to}'
-                 WHERE n.failure = '{failure}' AND b.at_ms - a.at_ms < {}",
-                wait.as_millis()
-            ));
-            if !early.is_empty() {
-                self.breached(format!("I4: {failure} before its time: {early:?}"));
-            }
-        }
-        let early = db.texts(
-            "SELECT n.id FROM nodes n JOIN events e ON e.node_id = n.id AND e.kind = 'node_state'
-               AND json_extract(e.event_json, '$.state') = 'destroying'
-             WHERE n.failure = 'lifetime_over' AND e.at_ms < n.hard_deadline_at_ms",
-        );
-        if !early.is_empty() {
-            self.breached(format!("I4: a life was over before its end: {early:?}"));
-        }
-        let outlived = db.texts(&format!(
-            "SELECT n.id FROM nodes n JOIN events e ON e.node_id = n.id AND e.kind = 'node_state'
-               AND json_extract(e.event_json, '$.state') IN ('requested', 'provisioning', 'booting', 'ready')
-             WHERE e.at_ms > n.hard_deadline_at_ms + {LATE_MS}"
-        ));
-        if !outlived.is_empty() {
-            self.breached(format!("I4: a life went on after its end: {outlived:?}"));
-        }
-        let unsettled = db.texts(&format!(
-            "SELECT n.id FROM nodes n JOIN events e ON e.node_id = n.id AND e.kind = 'node_state'
-               AND json_extract(e.event_json, '$.state') = 'gone'
-             WHERE n.provider_instance_id IS NULL AND n.create_attempts > 0 AND n.failure <> 'forgotten'
-               AND e.at_ms < n.last_create_attempt_at_ms + {}",
-            timing.settle.as_millis()
-        ));
-        if !unsettled.is_empty() {
-            self.breached(format!("I2: given up before lists have settled: {unsettled:?}"));
-        }
     }
 }

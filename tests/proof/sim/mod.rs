@@ -9,6 +9,7 @@ mod admins;
 mod admission;
 mod agents;
 mod chance;
+mod early;
 mod judge;
 mod object;
 mod platform;
@@ -22,8 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence::config::{Config, Settings};
 use ringfence::domain::node::InstanceId;
-use ringfence::ports::Clock;
-use ringfence_protocol::ids::NodeId;
+use ringfence::ports::{Clock, Entropy};
+use ringfence_protocol::ids::{NodeId, TenantId};
 use ringfence_protocol::state::{EngineChoice, LimitMeasure, LimitScope};
 use ringfence_protocol::time::UnixMillis;
 
@@ -89,6 +90,7 @@ pub struct Sim {
     config: Config,
     chance: Chance,
     users: Vec<User>,
+    tenants: [TenantId; 2],
     objects: RefCell<BTreeMap<NodeId, Object>>,
     machines: RefCell<BTreeMap<InstanceId, Machine>>,
     sky: Sky,
@@ -132,19 +134,27 @@ impl Sim {
         ])
         .unwrap();
         config.settings = settings(&chance);
+        early::watch(&world, &config.settings.timing);
         // The most nodes of all and the most workspaces of one user, in some worlds.
         let most = chance.one_in(3).then(|| i64::try_from(chance.between(2, 5)).unwrap());
         if let Some(most) = most {
             config.settings.limits.put(LimitScope::Installation, LimitMeasure::Nodes, most);
             config.settings.limits.put(LimitScope::User, LimitMeasure::Workspaces, most);
+            // Of one tenant less than that, in some of them.
+            if chance.one_in(2) {
+                let measure = *chance.pick(&[LimitMeasure::Nodes, LimitMeasure::Workspaces]);
+                config.settings.limits.put(LimitScope::Tenant, measure, most - 1);
+            }
         }
-        let users = (0..1 + chance.below(3)).map(|_| User::new(&world)).collect();
+        let tenants = [world.tenant, tenant_beside(&world)];
+        let users = (0..1 + chance.below(3)).map(|_| User::new(&world, *chance.pick(&tenants))).collect();
         let (has_pools, has_admin) = (chance.one_in(3), chance.one_in(3));
         let fault_rate = *chance.pick(&[None, Some(60), Some(20), Some(8)]);
         let sim = Self {
             world,
             config,
             users,
+            tenants,
             most,
             has_pools,
             has_admin,
@@ -205,6 +215,13 @@ impl Sim {
     fn settings(&self) -> &Settings {
         &self.config.settings
     }
+}
+
+/// A tenant beside the one that there is.
+fn tenant_beside(world: &World) -> TenantId {
+    let tenant: TenantId = world.p.id();
+    world.p.db.execute(&format!("INSERT INTO tenants VALUES ('{tenant}', 'beside', 0)")).unwrap();
+    tenant
 }
 
 /// Shorter times in some worlds, so that ends come while things happen.

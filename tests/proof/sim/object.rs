@@ -224,7 +224,10 @@ impl Sim {
         }
         let is_hello = matches!(message, AgentMessage::Hello(_));
         let note = self.trace.as_ref().map(|_| format!("{message:?}"));
-        match agent_report(self, self.settings(), node, epoch, message).await {
+        self.hears(node, &message);
+        let heard = agent_report(self, self.settings(), node, epoch, message).await;
+        self.has_heard(node);
+        match heard {
             Ok(driven) => {
                 self.note(|| format!("{node} said {}: {}", note.unwrap_or_default(), told(&driven)));
                 if is_hello {

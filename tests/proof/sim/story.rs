@@ -248,7 +248,7 @@ impl<'a> Stage<'a> {
                 sim.note(|| format!("the cloud refuses everything: {class:?}"));
                 sim.sky.mood.set(Some((class, soon(5, 1800))));
             }
-            6 => self.ring_early(),
+            6 => self.ring_untimely(),
             _ => sim.mishap_on_a_machine(),
         }
     }
@@ -280,14 +280,13 @@ impl<'a> Stage<'a> {
         self.sim.crash_object(node);
     }
 
-    /// An alarm comes before its time.
-    fn ring_early(&mut self) {
+    /// An alarm comes before its time, or once more when none is set any longer.
+    fn ring_untimely(&mut self) {
         let objects = self.sim.objects.borrow();
-        let set: Vec<NodeId> =
-            objects.iter().filter(|(_, object)| object.alarm.is_some() && !object.running).map(|(id, _)| *id).collect();
+        let asleep: Vec<NodeId> = objects.iter().filter(|(_, object)| !object.running).map(|(id, _)| *id).collect();
         drop(objects);
-        if !set.is_empty() {
-            self.sim.ring(*self.sim.chance.pick(&set));
+        if !asleep.is_empty() {
+            self.sim.ring(*self.sim.chance.pick(&asleep));
         }
     }
 }

@@ -10,7 +10,7 @@ use ringfence::app::{
 };
 use ringfence::ports::Clock;
 use ringfence::store::identity::UserRow;
-use ringfence_protocol::ids::{NodeId, WorkspaceId};
+use ringfence_protocol::ids::{NodeId, TenantId, WorkspaceId};
 use ringfence_protocol::params::{CreateWorkspaceParams, ForgetNodeParams, KeepAliveParams};
 use ringfence_protocol::problem::ErrorCode;
 use ringfence_protocol::state::{Isolation, NodePolicy, UserState};
@@ -64,8 +64,8 @@ pub enum What {
 }
 
 impl User {
-    pub fn new(world: &World) -> Self {
-        let someone = world.someone();
+    pub fn new(world: &World, tenant: TenantId) -> Self {
+        let someone = world.someone_of(tenant);
         // Read far in the future, so that it is never too old to be used without asking the provider.
         let json = serde_json::to_string(&catalog()).unwrap();
         let sql = format!("INSERT INTO provider_catalogs VALUES ('{}', 9000000000000, '{json}')", someone.credential);

@@ -63,6 +63,8 @@ guards! {
         "AND tenant_id = ?7 AND state = 'active'" => "AND tenant_id = ?7";
     "limits-of-a-claim" in "src/app/create_workspace.rs":
         "admission::require(settings, subject, new.id, Claim::Place, now)," => "admission::require(&Settings::default(), subject, new.id, Claim::Place, now),";
+    "limits-of-a-tenant" in "src/app/admission.rs":
+        "let every = LimitScope::ALL.iter().flat_map(" => "let every = LimitScope::ALL.iter().filter(|scope| **scope != LimitScope::Tenant).flat_map(";
 
     // Machines that are kept warm: so many and no more, within every limit.
     "warm-rank" in "src/store/nodes.rs":
@@ -212,6 +214,20 @@ guards! {
         "State::Quarantined { code } if late => self.destroy(code, at)," => "State::Quarantined { code } if late || self.places_taken == 0 => self.destroy(code, at),";
     "creating-deadline" in "src/domain/workspace.rs":
         "            (State::Creating, Outlook::Ready { .. } | Outlook::Pending) if late => {\n                self.fail(FailureCode::CreateTimeout, at)\n            }\n" => "";
+    "creating-deadline-in-its-time" in "src/domain/workspace.rs":
+        "if late => {\n                self.fail(FailureCode::CreateTimeout, at)" => "if late || self.running => {\n                self.fail(FailureCode::CreateTimeout, at)";
+    "deleting-deadline-in-its-time" in "src/domain/workspace.rs":
+        "Outlook::Pending | Outlook::Lost(_)) if late => {\n                self.enter_gone(at)" => "Outlook::Pending | Outlook::Lost(_)) if late || self.holds_place => {\n                self.enter_gone(at)";
+    "stop-unheard-in-its-time" in "src/domain/workspace.rs":
+        "asked| at.now >= asked + at.timing.stopping)" => "asked| at.now >= asked)";
+    "keep-over-in-its-time" in "src/domain/workspace/ending.rs":
+        "EndingCause::KeepOver if at.now >= ending.at => {" => "EndingCause::KeepOver if at.now >= self.state_since => {";
+    "kept-is-not-deleted" in "src/domain/workspace/ending.rs":
+        "                let at = self.keep_alive_until.map_or(at, |until| until.max(at));\n" => "";
+    "grace-of-a-budget" in "src/domain/node/time.rs":
+        "State::Ready { .. } if self.places_taken == 0 || at.now >= ends => {" => "State::Ready { .. } if self.places_taken == 0 || at.now >= self.state_since => {";
+    "save-step-in-its-time" in "src/domain/node/time.rs":
+        "let over = late || self.attempt_due(at) || self.link != Link::Up;" => "let over = late || at.now >= self.state_since || self.link != Link::Up;";
     "no-alarm-for-a-command-while-it-saves" in "src/domain/workspace.rs":
         "            State::Running | State::Stopped if outlook == Outlook::Pending => None,\n" => "";
     "no-alarms-for-an-agent-that-is-away" in "src/domain/workspace.rs":

@@ -2,10 +2,11 @@
 
 use ringfence::app::agent_report::{agent_report, key_conflict};
 use ringfence::ports::Clock;
-use ringfence_protocol::link::{AgentMessage, BootFailedReport};
-use ringfence_protocol::state::{BootFailure, NodeState, WorkspaceState};
+use ringfence_protocol::link::{AgentMessage, BootFailedReport, BootStep, Facts};
+use ringfence_protocol::state::{BootFailure, NodeState, PostureOutcome, SaveOutcome, WorkspaceState};
 
 use crate::node_faults::assert_nothing_left;
+use crate::support::agent::posture;
 use crate::support::sqlite::Death;
 use crate::support::world::{World, run};
 
@@ -61,6 +62,49 @@ fn a_quarantine_is_looked_after_even_where_its_object_dies_right_after_writing_i
         drop(agent_report(&world.p, &world.settings, node, epoch, lost).await.unwrap());
         assert_eq!(world.node(&who, node).await.state, NodeState::Quarantined);
         assert!(world.p.alarms.borrow()[&node] <= world.p.now());
+    });
+}
+
+/// What asks the node nothing is refused by its own statement.
+#[test]
+fn what_only_tells_of_a_machine_is_written_for_the_epoch_of_now() {
+    run(async {
+        let world = World::new();
+        let who = world.someone();
+        let created = world.create(&who).await.unwrap();
+        world.until_running(&who, created.id).await;
+        let (node, workspace_id) = (created.node.id, created.id);
+        let told = [
+            AgentMessage::Facts(Facts {
+                cpu_percent: 1.0,
+                memory_percent: 2.0,
+                memory_total_bytes: 4 << 30,
+                disk_percent: 3.0,
+                disk_total_bytes: 40 << 30,
+                measured_at: world.p.now(),
+            }),
+            AgentMessage::Notice { workspace_id: None, detail: "a rule was restored".into() },
+            AgentMessage::Notice { workspace_id: Some(workspace_id), detail: "out of memory".into() },
+            AgentMessage::BootStep(BootStep {
+                step: "once more".into(),
+                started_at: world.p.now(),
+                duration_ms: 1,
+                error: None,
+            }),
+            AgentMessage::Saved { workspace_id, outcome: SaveOutcome::Saved, duration_ms: 1, detail: "pushed".into() },
+            AgentMessage::WorkspacePosture { workspace_id, posture: posture(PostureOutcome::Pass) },
+        ];
+        let rows = async |epoch, message: &AgentMessage| {
+            let before = world.p.db.rows_written.get();
+            let driven = agent_report(&world.p, &world.settings, node, epoch, message.clone()).await.unwrap();
+            (world.p.db.rows_written.get() - before, driven.events.len())
+        };
+        for message in &told {
+            for epoch in [0, 2] {
+                assert_eq!(rows(epoch, message).await, (0, 0), "{message:?} of epoch {epoch}");
+            }
+            assert_eq!(rows(1, message).await.0, 1, "{message:?} of the agent of now");
+        }
     });
 }
 

@@ -129,6 +129,10 @@ guards! {
         "stop_asked_at_ms = ?15\n         WHERE id = ?1 AND row_version = ?2" => "stop_asked_at_ms = ?15\n         WHERE id = ?1 AND ?2 = ?2";
     "row-version-required-workspace" in "src/store/versions.rs":
         "SELECT 1 FROM workspaces WHERE id = r.value ->> 0 AND row_version = r.value ->> 1" => "SELECT 1 FROM workspaces WHERE id = r.value ->> 0";
+    "row-version-of-a-replaced-credential" in "src/store/credentials.rs":
+        "validated_at_ms = ?6, row_version = row_version + 1\n         WHERE id = ?1 AND user_id = ?2 AND row_version = ?3" => "validated_at_ms = ?6, row_version = row_version + 1\n         WHERE id = ?1 AND user_id = ?2 AND ?3 = ?3";
+    "row-version-of-a-tried-credential" in "src/store/credentials.rs":
+        "validated_at_ms = ?4, row_version = row_version + 1\n         WHERE id = ?1 AND user_id = ?2 AND row_version = ?3" => "validated_at_ms = ?4, row_version = row_version + 1\n         WHERE id = ?1 AND user_id = ?2 AND ?3 = ?3";
     "a-claim-ends-warmth" in "src/app/create_workspace.rs":
         "            workspaces::end_warmth(new.id),\n" => "";
 
@@ -228,6 +232,18 @@ guards! {
     // I6, I10: epochs, generations, repeats.
     "agent-epoch" in "src/app/agent_report.rs":
         "if turn.node.agent_epoch != agent_epoch {" => "if turn.node.agent_epoch < agent_epoch {";
+    "agent-epoch-of-a-hello" in "src/store/nodes.rs":
+        "engine = ?4, agent_version = ?5\n         WHERE id = ?1 AND agent_epoch = ?2\"" => "engine = ?4, agent_version = ?5\n         WHERE id = ?1 AND ?2 = ?2\"";
+    "agent-epoch-of-a-posture" in "src/store/nodes.rs":
+        "AND agent_epoch = ?2 AND (posture_at_ms IS NULL" => "AND (posture_at_ms IS NULL";
+    "agent-epoch-of-facts" in "src/store/nodes.rs":
+        "AND agent_epoch = ?2 AND (facts_at_ms IS NULL" => "AND ?2 = ?2 AND (facts_at_ms IS NULL";
+    "agent-epoch-of-a-boot-step" in "src/store/events.rs":
+        "WHERE n.id = ?1 AND n.agent_epoch = ?4\n" => "WHERE n.id = ?1 AND ?4 = ?4\n";
+    "agent-epoch-of-what-is-told" in "src/store/events.rs":
+        "WHERE n.id = ?1 AND n.agent_epoch = ?6\n" => "WHERE n.id = ?1 AND ?6 = ?6\n";
+    "agent-epoch-of-a-workspaces-posture" in "src/store/workspaces.rs":
+        "WHERE n.id = ?2 AND n.agent_epoch = ?3)" => "WHERE n.id = ?2 AND ?3 = ?3)";
     "agent-epoch-of-a-token" in "src/app/bootstrap.rs":
         "row.agent_epoch != claims.agent_epoch" => "row.agent_epoch < claims.agent_epoch";
     "key-of-a-token" in "src/app/bootstrap.rs":

@@ -37,6 +37,18 @@ guards! {
         "WHERE s.workspace_id = ?1 AND s.user_id = ?2" => "WHERE s.workspace_id = ?1 AND ?2 = ?2";
     "node-keeps-owner" in "d1-migrations/0002_nodes.sql":
         "WHEN NEW.user_id <> OLD.user_id OR NEW.tenant_id <> OLD.tenant_id" => "WHEN 0";
+    "key-of-a-place-and-its-node" in "d1-migrations/0002_nodes.sql":
+        "  PRIMARY KEY (node_id, slot),\n  FOREIGN KEY (node_id, user_id) REFERENCES nodes (id, user_id),\n" => "  PRIMARY KEY (node_id, slot),\n";
+    "key-of-a-place-and-its-workspace" in "d1-migrations/0002_nodes.sql":
+        ",\n  FOREIGN KEY (workspace_id, user_id) REFERENCES workspaces (id, user_id) DEFERRABLE INITIALLY DEFERRED\n" => "\n";
+    "key-of-a-workspace-and-its-node" in "d1-migrations/0002_nodes.sql":
+        ",\n  FOREIGN KEY (node_id, user_id) REFERENCES nodes (id, user_id)\n);\nCREATE INDEX workspaces_by_user" => "\n);\nCREATE INDEX workspaces_by_user";
+    "key-of-a-node-and-its-credential" in "d1-migrations/0002_nodes.sql":
+        ",\n  FOREIGN KEY (credential_id, user_id) REFERENCES provider_credentials (id, user_id)\n" => "\n";
+    "key-of-an-event-and-its-node" in "d1-migrations/0002_nodes.sql":
+        ",\n  FOREIGN KEY (node_id, user_id) REFERENCES nodes (id, user_id)\n);\nCREATE INDEX events_by_user" => "\n);\nCREATE INDEX events_by_user";
+    "workspace-keeps-owner-and-node" in "d1-migrations/0002_nodes.sql":
+        "WHEN NEW.user_id <> OLD.user_id OR NEW.node_id <> OLD.node_id" => "WHEN 0";
     "owner-of-node-to-change" in "src/app/change_node.rs":
         ".filter(|turn| turn.row.user_id == actor.user_id)" => ".filter(|_| !actor.user_id.to_string().is_empty())";
 

@@ -2,8 +2,12 @@
 
 use ringfence::app::agent_report::{agent_report, key_conflict};
 use ringfence::ports::Clock;
-use ringfence_protocol::link::{AgentMessage, BootFailedReport, BootStep, Facts};
-use ringfence_protocol::state::{BootFailure, NodeState, PostureOutcome, SaveOutcome, WorkspaceState};
+use ringfence_protocol::link::{
+    Activity, AgentMessage, BootFailedReport, BootStep, Facts, WorkspacePhase, WorkspaceReport,
+};
+use ringfence_protocol::state::{
+    ActivityCause, BootFailure, Isolation, NodeState, PostureOutcome, SaveOutcome, WorkspaceState,
+};
 
 use crate::node_faults::assert_nothing_left;
 use crate::support::agent::posture;
@@ -85,12 +89,7 @@ fn what_only_tells_of_a_machine_is_written_for_the_epoch_of_now() {
             }),
             AgentMessage::Notice { workspace_id: None, detail: "a rule was restored".into() },
             AgentMessage::Notice { workspace_id: Some(workspace_id), detail: "out of memory".into() },
-            AgentMessage::BootStep(BootStep {
-                step: "once more".into(),
-                started_at: world.p.now(),
-                duration_ms: 1,
-                error: None,
-            }),
+            AgentMessage::BootStep(step(&world)),
             AgentMessage::Saved { workspace_id, outcome: SaveOutcome::Saved, duration_ms: 1, detail: "pushed".into() },
             AgentMessage::WorkspacePosture { workspace_id, posture: posture(PostureOutcome::Pass) },
         ];
@@ -106,6 +105,53 @@ fn what_only_tells_of_a_machine_is_written_for_the_epoch_of_now() {
             assert_eq!(rows(1, message).await.0, 1, "{message:?} of the agent of now");
         }
     });
+}
+
+/// Not even of another machine of the same user.
+#[test]
+fn an_agent_tells_of_no_workspace_but_those_on_its_machine() {
+    run(async {
+        let world = World::new();
+        let (who, stranger) = (world.someone(), world.someone());
+        let created = world.create(&who).await.unwrap();
+        let elsewhere = world.create_isolated(&who, Isolation::Ephemeral).await.unwrap();
+        let theirs = world.create(&stranger).await.unwrap();
+        world.until_running(&who, created.id).await;
+        world.until_running(&who, elsewhere.id).await;
+        world.until_running(&stranger, theirs.id).await;
+        let written = world.p.db.rows_written.get();
+        for workspace_id in [elsewhere.id, theirs.id] {
+            let activity = Activity { at: world.p.now(), cause: ActivityCause::TerminalInput, lease_ends_at: None };
+            for message in [
+                AgentMessage::Workspace(WorkspaceReport {
+                    workspace_id,
+                    spec_generation: 1,
+                    phase: WorkspacePhase::Failed,
+                    failure: None,
+                    detail: None,
+                    activity: Some(activity),
+                }),
+                AgentMessage::WorkspaceStep { workspace_id, step: step(&world) },
+                AgentMessage::Activity { workspace_id, activity },
+                AgentMessage::Saved {
+                    workspace_id,
+                    outcome: SaveOutcome::Saved,
+                    duration_ms: 1,
+                    detail: String::new(),
+                },
+                AgentMessage::Notice { workspace_id: Some(workspace_id), detail: "out of memory".into() },
+                AgentMessage::WorkspacePosture { workspace_id, posture: posture(PostureOutcome::Fail) },
+            ] {
+                let said = agent_report(&world.p, &world.settings, created.node.id, 1, message.clone()).await.unwrap();
+                assert!(said.events.is_empty(), "{message:?}");
+                assert_eq!(world.p.db.rows_written.get(), written, "{message:?}");
+            }
+        }
+    });
+}
+
+fn step(world: &World) -> BootStep {
+    BootStep { step: "once more".into(), started_at: world.p.now(), duration_ms: 1, error: None }
 }
 
 /// Its object dies between the write of what an agent has said and anything that follows (seed 1545689).

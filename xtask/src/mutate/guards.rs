@@ -68,6 +68,19 @@ guards! {
     "winner-of-bootstrap" in "src/app/bootstrap.rs":
         "if winner.public_key_jkt != key.thumbprint {" => "if winner.public_key_jkt.is_empty() {";
 
+    "address-of-bootstrap" in "src/app/bootstrap.rs":
+        "    require_live(&row)?;\n    require_own_address(&row, presented.source)?;\n" => "    require_live(&row)?;\n";
+    "address-of-a-boot-that-failed" in "src/app/boot_failure.rs":
+        "        require_own_address(&row, teller.source)?;\n" => "        let _ = require_own_address(&row, teller.source);\n";
+    "link-is-used-once" in "src/store/identity.rs":
+        "AND consumed_at_ms IS NULL AND expires_at_ms > ?4" => "AND expires_at_ms > ?4";
+    "link-ends" in "src/store/identity.rs":
+        "AND consumed_at_ms IS NULL AND expires_at_ms > ?4" => "AND consumed_at_ms IS NULL";
+    "link-of-an-active-user" in "src/store/identity.rs":
+        "\n           AND EXISTS (SELECT 1 FROM users u WHERE u.id = sign_in_links.user_id AND u.state = 'active')" => "";
+    "one-dedicated-machine" in "d1-migrations/0008_dedicated.sql":
+        "CREATE UNIQUE INDEX nodes_dedicated ON" => "CREATE INDEX nodes_dedicated ON";
+
     // I5: limits, in the statement that admits.
     "limits" in "src/store/limits.rs":
         "\n                OR EXISTS (SELECT 1 FROM counted WHERE used + more > amount)" => "";
@@ -119,6 +132,32 @@ guards! {
         "AND n.hard_deadline_at_ms >= ?6 AND" => "AND ?6 = ?6 AND";
     "budget-claim" in "src/store/workspaces.rs":
         "?6 AND n.budget_spent_at_ms IS NULL" => "?6";
+    "engine-claim" in "src/store/workspaces.rs":
+        "           AND COALESCE(n.engine_choice, 'unconfined') = ?5\n" => "";
+    "placement-tenant" in "src/domain/placement.rs":
+        " || candidate.tenant_id != wish.tenant_id" => "";
+    "placement-isolation" in "src/domain/placement.rs":
+        "if candidate.isolation != wish.isolation {" => "if wish.region.is_empty() {";
+    "placement-engine" in "src/domain/placement.rs":
+        "if candidate.engine != wish.engine {" => "if wish.region.is_empty() {";
+    "placement-ephemeral" in "src/domain/placement.rs":
+        "if candidate.isolation == Isolation::Ephemeral {" => "if wish.region.is_empty() {";
+    "placement-ready" in "src/domain/placement.rs":
+        "if candidate.state != NodeState::Ready && !on_its_way(candidate) {" => "if candidate.state == NodeState::Gone && !on_its_way(candidate) {";
+    "placement-policy" in "src/domain/placement.rs":
+        "if candidate.policy != NodePolicy::Schedulable {" => "if candidate.policy == NodePolicy::Draining {";
+    "placement-health" in "src/domain/placement.rs":
+        "&& candidate.health != NodeHealth::Connected {" => "&& candidate.health == NodeHealth::Unknown {";
+    "placement-evidence" in "src/domain/placement.rs":
+        "if candidate.state == NodeState::Ready && !candidate.evidence.suffices() {" => "if candidate.state != NodeState::Ready && !candidate.evidence.suffices() {";
+    "placement-size-processors" in "src/domain/placement.rs":
+        "if candidate.cpus < wish.cpus\n        || candidate" => "if candidate";
+    "placement-size-memory" in "src/domain/placement.rs":
+        "        || candidate.memory_bytes < wish.memory_bytes\n" => "";
+    "placement-size-disk" in "src/domain/placement.rs":
+        "        || candidate.disk_bytes.is_some_and(|disk| disk < wish.disk_bytes)\n" => "";
+    "placement-full" in "src/domain/placement.rs":
+        "candidate.places_taken >= candidate.slots" => "candidate.places_taken > candidate.slots";
     "placement-lives-long-enough" in "src/domain/placement.rs":
         "candidate.ends_at < wish.lives_until || candidate.is_unpaid" => "candidate.is_unpaid";
     "placement-is-paid" in "src/domain/placement.rs":
@@ -211,6 +250,33 @@ guards! {
     "row-read-again-by-a-sweep" in "src/app/sweep/inventory.rs":
         "matches!(rows.as_slice(), [row] if row.state == NodeState::Gone)" => "!rows.is_empty()";
 
+    "dry-run-of-a-deletion" in "src/app/sweep/inventory.rs":
+        "        if self.mode == Mode::DryRun {\n            return Ok(action(about, false));\n        }\n" => "";
+    "dry-run-of-an-end" in "src/app/sweep/inventory.rs":
+        "            Ok(None) if !acts => action(SweepActionKind::EndNode, \"The node ends.\", false),\n" => "";
+    "dry-run-of-a-decision" in "src/app/sweep/restarts.rs":
+        "    if mode == Mode::DryRun {\n        return Ok(());\n    }\n" => "    let _ = mode;\n";
+    "dry-run-of-a-restart" in "src/app/sweep/restarts.rs":
+        "Restart::At { .. } if mode == Mode::DryRun =>" => "Restart::At { .. } if row.user_id.to_string().is_empty() =>";
+    "dry-run-of-a-warm-machine" in "src/app/sweep/warm.rs":
+        "Next::Make { .. } if mode == Mode::DryRun =>" => "Next::Make { .. } if row.user_id.to_string().is_empty() =>";
+    "dry-run-of-what-is-told-of-a-budget" in "src/app/sweep/budgets.rs":
+        "    if mode == Mode::Act {\n        for alert" => "    {\n        for alert";
+    "dry-run-of-a-spent-budget" in "src/app/sweep/budgets.rs":
+        "if mode == Mode::Act && !nodes.is_empty() {" => "if !nodes.is_empty() {";
+    "dry-run-of-what-is-overdue" in "src/app/sweep/overdue.rs":
+        "let done = mode == Mode::Act && p.wake" => "let done = p.wake";
+    "dry-run-of-what-has-had-its-time" in "src/app/sweep/prune.rs":
+        "if mode == Mode::Act && !found.is_empty() {" => "if !found.is_empty() {";
+    "prunes-workspaces-that-are-gone" in "src/store/prune.rs":
+        "SELECT id FROM workspaces WHERE state = 'gone' AND state_since_ms < ?1 ORDER" => "SELECT id FROM workspaces WHERE state_since_ms < ?1 ORDER";
+    "prunes-events-of-nodes-that-are-gone" in "src/store/prune.rs":
+        "DELETE FROM events WHERE node_id IN (\n               SELECT id FROM nodes WHERE state = 'gone' AND" => "DELETE FROM events WHERE node_id IN (\n               SELECT id FROM nodes WHERE";
+    "prunes-workspaces-of-nodes-that-are-gone" in "src/store/prune.rs":
+        "DELETE FROM workspaces WHERE node_id IN (\n               SELECT id FROM nodes WHERE state = 'gone' AND" => "DELETE FROM workspaces WHERE node_id IN (\n               SELECT id FROM nodes WHERE";
+    "prunes-nodes-that-are-gone" in "src/store/prune.rs":
+        "DELETE FROM nodes WHERE id IN (\n               SELECT id FROM nodes WHERE state = 'gone' AND" => "DELETE FROM nodes WHERE id IN (\n               SELECT id FROM nodes WHERE";
+
     // I4: deadlines.
     "hard-deadline" in "src/domain/node/time.rs":
         "                if lifetime_over =>" => "                if lifetime_over && late && self.places_taken == 0 =>";
@@ -256,6 +322,10 @@ guards! {
         "WHERE n.id = ?1 AND n.agent_epoch = ?6\n" => "WHERE n.id = ?1 AND ?6 = ?6\n";
     "agent-epoch-of-a-workspaces-posture" in "src/store/workspaces.rs":
         "WHERE n.id = ?2 AND n.agent_epoch = ?3)" => "WHERE n.id = ?2 AND ?3 = ?3)";
+    "told-of-ones-own-workspaces" in "src/store/events.rs":
+        "WHERE w.id = ?2 AND w.node_id = ?1))" => "WHERE w.id = ?2))";
+    "measured-in-ones-own-workspaces" in "src/store/workspaces.rs":
+        "WHERE id = ?1 AND node_id = ?2 AND state NOT IN" => "WHERE id = ?1 AND state NOT IN";
     "agent-epoch-of-a-token" in "src/app/bootstrap.rs":
         "row.agent_epoch != claims.agent_epoch" => "row.agent_epoch < claims.agent_epoch";
     "key-of-a-token" in "src/app/bootstrap.rs":
@@ -301,6 +371,8 @@ guards! {
         "    p.wake(id, seen_at + timing.off_after()).await?;\n" => "    let _ = timing;\n";
     "late-end-of-an-older-link" in "src/store/nodes.rs":
         "connected_at_ms = ?3, last_hello" => "connected_at_ms = COALESCE(connected_at_ms, ?3), last_hello";
+    "end-of-an-older-link" in "src/store/nodes.rs":
+        "disconnected_at_ms = ?2 WHERE id = ?1 AND connected_at_ms < ?2" => "disconnected_at_ms = ?2 WHERE id = ?1";
     "unwatched-ends" in "src/app/sweep/overdue.rs":
         "    if look == Look::Close {" => "    if look == Look::Quick {";
     "budget-is-heeded" in "src/domain/node.rs":
@@ -313,6 +385,8 @@ guards! {
         "                statements.push(switches::require_provisioning());\n" => "";
     "forgets-only-what-is-stuck" in "src/domain/node/wishes.rs":
         "            State::Destroying { .. } if self.is_stuck() =>" => "            State::Destroying { .. } =>";
+    "forgets-only-what-is-typed" in "src/app/forget_node.rs":
+        "if params.confirm != id.to_string() {" => "if params.confirm == id.to_string().to_uppercase() {";
     "restart-once" in "src/app/sweep/restarts.rs":
         "            restarts::require_undecided(ended.id),\n" => "";
     "restart-of-what-was-wanted" in "src/domain/restart.rs":

@@ -199,7 +199,7 @@ impl LinkTask {
     }
 
     /// Whether the dead-man switch has fallen.
-    fn is_over(&self) -> bool {
+    fn is_over(&mut self) -> bool {
         let reason = self.dead_man.is_due(Some(&self.grants.borrow().clock));
         if let Some(reason) = reason {
             tracing::error!(%reason, "switching off");

@@ -22,6 +22,8 @@ const FILE: &str = "contact.json";
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 /// It is looked at the clock so often: a timer stands still while the machine is suspended.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// And not more often than so: whoever asks acts on the answer first.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
 /// Why everything is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct DeadMan {
     boot_id: String,
     last: Duration,
     noted: Option<Duration>,
+    /// When it was last asked whether it is time.
+    asked: Instant,
 }
 
 impl DeadMan {
@@ -71,6 +75,7 @@ impl DeadMan {
             boot_id,
             last: uptime(),
             noted: None,
+            asked: Instant::now(),
         };
         match dead_man.known() {
             // Never one from the future.
@@ -105,7 +110,8 @@ impl DeadMan {
     }
 
     /// Whether it is time, by that clock of the control plane where one is known.
-    pub fn is_due(&self, clock: Option<&ControlClock>) -> Option<Reason> {
+    pub fn is_due(&mut self, clock: Option<&ControlClock>) -> Option<Reason> {
+        self.asked = Instant::now();
         if let (Some(deadline), Some(clock)) = (self.hard_deadline, clock)
             && clock.at(Instant::now()) >= deadline + OVERTIME
         {
@@ -115,16 +121,18 @@ impl DeadMan {
         (uptime().saturating_sub(self.last) >= after).then_some(Reason::Silence(after))
     }
 
-    /// Waits until it is worth asking again. Loses nothing when it is given up.
+    /// Waits until it is worth asking again. Loses nothing when it is given up: it goes by when it was asked last, so that whatever
+    /// happens in between, however often, puts no look off.
     pub async fn pause(&self) {
-        let left = self.after.map(|after| after.saturating_sub(uptime().saturating_sub(self.last)));
-        // Not at once, even if it is time: whoever asks acts on the answer first.
-        let pause = left.map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY)).max(Duration::from_millis(50));
-        tokio::time::sleep(pause).await;
+        let silent_at =
+            self.after.map(|after| Instant::now() + after.saturating_sub(uptime().saturating_sub(self.last)));
+        let next = self.asked + LOOK_EVERY;
+        let next = silent_at.map_or(next, |silent_at| silent_at.min(next)).max(self.asked + LOOK_AT_MOST_EVERY);
+        tokio::time::sleep_until(next.into()).await;
     }
 
     /// Waits until it is time, with no clock but its own: while there is no link yet.
-    pub async fn until_due(&self) -> Reason {
+    pub async fn until_due(&mut self) -> Reason {
         loop {
             if let Some(reason) = self.is_due(None) {
                 return reason;

@@ -163,11 +163,15 @@ impl Scratch {
             command
         };
         run::quiet(cargo().arg("--no-run")).context("it does not compile")?;
-        let output = cargo().output().context("starting cargo")?;
-        if output.status.success() {
+        // Into a file: what a failed test has left running would hold a pipe open.
+        let said = self.target.join("said.txt");
+        let file = fs::File::create(&said).with_context(|| format!("writing {}", said.display()))?;
+        let status = cargo().stdout(file).stderr(Stdio::null()).status().context("starting cargo")?;
+        if status.success() {
             return Ok(None);
         }
-        let text = String::from_utf8_lossy(&output.stdout);
+        let said = fs::read(&said)?;
+        let text = String::from_utf8_lossy(&said);
         let failed = text.lines().filter_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
         let failed: Vec<&str> = failed.collect();
         ensure!(!failed.is_empty(), "the tests failed without naming one:\n{}", run::tail(&text));

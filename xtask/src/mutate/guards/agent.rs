@@ -57,7 +57,7 @@ guards! {
     "agent-key-before-its-use" in "vm-agent/src/identity.rs":
         "        disk::write_private(path, text.as_bytes())?;\n" => "        let _ = text;\n";
     "agent-damaged-key-is-not-replaced" in "vm-agent/src/identity.rs":
-        "let seed: &[u8; 32] = seed.as_slice().try_into().map_err(|_| IdentityError::Damaged)?;" => "let seed: &[u8; 32] = seed.as_slice().try_into().unwrap_or(&[7; 32]);";
+        "map(Zeroizing::new).map_err(|_| IdentityError::Damaged)?;" => "map(Zeroizing::new).unwrap_or_else(|_| Zeroizing::new(vec![7; 32]));";
     "agent-grant-before-its-use" in "vm-agent/src/bootstrap.rs":
         "                grant::store(grant_path, &answer)?;\n" => "                let _ = grant_path;\n";
     "agent-token-is-erased" in "vm-agent/src/config.rs":

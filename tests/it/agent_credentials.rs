@@ -66,7 +66,12 @@ impl Scene {
     }
 
     async fn redeem(&self, key: u8) -> Result<Redeemed> {
-        let (path, source) = ("/agent/bootstrap", Source { address: "192.0.2.7".into(), ..Source::default() });
+        // Where the provider says that its machine is.
+        self.redeem_from(key, "192.0.2.7").await
+    }
+
+    async fn redeem_from(&self, key: u8, address: &str) -> Result<Redeemed> {
+        let (path, source) = ("/agent/bootstrap", Source { address: address.into(), ..Source::default() });
         let proof = self.proof(key, path, &self.token);
         let presented = Presented { method: "POST", path, token: &self.token, proof: &proof, source: &source };
         redeem(&self.world.p, &self.config, &presented).await
@@ -102,6 +107,19 @@ fn of_many_keys_with_one_token_one_wins_and_its_repeat_gets_the_same() {
         assert_eq!(again.token, *token, "an answer can be lost");
         assert!(scene.opens(*winner, token).await);
         assert!(!scene.opens(winner % 12 + 1, token).await, "a stolen token is worth nothing");
+    });
+}
+
+#[test]
+fn a_token_that_left_its_machine_is_traded_nowhere_else() {
+    run(async {
+        let scene = Scene::new().await;
+        for elsewhere in ["192.0.2.8", "2001:db8::7"] {
+            let refused = scene.redeem_from(2, elsewhere).await.err().map(|error| error.code);
+            assert_eq!(refused, Some(ErrorCode::TokenInvalid), "from {elsewhere}");
+        }
+        // Nor has it cost its machine anything.
+        assert!(matches!(scene.redeem(1).await, Ok(Redeemed::Granted(_))));
     });
 }
 

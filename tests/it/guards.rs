@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use ringfence::domain::lifecycle::{Moment, Timing};
+use ringfence::domain::posture::Verdict;
+use ringfence::domain::seal::Sealed;
 use ringfence::domain::workspace::Workspace;
 use ringfence::ports::{Clock, Db, DbError, Entropy, Statement};
+use ringfence::store::credentials::CredentialRow;
 use ringfence::store::nodes::NodeRow;
 use ringfence::store::warm::{self, PoolSpec};
 use ringfence::store::workspaces::{NewWorkspace, WorkspaceRow};
 use ringfence::store::{credentials, many, nodes, one, versions, workspaces};
 use ringfence_protocol::ids::{NodeId, UserId, WorkspaceId};
+use ringfence_protocol::link::AgentMessage;
 use ringfence_protocol::state::{EngineChoice, Isolation, NodePolicy};
 use ringfence_protocol::time::UnixMillis;
 
@@ -194,6 +198,40 @@ fn a_write_that_read_something_older_changes_nothing() {
         let read = (scene.node, node.row_version);
         let other = (scene.workspace, workspace.row_version);
         p.batch(vec![versions::require(&[read], &[other])]).await.unwrap();
+    });
+}
+
+/// The epoch may rise between the read of the node and the write of what its agent has said.
+#[test]
+fn what_an_agent_was_seen_to_be_is_written_for_the_epoch_of_now() {
+    run(async {
+        let scene = Scene::new().await;
+        let (node, now) = (scene.node, scene.world.p.now() + MINUTE);
+        let AgentMessage::Hello(hello) = scene.world.agents.borrow()[&node].hello() else { panic!("no hello") };
+        for (epoch, changes) in [(0, false), (1, true), (2, false)] {
+            let seen = nodes::observe_hello(node, epoch, &hello, now);
+            assert_eq!(scene.changes_alone(seen).await, changes, "a hello of epoch {epoch}");
+            let measured = nodes::observe_posture(node, epoch, Verdict::Holds, "{}".into(), now);
+            assert_eq!(scene.changes_alone(measured).await, changes, "a posture of epoch {epoch}");
+        }
+    });
+}
+
+#[test]
+fn of_two_who_read_a_credential_one_changes_it() {
+    run(async {
+        let scene = Scene::new().await;
+        let (p, now) = (&scene.world.p, scene.world.p.now());
+        let own = || credentials::by_id(scene.who.credential, scene.who.actor.user_id);
+        let read: CredentialRow = one(p, own()).await.unwrap().unwrap();
+        let sealed = |text: &str| Sealed { version: 1, text: text.into() };
+        assert_eq!(p.db.changes(&credentials::replace(&read, &sealed("first"), now)).unwrap(), 1);
+        assert_eq!(p.db.changes(&credentials::replace(&read, &sealed("second"), now)).unwrap(), 0);
+        assert_eq!(p.db.changes(&credentials::mark_validated(&read, now)).unwrap(), 0, "another key was tried");
+        let after: CredentialRow = one(p, own()).await.unwrap().unwrap();
+        assert_eq!(after.sealed_secret, "first");
+        assert_eq!(p.db.changes(&credentials::mark_validated(&after, now)).unwrap(), 1);
+        assert_eq!(p.db.changes(&credentials::replace(&after, &sealed("third"), now)).unwrap(), 0);
     });
 }
 

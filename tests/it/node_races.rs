@@ -3,6 +3,7 @@
 use ringfence::app::agent_report::agent_report;
 use ringfence::app::delete_workspace::delete_workspace;
 use ringfence::ports::Clock;
+use ringfence_protocol::ids::{NodeId, UserId};
 use ringfence_protocol::link::{AgentMessage, WorkspacePhase, WorkspaceReport};
 use ringfence_protocol::state::{Isolation, WorkspaceState};
 use ringfence_protocol::time::UnixMillis;
@@ -106,6 +107,54 @@ fn the_schema_itself_refuses_to_mix_users() {
         world.p.db.execute("PRAGMA foreign_keys = OFF").unwrap();
         let sql = format!("UPDATE nodes SET user_id = '{}' WHERE id = '{}'", other.actor.user_id, mine.node.id);
         assert!(world.p.db.execute(&sql).unwrap_err().to_string().contains("keeps its owner"));
+    });
+}
+
+/// Each transaction breaks one rule of the schema and keeps every other: nothing else refuses it.
+#[test]
+fn each_constraint_refuses_to_mix_users_by_itself() {
+    run(async {
+        let world = World::new();
+        let (one, other) = (world.someone(), world.someone());
+        let (mine, theirs) = (world.create(&one).await.unwrap(), world.create(&other).await.unwrap());
+        let elsewhere = world.create_isolated(&one, Isolation::Ephemeral).await.unwrap();
+        let (me, them) = (one.actor.user_id, other.actor.user_id);
+        let (my_node, their_node, my_second) = (mine.node.id, theirs.node.id, elsewhere.node.id);
+        let workspace = |user: UserId, node: NodeId| {
+            format!(
+                "INSERT INTO workspaces (id, user_id, node_id, row_version, created_at_ms, name, placement_explanation,
+                   running, spec_generation, state, state_since_ms)
+                 VALUES ('fresh', '{user}', '{node}', 1, 0, 'fresh', '', 1, 1, 'creating', 0)"
+            )
+        };
+        let place = |user: UserId| format!("INSERT INTO node_slots VALUES ('{my_node}', 2, '{user}', 'fresh', 0)");
+        let moved = |user: UserId, node: NodeId| {
+            let (slot, id) = ("DELETE FROM node_slots WHERE workspace_id =", mine.id);
+            format!("{slot} '{id}'; UPDATE workspaces SET user_id = '{user}', node_id = '{node}' WHERE id = '{id}'")
+        };
+        let foreign = "FOREIGN KEY";
+        for (sql, why) in [
+            (format!("{}; {}", workspace(them, their_node), place(them)), foreign),
+            (format!("{}; {}", workspace(them, their_node), place(me)), foreign),
+            (workspace(them, my_node), foreign),
+            (moved(me, my_second), "keeps its owner and its node"),
+            (moved(them, their_node), "keeps its owner and its node"),
+            (format!("UPDATE nodes SET credential_id = '{}' WHERE id = '{my_node}'", other.credential), foreign),
+            (
+                format!(
+                    "INSERT INTO events (user_id, node_id, at_ms, kind, event_json)
+                     VALUES ('{them}', '{my_node}', 0, 'notice', '{{}}')"
+                ),
+                foreign,
+            ),
+        ] {
+            let refused = world.p.db.execute(&format!("BEGIN; {sql}; COMMIT")).expect_err(&sql).to_string();
+            assert!(refused.contains(why), "{refused}: {sql}");
+            world.p.db.execute("ROLLBACK").unwrap();
+        }
+        // The same with nobody else in it is no harm.
+        let own = format!("BEGIN; {}; {}; COMMIT", workspace(me, my_node), place(me));
+        world.p.db.execute(&own).unwrap();
     });
 }
 

@@ -8,7 +8,8 @@ use ringfence::app::sweep::{Mode, all, cron};
 use ringfence::config::Config;
 use ringfence::ports::{Clock, Entropy};
 use ringfence::provider::ErrorClass;
-use ringfence_protocol::state::NodeState;
+use ringfence_protocol::link::AgentMessage;
+use ringfence_protocol::state::{Isolation, NodeState};
 use ringfence_protocol::sweeps::{SweepActionKind, SweepActionView, SweepKind, SweepView};
 
 use crate::inventory::{gone_node, has, plant_machine_of};
@@ -63,6 +64,33 @@ fn a_dry_run_tells_the_same_and_changes_nothing() {
         };
         assert_eq!(same(&told), same(&done));
         assert!(!has(&world, "77"));
+    });
+}
+
+#[test]
+fn a_dry_run_decides_nothing_of_dedicated_machines() {
+    run(async {
+        let world = World::new();
+        let (one, other) = (world.someone(), world.someone());
+        let (deleted, failed) = (
+            world.create_isolated(&one, Isolation::Dedicated).await.unwrap(),
+            world.create_isolated(&other, Isolation::Dedicated).await.unwrap(),
+        );
+        world.until_running(&other, failed.id).await;
+        delete_node(&world.p, &world.settings, &one.actor, deleted.node.id, vec![]).await.unwrap();
+        world.until_node_gone(&one, deleted.node.id).await;
+        let lost = AgentMessage::Quarantine { detail: "the firewall is gone".into() };
+        world.say(failed.node.id, lost).await;
+        world.until_node_gone(&other, failed.node.id).await;
+        world.p.now.set(world.p.now() + Duration::from_secs(3600));
+        let written = world.p.db.rows_written.get();
+        let told = actions(&sweep(&world, Mode::DryRun).await, SweepKind::Restarts);
+        assert_eq!(world.p.db.rows_written.get(), written);
+        let done = actions(&sweep(&world, Mode::Act).await, SweepKind::Restarts);
+        let subjects = |actions: &[SweepActionView]| actions.iter().map(|it| it.subject.clone()).collect::<Vec<_>>();
+        assert_eq!(subjects(&told), [failed.node.id.to_string()]);
+        assert_eq!(subjects(&done), subjects(&told));
+        assert!(!told[0].done && done[0].done);
     });
 }
 

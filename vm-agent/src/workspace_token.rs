@@ -110,3 +110,100 @@ fn verifying_key(jwk: &Jwk) -> Option<VerifyingKey> {
 fn instant(now: UnixMillis) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(now.get())
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use jwt_compact::{Claims, Header};
+    use ringfence_protocol::claims::SessionClaims;
+    use ringfence_protocol::ids::{Id, SessionId};
+
+    use super::*;
+
+    const ISSUER: &str = "https://ringfence.example";
+    const NOW: UnixMillis = UnixMillis::from_secs(1_000_000);
+
+    /// What a token says of itself.
+    struct Told {
+        typ: &'static str,
+        kid: &'static str,
+        iss: &'static str,
+        aud: &'static str,
+        node: u8,
+        workspace: u8,
+        permissions: Vec<Permission>,
+        begins: i64,
+        ends: i64,
+    }
+
+    impl Default for Told {
+        fn default() -> Self {
+            Self {
+                typ: WorkspaceClaims::TYPE,
+                kid: "key-1",
+                iss: ISSUER,
+                aud: WorkspaceClaims::AUDIENCE,
+                node: 1,
+                workspace: 2,
+                permissions: vec![Permission::TerminalRead, Permission::TerminalWrite],
+                begins: NOW.as_secs(),
+                ends: NOW.as_secs() + 1,
+            }
+        }
+    }
+
+    fn key(byte: u8) -> SigningKey {
+        SigningKey::from_bytes(&[byte; 32])
+    }
+
+    fn signed(told: &Told, by: u8) -> String {
+        let header = Header::empty().with_key_id(told.kid).with_token_type(told.typ);
+        let token = WorkspaceClaims {
+            jti: Id::from_entropy([3; 13]),
+            user: Id::from_entropy([4; 13]),
+            workspace: Id::from_entropy([told.workspace; 13]),
+            node: Id::from_entropy([told.node; 13]),
+            permissions: told.permissions.clone(),
+            sid: GrantId::Session(SessionId::from_entropy([5; 13])),
+        };
+        let mut claims = Claims::new(Issued { iss: told.iss.into(), aud: told.aud.into(), claims: token });
+        claims.not_before = DateTime::from_timestamp(told.begins, 0);
+        claims.expiration = DateTime::from_timestamp(told.ends, 0);
+        Ed25519.token(&header, &claims, &key(by)).unwrap()
+    }
+
+    fn opened(token: &str) -> Result<bool, Refusal> {
+        let x = URL_SAFE_NO_PAD.encode(key(1).verifying_key().as_bytes());
+        let keys = Jwks { keys: vec![Jwk::ed25519(x, Some("key-1".into()))] };
+        let expected = Expected {
+            issuer: ISSUER,
+            node: Id::from_entropy([1; 13]),
+            workspace: Id::from_entropy([2; 13]),
+            now: NOW,
+        };
+        verify(token, &keys, expected).map(|admission| admission.read_only)
+    }
+
+    #[test]
+    fn each_thing_that_a_token_says_is_looked_at_by_itself() {
+        let told = Told::default;
+        assert_eq!(opened(&signed(&told(), 1)), Ok(false));
+        assert_eq!(opened(&signed(&Told { permissions: vec![Permission::TerminalRead], ..told() }, 1)), Ok(true));
+        for (token, why) in [
+            (Told { typ: SessionClaims::TYPE, ..told() }, Refusal::NotOne),
+            (Told { kid: "key-2", ..told() }, Refusal::UnknownKey),
+            (Told { iss: "https://elsewhere.example", ..told() }, Refusal::NotForThis),
+            (Told { aud: SessionClaims::AUDIENCE, ..told() }, Refusal::NotForThis),
+            (Told { node: 9, ..told() }, Refusal::NotForThis),
+            (Told { workspace: 9, ..told() }, Refusal::NotForThis),
+            (Told { begins: NOW.as_secs() + LEEWAY_SECS + 1, ends: NOW.as_secs() + 999, ..told() }, Refusal::Expired),
+            (Told { ends: NOW.as_secs() - LEEWAY_SECS - 1, ..told() }, Refusal::Expired),
+            (Told { permissions: vec![Permission::TerminalWrite], ..told() }, Refusal::NotPermitted),
+            (Told { permissions: Vec::new(), ..told() }, Refusal::NotPermitted),
+        ] {
+            assert_eq!(opened(&signed(&token, 1)), Err(why));
+        }
+        assert_eq!(opened(&signed(&told(), 2)), Err(Refusal::Forged), "by another key of the same name");
+        assert_eq!(opened("garbage"), Err(Refusal::NotOne));
+    }
+}

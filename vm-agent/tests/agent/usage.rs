@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{AgentMessage, ChannelId, ControlMessage, WorkspacePhase};
@@ -9,7 +10,7 @@ use ringfence_protocol::state::{ActivityCause, SaveOutcome};
 use ringfence_protocol::terminal::ViewerFrame;
 
 use crate::support::agent::{Agent, Machine};
-use crate::support::control_plane::ControlPlane;
+use crate::support::control_plane::{ControlPlane, now};
 use crate::support::link::Link;
 use crate::support::screen::Screen;
 use crate::support::until;
@@ -99,7 +100,7 @@ async fn an_open_tab_says_nothing_and_the_next_hello_tells_what_was_used_meanwhi
     screen.shows(&mut s.link, "ready\r\n").await;
     let mut told: Vec<ActivityCause> = Vec::new();
     // Until nothing came for as long as the workspace may be idle: it would have been stopped.
-    while let Ok(cause) = tokio::time::timeout(std::time::Duration::from_secs(4), s.used()).await {
+    while let Ok(cause) = tokio::time::timeout(Duration::from_secs(4), s.used()).await {
         told.push(cause);
         assert!(told.len() < 4, "an open tab with a silent prompt counts as use: {told:?}");
     }
@@ -245,6 +246,30 @@ async fn an_agent_whose_control_plane_is_silent_for_too_long_lets_workspaces_sav
 }
 
 #[tokio::test]
+async fn a_machine_past_its_hard_deadline_is_switched_off_however_busy_its_link_is() {
+    let mut control_plane = ControlPlane::start().await;
+    let machine = Machine::new(&control_plane);
+    let mut config = machine.config();
+    // Its control plane has had nearly all of its five minutes to destroy it.
+    config.hard_deadline_at = Some(now() - Duration::from_secs(299));
+    std::fs::write(&machine.options.config, serde_json::to_vec(&config).unwrap()).unwrap();
+    let mut agent = machine.start();
+    let mut link = control_plane.link().await;
+    link.welcome(control_plane.node_id).await;
+    let workspace = link.make_workspace().await;
+    let ended = crate::support::soon("the switch", async {
+        loop {
+            link.say_text("{}");
+            if let Ok(ended) = tokio::time::timeout(Duration::from_millis(20), &mut agent.task).await {
+                break ended.unwrap().unwrap();
+            }
+        }
+    });
+    assert_eq!(ended.await, vm_agent::agent::Ended::SwitchedOff);
+    assert!(vm_agent::processes::of_workspace(workspace, &[]).is_empty());
+}
+
+#[tokio::test]
 async fn what_is_put_out_in_a_tab_that_nobody_sees_is_no_use() {
     let mut s = stage(None).await;
     let mut screen = Screen::new(s.workspace);
@@ -255,7 +280,7 @@ async fn what_is_put_out_in_a_tab_that_nobody_sees_is_no_use() {
     s.link.send_frame(screen.channel, ViewerFrame::Visibility { hidden: true });
     let mut told = 0;
     // Until nothing came for as long as the workspace may be idle: it would have been stopped.
-    while tokio::time::timeout(std::time::Duration::from_secs(4), s.used()).await.is_ok() {
+    while tokio::time::timeout(Duration::from_secs(4), s.used()).await.is_ok() {
         told += 1;
         assert!(told < 6, "a hidden tab counts as use");
     }

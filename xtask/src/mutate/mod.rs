@@ -13,14 +13,19 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-pub use self::guards::{GUARDS, Guard};
+use self::guards::{Guard, Within};
 use crate::progress::human;
 use crate::{project, run};
 
-/// What may go red, in the order in which it is tried.
-const JUDGES: [Judge; 2] = [
-    Judge { name: "tests", arguments: &["--lib", "--test", "it"] },
-    Judge { name: "simulation and model", arguments: &["--profile", "proof", "--test", "proof"] },
+/// What may go red without a guard of the control plane, in the order in which it is tried.
+const OF_CONTROL_PLANE: [Judge; 2] = [
+    Judge { name: "tests", arguments: &["-p", "ringfence", "--lib", "--test", "it"] },
+    Judge { name: "simulation and model", arguments: &["-p", "ringfence", "--profile", "proof", "--test", "proof"] },
+];
+/// The same of the agent: what needs neither root nor a container engine.
+const OF_AGENT: [Judge; 2] = [
+    Judge { name: "the agent's own tests", arguments: &["-p", "vm-agent", "--lib"] },
+    Judge { name: "the agent as a whole", arguments: &["-p", "vm-agent", "--test", "agent"] },
 ];
 /// Seeds of the simulation for one guard.
 const SEEDS: &str = "3000";
@@ -45,7 +50,7 @@ pub struct MutateOptions {
 pub fn run(options: &MutateOptions) -> Result<()> {
     let is_chosen =
         |guard: &&Guard| options.only.is_empty() || options.only.iter().any(|only| guard.name.contains(only));
-    let chosen: Vec<&Guard> = GUARDS.iter().filter(is_chosen).collect();
+    let chosen: Vec<&Guard> = guards::all().filter(is_chosen).collect();
     ensure!(!chosen.is_empty(), "no guard is called so");
     if options.list {
         chosen.iter().for_each(|guard| println!("{:<32} {}", guard.name, guard.file));
@@ -73,7 +78,7 @@ pub fn run(options: &MutateOptions) -> Result<()> {
 }
 
 /// The text of a guard's file without the guard. The text that is replaced must be there exactly once.
-pub fn removed(guard: &Guard, text: &str) -> Result<String> {
+fn removed(guard: &Guard, text: &str) -> Result<String> {
     let count = text.matches(guard.text).count();
     ensure!(count == 1, "{}: its text is {count} times in {}", guard.name, guard.file);
     ensure!(guard.text != guard.without, "{}: nothing is taken out", guard.name);
@@ -118,7 +123,11 @@ impl Scratch {
         let path = self.root.join(guard.file);
         let whole = fs::read_to_string(&path).with_context(|| format!("reading {}", guard.file))?;
         let lacking = removed(guard, &whole)?;
-        for judge in &JUDGES {
+        let judges = match guard.within {
+            Within::ControlPlane => &OF_CONTROL_PLANE,
+            Within::Agent => &OF_AGENT,
+        };
+        for judge in judges {
             self.must_be_green(judge)?;
             fs::write(&path, &lacking)?;
             let red = self.red(judge);
@@ -148,7 +157,7 @@ impl Scratch {
     fn red(&self, judge: &Judge) -> Result<Option<String>> {
         let cargo = || {
             let mut command = Command::new("cargo");
-            command.args(["test", "--quiet", "-p", "ringfence"]).args(judge.arguments).current_dir(&self.root);
+            command.args(["test", "--quiet"]).args(judge.arguments).current_dir(&self.root);
             command.env("CARGO_TARGET_DIR", &self.target).env("RINGFENCE_SIM_SEEDS", SEEDS).env("RUST_BACKTRACE", "0");
             // What fails without one guard would be tried first without the next: each is judged by itself.
             command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
@@ -156,11 +165,15 @@ impl Scratch {
             command
         };
         run::quiet(cargo().arg("--no-run")).context("it does not compile")?;
-        let output = cargo().output().context("starting cargo")?;
-        if output.status.success() {
+        // Into a file: what a failed test has left running would hold a pipe open.
+        let said = self.target.join("said.txt");
+        let file = fs::File::create(&said).with_context(|| format!("writing {}", said.display()))?;
+        let status = cargo().stdout(file).stderr(Stdio::null()).status().context("starting cargo")?;
+        if status.success() {
             return Ok(None);
         }
-        let text = String::from_utf8_lossy(&output.stdout);
+        let said = fs::read(&said)?;
+        let text = String::from_utf8_lossy(&said);
         let failed = text.lines().filter_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
         let failed: Vec<&str> = failed.collect();
         ensure!(!failed.is_empty(), "the tests failed without naming one:\n{}", run::tail(&text));
@@ -188,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_guard_is_where_the_list_says() {
-        for guard in GUARDS {
+        for guard in guards::all() {
             let text = fs::read_to_string(project::root().join(guard.file)).unwrap();
             removed(guard, &text).unwrap();
         }
@@ -196,9 +209,9 @@ mod tests {
 
     #[test]
     fn guards_have_names_of_their_own() {
-        let mut names: Vec<&str> = GUARDS.iter().map(|guard| guard.name).collect();
+        let mut names: Vec<&str> = guards::all().map(|guard| guard.name).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), GUARDS.len());
+        assert_eq!(names.len(), guards::all().count());
     }
 }

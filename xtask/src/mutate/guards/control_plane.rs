@@ -244,7 +244,7 @@ guards! {
     "dry-run-of-what-is-told-of-a-budget" in "src/app/sweep/budgets.rs":
         "    if mode == Mode::Act {\n        for alert" => "    {\n        for alert";
     "dry-run-of-a-spent-budget" in "src/app/sweep/budgets.rs":
-        "if mode == Mode::Act && !nodes.is_empty() {" => "if !nodes.is_empty() {";
+        "        Mode::DryRun => many(p, budgets::not_told(&spenders, ends)).await?," => "        Mode::DryRun => many(p, budgets::tell_nodes(&spenders, ends, now)).await?,";
     "dry-run-of-what-is-overdue" in "src/app/sweep/overdue.rs":
         "let done = mode == Mode::Act && p.wake" => "let done = p.wake";
     "dry-run-of-what-has-had-its-time" in "src/app/sweep/prune.rs":

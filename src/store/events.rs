@@ -80,7 +80,8 @@ pub fn record_boot_step(node: NodeId, agent_epoch: i64, event: &EventKind, at: U
 }
 
 /// Records what an agent tells of its machine or of a workspace on it. After two hundred of a kind within an hour nothing more is
-/// recorded: no agent may spend everybody's writes. Gives the row.
+/// recorded: no agent may spend everybody's writes. What came of a save hook is told again on a new link, and recorded once. Gives the
+/// row.
 pub fn record_told(
     node: NodeId,
     agent_epoch: i64,
@@ -96,6 +97,9 @@ pub fn record_told(
            AND (?2 IS NULL OR EXISTS (SELECT 1 FROM workspaces w WHERE w.id = ?2 AND w.node_id = ?1))
            AND (SELECT COUNT(*) FROM events e
              WHERE e.node_id = ?1 AND e.kind = ?4 AND e.at_ms > ?3 - 3600000) < 200
+           AND (?4 <> 'saved' OR NOT EXISTS (
+             SELECT 1 FROM events e WHERE e.node_id = ?1 AND e.workspace_id = ?2 AND e.kind = 'saved' AND e.event_json = ?5
+               AND e.at_ms > ?3 - 3600000))
          RETURNING id, at_ms, node_id, workspace_id, event_json",
         [node.into(), workspace.into(), at.into(), word(event).into(), json.into(), agent_epoch.into()],
     )

@@ -143,7 +143,10 @@ fn a_receipt_has_the_end_of_what_a_long_hook_has_printed() {
             duration_ms: 12,
             detail: format!("{}{last}\u{1b}", "x\r\n".repeat(2_000)),
         };
+        // The agent does not know whether it was heard.
+        world.say(created.node.id, saved.clone()).await;
         world.say(created.node.id, saved).await;
+        assert_eq!(world.p.db.count("SELECT COUNT(*) FROM events WHERE kind = 'saved'"), 1);
         delete_workspace(&world.p, &world.settings, &who.actor, created.id, vec![]).await.unwrap();
         world.until_node_gone(&who, created.node.id).await;
         let what = receipt(&world.p, &who.actor, created.id).await.unwrap().saved.unwrap();

@@ -77,6 +77,8 @@ pub struct Node {
     save_within: HashMap<WorkspaceId, Duration>,
     /// Whether every workspace was told to save; and whether that is over.
     saving: Option<bool>,
+    /// What came of each workspace's last save hook, and when it was first told: it may have been lost with a link.
+    saves: HashMap<WorkspaceId, (AgentMessage, Option<Instant>)>,
     /// Who runs the workspaces' assistants; a stop frees them.
     assistants: AssistantLocks,
     /// Why nothing may run on this machine any more.
@@ -149,6 +151,7 @@ impl Node {
             next_look: None,
             save_within: HashMap::new(),
             saving: None,
+            saves: HashMap::new(),
             assistants: AssistantLocks::default(),
             lost: None,
             sockets: HashMap::new(),
@@ -222,6 +225,7 @@ impl Node {
         for step in self.boot.messages(&clock) {
             self.say(AgentMessage::BootStep(step)).await;
         }
+        self.tell_saves_again().await;
     }
 
     /// The link is gone, and its channels with it. Terminals go on.

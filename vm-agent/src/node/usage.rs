@@ -9,8 +9,12 @@ use ringfence_protocol::link::{AgentMessage, WorkspacePhase, WorkspaceReport};
 
 use super::Node;
 use crate::activity::ProcessTime;
+use crate::link::Outgoing;
 use crate::workspaces::table::Wanted;
 use crate::workspaces::{Said, Saved, save};
+
+/// For how long what came of a save hook is told again on each new link: it may take that long to be seen that the last one is dead.
+const TOLD_AGAIN: Duration = Duration::from_secs(300);
 
 /// What the processes of workspaces have used; `None` of one that is not there.
 pub struct Looked(Vec<(WorkspaceId, Option<Vec<ProcessTime>>)>);
@@ -87,11 +91,25 @@ impl Node {
         self.save_within.get(&workspace_id).copied().unwrap_or(save::WITHIN)
     }
 
-    pub(super) async fn tell_saved(&self, workspace_id: WorkspaceId, saved: Saved) {
+    pub(super) async fn tell_saved(&mut self, workspace_id: WorkspaceId, saved: Saved) {
         let Saved { outcome, took, detail } = saved;
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(workspace.id = %workspace_id, %outcome, duration_ms, "save hook");
-        self.say(AgentMessage::Saved { workspace_id, outcome, duration_ms, detail }).await;
+        let message = AgentMessage::Saved { workspace_id, outcome, duration_ms, detail };
+        let told = self.outbox.is_some().then(Instant::now);
+        self.saves.insert(workspace_id, (message.clone(), told));
+        self.say(message).await;
+    }
+
+    /// Nobody confirms it, and a link may have ended before it got through. Told twice it is recorded once.
+    pub(super) async fn tell_saves_again(&mut self) {
+        self.saves.retain(|_, (_, told)| told.is_none_or(|told| told.elapsed() < TOLD_AGAIN));
+        for (message, told) in self.saves.values_mut() {
+            told.get_or_insert_with(Instant::now);
+            if let Some(outbox) = &self.outbox {
+                outbox.send(Outgoing::Message(message.clone())).await;
+            }
+        }
     }
 
     /// The machine is about to be destroyed. Asked again, it answers again, and saves once.

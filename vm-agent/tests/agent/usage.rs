@@ -115,6 +115,25 @@ async fn an_open_tab_says_nothing_and_the_next_hello_tells_what_was_used_meanwhi
 }
 
 #[tokio::test]
+async fn what_came_of_a_hook_is_told_on_the_next_link_where_there_was_none() {
+    let mut s = stage(Some(10)).await;
+    s.hook("touch begun; while [ -e begun ]; do sleep 0.05; done; echo pushed");
+    s.link.ensure_within(s.workspace, 2, false, (IDLE_SECS, Some(10)));
+    let begun = s.home().join("begun");
+    until("the hook to run", || begun.exists()).await;
+    // Lost while it runs; over before there is another.
+    drop(s.link);
+    std::fs::remove_file(begun).unwrap();
+    for _ in 0..2 {
+        s.link = s.control_plane.link().await;
+        s.link.welcome(s.control_plane.node_id).await;
+        assert_eq!(s.saved().await, (SaveOutcome::Saved, "pushed".to_owned()), "until it is old");
+        drop(s.link);
+    }
+    s.agent.stop().await;
+}
+
+#[tokio::test]
 async fn the_save_hook_runs_before_a_stop_and_what_comes_of_it_is_told_and_stops_nothing() {
     let mut s = stage(Some(1)).await;
     let mut generation = 1;

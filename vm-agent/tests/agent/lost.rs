@@ -1,4 +1,4 @@
-//! A machine that has lost its firewall.
+//! What a node makes of its workspaces by itself: on a machine that has lost its firewall, and when something newer is asked meanwhile.
 
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::link::{ControlMessage, WorkspacePhase};
@@ -29,4 +29,18 @@ async fn nothing_runs_on_a_machine_without_a_firewall_nor_is_started_there() {
     assert_eq!((report.spec_generation, report.phase), (2, WorkspacePhase::Failed));
     bench.node.handle_message(ControlMessage::RemoveWorkspace { workspace_id: ids[0], spec_generation: 3 }).await;
     assert_eq!(bench.report().await.phase, WorkspacePhase::Absent);
+}
+
+#[tokio::test]
+async fn what_was_asked_last_is_made_so_whatever_was_under_way() {
+    let mut bench = Bench::new().await;
+    let id = WorkspaceId::from_entropy([1; 13]);
+    bench.ensure(id, 1).await;
+    bench.ensure_stopped(id, 2).await;
+    let report = bench.report().await;
+    assert_eq!((report.spec_generation, report.phase), (2, WorkspacePhase::Stopped));
+    bench.ensure_stopped(id, 3).await;
+    bench.ensure(id, 4).await;
+    let report = bench.report().await;
+    assert_eq!((report.spec_generation, report.phase), (4, WorkspacePhase::Running));
 }

@@ -10,6 +10,11 @@ pub(super) enum Within {
     ControlPlane,
     /// The agent.
     Agent,
+    /// The Worker's shell, of which only tests of the whole can tell: those whose names contain this.
+    Worker {
+        /// A part of their names.
+        seen_by: &'static str,
+    },
 }
 
 /// One guard.
@@ -28,10 +33,10 @@ pub(super) struct Guard {
 
 /// Declares a list in a form that reads as a table.
 macro_rules! guards {
-    (within $within:ident: $($name:literal in $file:literal: $text:literal => $without:literal;)*) => {
+    (within $within:ident: $($name:literal in $file:literal $(seen by $test:literal)?: $text:literal => $without:literal;)*) => {
         pub(super) const GUARDS: &[super::Guard] = &[$(super::Guard {
             name: $name,
-            within: super::Within::$within,
+            within: super::Within::$within $({ seen_by: $test })?,
             file: $file,
             text: $text,
             without: $without,
@@ -41,8 +46,9 @@ macro_rules! guards {
 
 mod agent;
 mod control_plane;
+mod worker;
 
 /// Every guard that must be missed.
 pub(super) fn all() -> impl Iterator<Item = &'static Guard> {
-    control_plane::GUARDS.iter().chain(agent::GUARDS)
+    control_plane::GUARDS.iter().chain(agent::GUARDS).chain(worker::GUARDS)
 }

@@ -17,22 +17,46 @@ use self::guards::{Guard, Within};
 use crate::progress::human;
 use crate::{project, run};
 
-/// What may go red without a guard of the control plane, in the order in which it is tried.
-const OF_CONTROL_PLANE: [Judge; 2] = [
-    Judge { name: "tests", arguments: &["-p", "ringfence", "--lib", "--test", "it"] },
-    Judge { name: "simulation and model", arguments: &["-p", "ringfence", "--profile", "proof", "--test", "proof"] },
-];
-/// The same of the agent: what needs neither root nor a container engine.
-const OF_AGENT: [Judge; 2] = [
-    Judge { name: "the agent's own tests", arguments: &["-p", "vm-agent", "--lib"] },
-    Judge { name: "the agent as a whole", arguments: &["-p", "vm-agent", "--test", "agent"] },
-];
 /// Seeds of the simulation for one guard.
 const SEEDS: &str = "3000";
 
+/// What may go red.
 struct Judge {
     name: &'static str,
-    arguments: &'static [&'static str],
+    /// Of cargo, to compile what is judged: it has to succeed, for code that does not compile shows nothing.
+    build: Vec<&'static str>,
+    /// Of cargo, to judge it.
+    test: Vec<&'static str>,
+}
+
+impl Judge {
+    fn of_tests(name: &'static str, selection: &[&'static str]) -> Self {
+        let test = [&["test", "--quiet"], selection].concat();
+        Self { name, build: [&test[..], &["--no-run"]].concat(), test }
+    }
+
+    /// The whole on this machine, with the Worker built anew.
+    fn of_the_whole(seen_by: &'static str) -> Self {
+        let xtask = ["run", "--quiet", "--package", "xtask", "--"];
+        let build = [&xtask[..], &["build", "--dev"]].concat();
+        Self { name: seen_by, build, test: [&xtask[..], &["test", "--only", "e2e", seen_by]].concat() }
+    }
+}
+
+/// What may go red without a guard, in the order in which it is tried.
+fn judges_of(guard: &Guard) -> Vec<Judge> {
+    match guard.within {
+        Within::ControlPlane => vec![
+            Judge::of_tests("tests", &["-p", "ringfence", "--lib", "--test", "it"]),
+            Judge::of_tests("simulation and model", &["-p", "ringfence", "--profile", "proof", "--test", "proof"]),
+        ],
+        // What needs neither root nor a container engine.
+        Within::Agent => vec![
+            Judge::of_tests("the agent's own tests", &["-p", "vm-agent", "--lib"]),
+            Judge::of_tests("the agent as a whole", &["-p", "vm-agent", "--test", "agent"]),
+        ],
+        Within::Worker { seen_by } => vec![Judge::of_the_whole(seen_by)],
+    }
 }
 
 /// Which guards.
@@ -41,6 +65,9 @@ pub struct MutateOptions {
     /// Only the guards whose name contains this; may be given more than once.
     #[arg(long)]
     only: Vec<String>,
+    /// Also those of the Worker's shell, for each of which the Worker is built anew and the whole runs on this machine.
+    #[arg(long)]
+    e2e: bool,
     /// Name the guards and stop.
     #[arg(long)]
     list: bool,
@@ -50,8 +77,9 @@ pub struct MutateOptions {
 pub fn run(options: &MutateOptions) -> Result<()> {
     let is_chosen =
         |guard: &&Guard| options.only.is_empty() || options.only.iter().any(|only| guard.name.contains(only));
-    let chosen: Vec<&Guard> = guards::all().filter(is_chosen).collect();
-    ensure!(!chosen.is_empty(), "no guard is called so");
+    let is_meant = |guard: &&Guard| options.e2e || !matches!(guard.within, Within::Worker { .. });
+    let chosen: Vec<&Guard> = guards::all().filter(is_meant).filter(is_chosen).collect();
+    ensure!(!chosen.is_empty(), "no guard is called so, but perhaps one that needs --e2e");
     if options.list {
         chosen.iter().for_each(|guard| println!("{:<32} {}", guard.name, guard.file));
         return Ok(());
@@ -123,11 +151,7 @@ impl Scratch {
         let path = self.root.join(guard.file);
         let whole = fs::read_to_string(&path).with_context(|| format!("reading {}", guard.file))?;
         let lacking = removed(guard, &whole)?;
-        let judges = match guard.within {
-            Within::ControlPlane => &OF_CONTROL_PLANE,
-            Within::Agent => &OF_AGENT,
-        };
-        for judge in judges {
+        for judge in &judges_of(guard) {
             self.must_be_green(judge)?;
             fs::write(&path, &lacking)?;
             let red = self.red(judge);
@@ -155,32 +179,40 @@ impl Scratch {
 
     /// What of a judge goes red, if anything does. Code that does not compile shows nothing.
     fn red(&self, judge: &Judge) -> Result<Option<String>> {
-        let cargo = || {
+        let cargo = |arguments: &[&str]| {
             let mut command = Command::new("cargo");
-            command.args(["test", "--quiet"]).args(judge.arguments).current_dir(&self.root);
+            command.args(arguments).current_dir(&self.root).stdin(Stdio::null());
             command.env("CARGO_TARGET_DIR", &self.target).env("RINGFENCE_SIM_SEEDS", SEEDS).env("RUST_BACKTRACE", "0");
             // What fails without one guard would be tried first without the next: each is judged by itself.
             command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
-            command.stdin(Stdio::null());
             command
         };
-        run::quiet(cargo().arg("--no-run")).context("it does not compile")?;
+        run::quiet(&mut cargo(&judge.build)).context("it does not compile")?;
         // Into a file: what a failed test has left running would hold a pipe open.
         let said = self.target.join("said.txt");
         let file = fs::File::create(&said).with_context(|| format!("writing {}", said.display()))?;
-        let status = cargo().stdout(file).stderr(Stdio::null()).status().context("starting cargo")?;
+        let errors = file.try_clone()?;
+        let status = cargo(&judge.test).stdout(file).stderr(errors).status().context("starting cargo")?;
         if status.success() {
             return Ok(None);
         }
         let said = fs::read(&said)?;
         let text = String::from_utf8_lossy(&said);
-        let failed = text.lines().filter_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
-        let failed: Vec<&str> = failed.collect();
+        let mut failed: Vec<&str> = text.lines().filter_map(failed_test).collect();
+        // A runner may name it when it ends and once more in the end.
+        failed.dedup();
         ensure!(!failed.is_empty(), "the tests failed without naming one:\n{}", run::tail(&text));
         let more = failed.len().saturating_sub(3);
         let named = failed[..failed.len() - more].join(", ");
         Ok(Some(if more > 0 { format!("{named} and {more} more") } else { named }))
     }
+}
+
+/// The test that a line of a runner's output says has failed: of cargo's own, or of `cargo nextest`.
+fn failed_test(line: &str) -> Option<&str> {
+    let by_cargo = || line.strip_prefix("---- ")?.strip_suffix(" stdout ----");
+    let by_nextest = || line.trim_start().strip_prefix("FAIL [")?.rsplit(' ').next();
+    by_cargo().or_else(by_nextest)
 }
 
 /// Only what differs is written: cargo goes by the time of a file.
@@ -205,6 +237,13 @@ mod tests {
             let text = fs::read_to_string(project::root().join(guard.file)).unwrap();
             removed(guard, &text).unwrap();
         }
+    }
+
+    #[test]
+    fn failed_tests_are_read_from_either_runner() {
+        assert_eq!(failed_test("---- a::b stdout ----"), Some("a::b"));
+        assert_eq!(failed_test("        FAIL [   3.210s] (1/1) ringfence::e2e a::b"), Some("a::b"));
+        assert_eq!(failed_test("        PASS [   3.210s] (1/1) ringfence::e2e a::b"), None);
     }
 
     #[test]

@@ -67,9 +67,17 @@ impl Bench {
     }
 
     pub(crate) async fn ensure(&mut self, workspace_id: WorkspaceId, spec_generation: i64) {
+        self.command(workspace_id, spec_generation, true).await;
+    }
+
+    pub(crate) async fn ensure_stopped(&mut self, workspace_id: WorkspaceId, spec_generation: i64) {
+        self.command(workspace_id, spec_generation, false).await;
+    }
+
+    async fn command(&mut self, workspace_id: WorkspaceId, spec_generation: i64, running: bool) {
         let spec = WorkspaceSpec {
             name: "demo".into(),
-            running: true,
+            running,
             container: None,
             idle_timeout_secs: None,
             save_within_secs: None,

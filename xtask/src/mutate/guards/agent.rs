@@ -116,8 +116,10 @@ guards! {
         "if let Some(holder) = self.holders.get(&workspace_id) {" => "if let Some(holder) = self.holders.get(&workspace_id).filter(|holder| holder.name == name) {";
     "agent-lock-of-the-next-one" in "vm-agent/src/workspaces/assistant_lock.rs":
         "        if self.is_held(hold) {\n" => "        if self.taken > 0 {\n";
-    "agent-stop-frees-the-lock" in "vm-agent/src/node/assistant.rs":
-        "        self.assistants.workspace_stopped(workspace_id);\n" => "";
+    "agent-stop-frees-the-lock" in "vm-agent/src/workspaces/assistant_lock.rs":
+        "workspace_stopped(&mut self, workspace_id: WorkspaceId) {\n        self.holders.remove(&workspace_id);\n" => "workspace_stopped(&mut self, workspace_id: WorkspaceId) {\n        let _ = workspace_id;\n";
+    "agent-end-of-a-connection-frees-the-lock" in "vm-agent/src/workspaces/agent_socket.rs":
+        "        if let Some(hold) = self.hold.take() {" => "        if let Some(hold) = self.hold.take().filter(|_| self.workspace_id.to_string().is_empty()) {";
     "agent-lines-at-a-socket-end" in "vm-agent/src/workspaces/agent_socket.rs":
         "(&mut self.reader).take(MAX_LINE_BYTES as u64)" => "(&mut self.reader).take(u64::MAX)";
 

@@ -10,7 +10,7 @@ use ringfence_protocol::state::{ActivityCause, SaveOutcome};
 use ringfence_protocol::terminal::ViewerFrame;
 
 use crate::support::agent::{Agent, Machine};
-use crate::support::control_plane::{ControlPlane, now};
+use crate::support::control_plane::ControlPlane;
 use crate::support::link::Link;
 use crate::support::screen::Screen;
 use crate::support::until;
@@ -126,7 +126,7 @@ async fn what_came_of_a_hook_is_told_on_the_next_link_where_there_was_none() {
     std::fs::remove_file(begun).unwrap();
     for _ in 0..2 {
         s.link = s.control_plane.link().await;
-        s.link.welcome(s.control_plane.node_id).await;
+        s.link.hello().await;
         assert_eq!(s.saved().await, (SaveOutcome::Saved, "pushed".to_owned()), "until it is old");
         drop(s.link);
     }
@@ -262,30 +262,6 @@ async fn an_agent_whose_control_plane_is_silent_for_too_long_lets_workspaces_sav
     let again = machine.start();
     let ended = crate::support::soon("the switch, again", again.task).await.unwrap().unwrap();
     assert_eq!(ended, vm_agent::agent::Ended::SwitchedOff);
-}
-
-#[tokio::test]
-async fn a_machine_past_its_hard_deadline_is_switched_off_however_busy_its_link_is() {
-    let mut control_plane = ControlPlane::start().await;
-    let machine = Machine::new(&control_plane);
-    let mut config = machine.config();
-    // Its control plane has had nearly all of its five minutes to destroy it.
-    config.hard_deadline_at = Some(now() - Duration::from_secs(299));
-    std::fs::write(&machine.options.config, serde_json::to_vec(&config).unwrap()).unwrap();
-    let mut agent = machine.start();
-    let mut link = control_plane.link().await;
-    link.welcome(control_plane.node_id).await;
-    let workspace = link.make_workspace().await;
-    let ended = crate::support::soon("the switch", async {
-        loop {
-            link.say_text("{}");
-            if let Ok(ended) = tokio::time::timeout(Duration::from_millis(20), &mut agent.task).await {
-                break ended.unwrap().unwrap();
-            }
-        }
-    });
-    assert_eq!(ended.await, vm_agent::agent::Ended::SwitchedOff);
-    assert!(vm_agent::processes::of_workspace(workspace, &[]).is_empty());
 }
 
 #[tokio::test]

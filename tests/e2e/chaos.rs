@@ -62,6 +62,15 @@ const IDLED: &str = "SELECT e.node_id AS node_id, e.at_ms - (
     FROM events e JOIN nodes n ON n.id = e.node_id
     WHERE n.failure = 'idle' AND e.kind = 'node_state' AND e.event_json LIKE '%\"state\":\"destroying\"%'";
 
+/// How long nodes were in the state whose time they are said to have overstayed.
+const TIMED_OUT: &str = "SELECT n.failure, e.at_ms - (
+      SELECT MAX(b.at_ms) FROM events b WHERE b.node_id = e.node_id AND b.kind = 'node_state' AND b.id < e.id) AS there_ms
+    FROM events e JOIN nodes n ON n.id = e.node_id
+    WHERE n.failure IN ('provisioning_timeout', 'boot_timeout') AND e.kind = 'node_state' AND e.event_json LIKE '%\"state\":\"failed\"%'";
+
+/// From so many rounds on everything that is to be tried has been.
+const MANY: usize = 100;
+
 /// What came of the rounds.
 #[derive(Default)]
 struct Tally {
@@ -120,6 +129,10 @@ async fn whatever_is_killed_while_five_people_work_nothing_leaks_and_no_byte_is_
             tally.refused.get()
         );
         ensure!(tally.whole.get() * 3 >= rounds, "too few rounds came to anything");
+        let killed = |what| tally.mishaps.borrow().contains(&what);
+        let tried = tally.refused.get() > 0 && tally.reconnected.get() > 0;
+        let all_killed = ["control plane", "local cloud", "agent"].into_iter().all(killed);
+        ensure!(rounds < MANY || (tried && all_killed), "a limit, a reconnection or a kill was never tried");
 
         // What is left of them would meet this test's own questions.
         world.cloud.forget_faults().await?;
@@ -140,6 +153,12 @@ async fn whatever_is_killed_while_five_people_work_nothing_leaks_and_no_byte_is_
             row.get("idle_ms").and_then(serde_json::Value::as_u64).is_none_or(|ms| ms < IDLE_SECS * 1000)
         };
         ensure!(!early.iter().any(is_early), "nodes that were ended before their time: {early:?}");
+        let timed_out = world.rows(TIMED_OUT).await?;
+        let is_early = |row: &serde_json::Map<String, serde_json::Value>| {
+            row.get("there_ms").and_then(serde_json::Value::as_u64).is_none_or(|ms| ms < MADE_SECS * 1000)
+        };
+        ensure!(!timed_out.iter().any(is_early), "nodes that failed before their time: {timed_out:?}");
+        eprintln!("{} nodes ended for want of use, {} for their time", early.len(), timed_out.len());
         Ok(())
     })
     .await

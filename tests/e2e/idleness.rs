@@ -164,7 +164,7 @@ async fn home(world: &World, workspace: WorkspaceId) -> Result<std::path::PathBu
 }
 
 /// What the cloud says of the only server.
-async fn server_status(world: &World) -> Result<String> {
+pub async fn server_status(world: &World) -> Result<String> {
     let url = format!("{}/v1/servers", world.stack.cloud_url());
     let token = &world.stack.secrets().cloud_tokens[0];
     let body = reqwest::Client::new().get(url).bearer_auth(token).send().await?.error_for_status()?.bytes().await?;

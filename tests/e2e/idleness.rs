@@ -136,7 +136,7 @@ async fn a_machine_that_has_lost_its_control_plane_for_too_long_saves_and_switch
 }
 
 /// Makes a save hook in the workspace of a terminal.
-async fn hook(terminal: &mut Terminal, script: &str) -> Result<()> {
+pub async fn hook(terminal: &mut Terminal, script: &str) -> Result<()> {
     let line = format!(
         "mkdir .ringfence; printf '#!/bin/sh\\n%s\\n' '{script}' > .ringfence/save; chmod +x .ringfence/save; echo hook \"\"made"
     );

@@ -16,6 +16,8 @@ use ringfence_protocol::views::{NodeView, Page, UserView, WorkspaceTokenView};
 use ringfence_protocol::warm::{SetWarmPoolParams, WarmPoolView};
 use xtask::client::{Client, until};
 
+use crate::idleness::hook;
+use crate::viewing::quiet_shell;
 use crate::world::{LIMIT, Setting, World, story};
 
 async fn admin(world: &World) -> Result<Client> {
@@ -176,6 +178,8 @@ async fn a_spent_budget_ends_machines() -> Result<()> {
     story(setting, async |world| {
         let (ada, admin) = (world.person("ada").await?, admin(world).await?);
         let work = ada.running().await?;
+        let mut terminal = quiet_shell(&ada, work.id).await?;
+        hook(&mut terminal, "echo saved before the end").await?;
         let params = SetLimitsParams {
             scope: LimitScope::User,
             id: Some(ada.client.me().await?.user.id.to_string()),
@@ -192,6 +196,7 @@ async fn a_spent_budget_ends_machines() -> Result<()> {
         ensure!(node.failure.as_deref() == Some("budget_spent"), "{node:?}");
         let events = ada.client.request(&routes::EVENTS, &[]).query(&[("after", "0")]).send().await?.text().await?;
         ensure!(events.contains("budget") && events.contains("Save what you need"), "it was told: {events}");
+        ensure!(events.contains("saved before the end"), "its hook has not run: {events}");
         ensure!(ada.create().await.is_err(), "nothing more is made");
         Ok(())
     })

@@ -35,7 +35,7 @@ async fn goes(world: &World, node: NodeId) {
     world.machines_boot.set(false);
     world.links.borrow_mut().remove(&node);
     world.p.now.set(world.p.now.get() + Duration::from_secs(1));
-    link_lost(&world.p, &world.settings.timing, node).await.unwrap();
+    link_lost(&world.p, node).await.unwrap();
 }
 
 async fn pass(world: &World, time: Duration) {

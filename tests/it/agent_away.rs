@@ -5,6 +5,7 @@ use std::time::Duration;
 use ringfence::app::agent_report::{link_closed, link_lost};
 use ringfence::app::lifecycle;
 use ringfence::app::sweep::{Mode, all};
+use ringfence::ports::Nodes;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::link::{Activity, AgentMessage};
 use ringfence_protocol::params::CreateWorkspaceParams;
@@ -243,6 +244,8 @@ fn a_warning_that_is_due_sooner_because_the_agent_went_comes_in_time() {
         let lease = Some(now + 12 * MINUTE);
         let activity = Activity { at: now, cause: ActivityCause::Process, lease_ends_at: lease };
         world.say(view.node.id, AgentMessage::Activity { workspace_id: view.id, activity }).await;
+        // An alarm in between is set anew for what is ahead of one whose agent is there.
+        world.p.wake(view.node.id, now).await.unwrap();
         pass(&world, MINUTE).await;
         goes(&world, view.node.id).await;
         pass(&world, 9 * MINUTE).await;

@@ -13,7 +13,7 @@ use super::intent::{armed, armed_for};
 use super::outcome::Driven;
 use super::turn::{Commit, MAX_CONFLICTS, Turn, event_views};
 use crate::config::Settings;
-use crate::domain::lifecycle::{Denied, FailureCode, Timing};
+use crate::domain::lifecycle::{Denied, FailureCode};
 use crate::domain::node;
 use crate::domain::posture::{self, Verdict};
 use crate::domain::workspace::{Event, Report};
@@ -90,13 +90,12 @@ pub async fn agent_report(
     }
 }
 
-/// The link of a node has just ended. Something follows from that when its machine has switched itself off, so the alarm is set for
-/// then before the row is written.
-pub async fn link_lost(p: &impl Platform, timing: &Timing, id: NodeId) -> Result<()> {
+/// The link of a node has just ended. Other ends than before are ahead now, and other warnings, some of them sooner: the alarm is armed
+/// before the row is written, and looks at once.
+pub async fn link_lost(p: &impl Platform, id: NodeId) -> Result<()> {
     // Another link may be opened while this is written.
     let seen_at = p.now();
-    p.wake(id, seen_at + timing.off_after()).await?;
-    link_closed(p, id, seen_at).await
+    armed(p, id, link_closed(p, id, seen_at)).await
 }
 
 /// There was no link at `seen_at`. One that was opened since stays.

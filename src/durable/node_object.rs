@@ -455,8 +455,8 @@ impl NodeObject {
     }
 
     pub(super) async fn link_lost(&self) {
-        let (Some(config), Some(node)) = (self.config(), self.node_id().await) else { return };
-        if let Err(error) = agent_report::link_lost(&self.host(), &config.settings.timing, node).await {
+        let Some(node) = self.node_id().await else { return };
+        if let Err(error) = agent_report::link_lost(&self.host(), node).await {
             log::error("link closed", node, &error);
         }
     }

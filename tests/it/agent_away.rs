@@ -5,6 +5,7 @@ use std::time::Duration;
 use ringfence::app::agent_report::{link_closed, link_lost};
 use ringfence::app::lifecycle;
 use ringfence::app::sweep::{Mode, all};
+use ringfence::ports::Nodes;
 use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::link::{Activity, AgentMessage};
 use ringfence_protocol::params::CreateWorkspaceParams;
@@ -35,7 +36,7 @@ async fn goes(world: &World, node: NodeId) {
     world.machines_boot.set(false);
     world.links.borrow_mut().remove(&node);
     world.p.now.set(world.p.now.get() + Duration::from_secs(1));
-    link_lost(&world.p, &world.settings.timing, node).await.unwrap();
+    link_lost(&world.p, node).await.unwrap();
 }
 
 async fn pass(world: &World, time: Duration) {
@@ -227,4 +228,28 @@ fn what_no_row_has_a_deadline_for_is_found_without_an_alarm() {
             assert_eq!(world.node(&who, node).await.state, NodeState::Ready);
         });
     }
+}
+
+/// While its agent is there it ends for want of use, long before its machine; without it, with its machine, of which it is told earlier.
+#[test]
+fn a_warning_that_is_due_sooner_because_the_agent_went_comes_in_time() {
+    run(async {
+        let mut world = World::new();
+        world.settings.timing.user_lifetime = 20 * MINUTE;
+        let who = world.someone();
+        let params = CreateWorkspaceParams { idle_timeout_secs: Some(60), ..CreateWorkspaceParams::default() };
+        let view = world.create_with(&who, params, Vec::new()).await.unwrap();
+        world.until_running(&who, view.id).await;
+        let now = world.p.now.get();
+        let lease = Some(now + 12 * MINUTE);
+        let activity = Activity { at: now, cause: ActivityCause::Process, lease_ends_at: lease };
+        world.say(view.node.id, AgentMessage::Activity { workspace_id: view.id, activity }).await;
+        // An alarm in between is set anew for what is ahead of one whose agent is there.
+        world.p.wake(view.node.id, now).await.unwrap();
+        pass(&world, MINUTE).await;
+        goes(&world, view.node.id).await;
+        pass(&world, 9 * MINUTE).await;
+        let warned = "SELECT COUNT(*) FROM events WHERE kind = 'ending_soon'";
+        assert_eq!(world.p.db.count(warned), 1, "ten minutes before its machine ends");
+    });
 }

@@ -272,7 +272,7 @@ impl Sim {
     pub async fn link_ended(&self, node: NodeId) {
         pause().await;
         if self.with_object(node, |object| object.link.is_none()) {
-            let _ = link_lost(self, &self.settings().timing, node).await;
+            let _ = link_lost(self, node).await;
         }
     }
 

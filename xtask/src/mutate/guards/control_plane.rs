@@ -373,7 +373,7 @@ guards! {
     "agent-lost-ends-an-empty-node" in "src/domain/node/time.rs":
         "(0, Some(_)) if self.off_at(at.timing).is_some_and(|off| at.now >= off) => {" => "(0, Some(_)) if self.off_at(at.timing).is_some_and(|_| false) => {";
     "arm-for-a-lost-link" in "src/app/agent_report.rs":
-        "    p.wake(id, seen_at + timing.off_after()).await?;\n" => "    let _ = timing;\n";
+        "    armed(p, id, link_closed(p, id, seen_at)).await" => "    link_closed(p, id, seen_at).await";
     "late-end-of-an-older-link" in "src/store/nodes.rs":
         "connected_at_ms = ?3, last_hello" => "connected_at_ms = COALESCE(connected_at_ms, ?3), last_hello";
     "end-of-an-older-link" in "src/store/nodes.rs":

@@ -261,10 +261,8 @@ impl Node {
 
     /// When what is on it ends with it at the latest: its longest life, or that of its last step before it is deleted.
     pub fn ends_at(&self) -> UnixMillis {
-        let saved_at = match self.state {
-            State::Destroying { next: Destroy::Save, .. } => self.next_attempt_at,
-            _ => None,
-        };
+        let saves = matches!(self.state, State::Destroying { next: Destroy::Save, .. });
+        let saved_at = self.next_attempt_at.filter(|_| saves);
         saved_at.map_or(self.hard_deadline, |at| at.min(self.hard_deadline))
     }
 

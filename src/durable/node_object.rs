@@ -422,17 +422,16 @@ impl NodeObject {
         let Some(link) = sockets::agent(&self.state) else {
             return agent_report::link_closed(&host, node, host.now()).await;
         };
-        match sockets::attached(&link) {
-            Some(Attached::Agent { opened_at, recorded: Recorded::Nothing, .. }) => {
-                agent_report::link_closed(&host, node, opened_at - CLOCKS_DIFFER).await
-            }
-            Some(Attached::Agent { recorded: Recorded::Gaps, .. }) => {
+        let Some(Attached::Agent { opened_at, recorded, .. }) = sockets::attached(&link) else { return Ok(()) };
+        match recorded {
+            Recorded::All => Ok(()),
+            Recorded::Nothing => agent_report::link_closed(&host, node, opened_at - CLOCKS_DIFFER).await,
+            Recorded::Gaps => {
                 agent_report::link_closed(&host, node, host.now()).await?;
                 relay::close(&link, close_code::AGENT_AWAY, "not recorded, say it again");
                 self.end_terminals();
                 Ok(())
             }
-            _ => Ok(()),
         }
     }
 

@@ -91,12 +91,11 @@ impl Sockets {
 
     /// Notes what of an agent's word is recorded.
     pub fn note_recorded(socket: &WebSocket, recorded: Recorded) -> worker::Result<()> {
-        match attached(socket) {
-            Some(Attached::Agent { agent_epoch, opened_at, recorded: known }) if known != recorded => {
-                attach(socket, &Attached::Agent { agent_epoch, opened_at, recorded })
-            }
-            _ => Ok(()),
+        let Some(Attached::Agent { agent_epoch, opened_at, recorded: known }) = attached(socket) else { return Ok(()) };
+        if known == recorded {
+            return Ok(());
         }
+        attach(socket, &Attached::Agent { agent_epoch, opened_at, recorded })
     }
 
     /// Accepts a viewer's socket, hibernating, before anything is read about it: from here on a revocation finds it.

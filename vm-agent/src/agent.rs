@@ -155,7 +155,7 @@ enum Meanwhile<T> {
 
 impl LinkTask {
     async fn run<S: Future<Output = ()>>(&mut self, mut shutdown: Pin<&mut S>) -> Ended {
-        let mut backoff = Backoff::new(REDIAL_FLOOR, REDIAL_CEILING);
+        let mut backoff = Backoff::new(REDIAL_FLOOR, self.dead_man.at_least_within(REDIAL_CEILING));
         loop {
             let started = Instant::now();
             let token = self.grants.borrow().token.clone();
@@ -239,7 +239,7 @@ impl LinkTask {
         let mut was_welcome = false;
         let mut pong_by: Option<Instant> = None;
         let mut closed = None;
-        let mut ping = tokio::time::interval(Duration::from_secs(PING_INTERVAL_SECS));
+        let mut ping = tokio::time::interval(self.dead_man.at_least_within(Duration::from_secs(PING_INTERVAL_SECS)));
         // Not at once: what the first figure says counts until the machine has been something else for a while.
         let mut measure =
             tokio::time::interval_at(tokio::time::Instant::now() + facts::MEASURE_EVERY, facts::MEASURE_EVERY);

@@ -139,6 +139,11 @@ impl DeadMan {
         }
     }
 
+    /// How often to try to reach the control plane that is usually tried so often: several times within a silence that is short.
+    pub fn at_least_within(&self, usual: Duration) -> Duration {
+        self.after.map_or(usual, |after| usual.min(after / 4))
+    }
+
     /// Whether it is time, by that clock of the control plane where one is known.
     pub fn is_due(&mut self, clock: Option<&ControlClock>) -> Option<Reason> {
         self.catch_up();

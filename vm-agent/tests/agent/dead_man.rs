@@ -49,6 +49,17 @@ async fn a_control_plane_whose_database_is_away_is_not_silent_and_a_proxy_withou
     goes_on.stop().await;
 }
 
+/// It asks often enough for a short silence, too.
+#[tokio::test]
+async fn a_link_on_which_nothing_is_said_is_no_silence() {
+    let silence = Duration::from_secs(3);
+    let (_control_plane, _machine, agent, mut link) = linked(silence).await;
+    let nothing = link.message("something that never comes", |_| None::<()>);
+    assert!(tokio::time::timeout(silence * 3, nothing).await.is_err());
+    assert!(!agent.task.is_finished(), "it was switched off");
+    agent.stop().await;
+}
+
 #[tokio::test]
 async fn only_the_control_planes_own_word_of_being_unavailable_counts() {
     let problem = "application/problem+json";

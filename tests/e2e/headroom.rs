@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use ringfence_protocol::ids::WorkspaceId;
 use ringfence_protocol::state::{NodeState, WorkspaceState};
-use xtask::client::until;
+use xtask::client::{until, until_some};
 use xtask::clock;
 
 use crate::idleness::server_status;
@@ -68,7 +68,8 @@ async fn what_works_goes_on_while_the_database_is_away_for_longer_than_a_silence
         let ada = world.person("ada").await?;
         let workspace = ada.running().await?;
         let mut terminal = quiet_shell(&ada, workspace.id).await?;
-        terminal.type_line("while :; do :; done").await?;
+        terminal.type_line("echo at \"\"work; while :; do :; done").await?;
+        terminal.wait_for("at work\r\n", LIMIT).await?;
         // Its link ends with the control plane that is replaced.
         cut_the_database(world).await?;
         stays_on(world, SILENCE + Duration::from_secs(6)).await?;
@@ -93,7 +94,9 @@ async fn a_terminal_goes_on_while_the_database_is_away_and_nothing_is_taken_to_b
         let span = format!("database:{}-{}", from.get(), until_then.get());
         world.stack.set_var("RINGFENCE_FAULT", span).await;
         world.restart_control_plane().await?;
-        let mut terminal = quiet_shell(&ada, workspace.id).await?;
+        // Once its agent has come back.
+        let shell = async || Ok(quiet_shell(&ada, workspace.id).await.ok());
+        let mut terminal = until_some("a terminal", BEFORE, shell).await?;
         let is_away = async || Ok(ada.client.workspaces().await.is_err());
         until("the database to be away", LIMIT, is_away).await?;
         ensure!(clock::now() < until_then, "the machine is too slow for this");

@@ -10,7 +10,7 @@ use xtask::client::{until, until_some};
 use xtask::clock;
 
 use crate::idleness::server_status;
-use crate::viewing::{follow_until, quiet_shell};
+use crate::viewing::{come_back, follow_until, quiet_shell};
 use crate::world::{LIMIT, Person, Setting, World, story};
 
 /// How long a node lives here: long enough for its workspace to run on a busy machine, short enough to wait for.
@@ -75,6 +75,7 @@ async fn what_works_goes_on_while_the_database_is_away_for_longer_than_a_silence
         stays_on(world, SILENCE + Duration::from_secs(6)).await?;
         bring_it_back(world).await?;
         still_runs(&ada, workspace.id).await?;
+        come_back(&mut terminal).await?;
         terminal.type_bytes(b"\x03").await?;
         terminal.type_line("echo still \"\"here").await?;
         follow_until(&mut terminal, "still here\r\n").await?;

@@ -11,8 +11,16 @@ import {
 } from "./support/person.mjs";
 import { startStack } from "./support/stack.mjs";
 
-/** The first request of a browser finds nobody signed in; a limit refuses one. */
-const EXPECTED = [/401 .*\/api\/me\)/, /429 /];
+/**
+ * The first request of a browser finds nobody signed in; a limit refuses one; what is over opens no socket, and has a receipt only once
+ * its machine is gone.
+ */
+const EXPECTED = [
+  /401 .*\/api\/me\)/,
+  /429 /,
+  /409 .*\/(receipt|token)\)/,
+  /WebSocket connection to .*\/socket' failed/,
+];
 /** A machine is made, or deleted, and everybody knows. */
 const MACHINE_LIMIT_MS = 60_000;
 /** Until the provider has confirmed that a machine is gone, and a page that looks now and then has seen it. */

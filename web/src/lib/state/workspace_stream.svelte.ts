@@ -99,9 +99,11 @@ export class WorkspaceStream {
       watched.end();
       if (this.#socket !== socket) return;
       this.#socket = null;
+      // One that never spoke may have been refused, which a browser does not tell: a workspace that is over refuses a token, too,
+      // and is then read about.
+      this.#refused = code === CLOSE.revoked || !this.live;
       this.live = false;
       this.progress = null;
-      this.#refused = code === CLOSE.revoked;
       void this.#catchUp();
       if (code !== CLOSE.ended) this.#later();
     };

@@ -245,7 +245,7 @@ async fn live(person: &Person, mut random: StdRng, rounds: usize, tally: &Tally)
 
 /// A workspace that runs: one there is, started if need be, or a new one. None where it fails or is lost on the way.
 async fn somewhere_to_work(person: &Person, random: &mut StdRng, tally: &Tally) -> Result<Option<WorkspaceId>> {
-    let isolation = if random.random_range(0..5) == 0 { Isolation::Ephemeral } else { Isolation::User };
+    let isolation = Cell::new(if random.random_range(0..5) == 0 { Isolation::Ephemeral } else { Isolation::User });
     let fresh = random.random_bool(0.5);
     let wanted = until_some("a workspace to be had", LIMIT, async || {
         let Ok(there) = person.client.workspaces().await else { return Ok(None) };
@@ -254,13 +254,17 @@ async fn somewhere_to_work(person: &Person, random: &mut StdRng, tally: &Tally) 
         if !fresh && known.is_some() {
             return Ok(known);
         }
-        Ok(match person.create_isolated(isolation).await {
+        Ok(match person.create_isolated(isolation.get()).await {
             Ok(made) => Some(made),
-            // Who may have no more makes do with what there is, or waits until something has ended.
+            // Who may have no more makes do with what there is, or waits until something has ended. The ephemeral ones of somebody who
+            // works no more do not: who finds them all taken asks for one that is not.
             Err(error) => {
                 let at_a_limit =
                     error.downcast_ref::<Refused>().and_then(Refused::code) == Some(ErrorCode::LimitReached);
                 tally.refused.set(tally.refused.get() + usize::from(at_a_limit));
+                if at_a_limit {
+                    isolation.set(Isolation::User);
+                }
                 known.filter(|_| at_a_limit)
             }
         })

@@ -31,6 +31,7 @@ mod proof_of_absence;
 mod provider_fixtures;
 mod provider_hetzner;
 mod provider_local_cloud;
+mod repeats;
 mod scripted;
 mod store_sql;
 mod stuck_and_paused;

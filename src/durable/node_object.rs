@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use ringfence_protocol::SUBPROTOCOL;
 use ringfence_protocol::claims::WorkspaceClaims;
@@ -34,7 +33,6 @@ use crate::cloudflare::{Host, NODE_HEADER, NodeCall, TICKET_HEADER, Ticket, Usag
 use crate::config::Config;
 use crate::domain::alarm::{self, Wakes};
 use crate::domain::mac;
-use crate::error::Result;
 use crate::ports::{Clock, Entropy};
 
 /// Where the object keeps which node it is.
@@ -45,9 +43,6 @@ const FOUNDED_KEY: &str = "founded_at";
 const PROOFS_KEY: &str = "link_proofs";
 /// Proofs remembered at most: an agent that redials as fast as its backoff lets it makes fewer in ten minutes.
 const MAX_PROOFS: usize = 256;
-
-/// How far apart the clocks of two instances of an object may be, generously.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
 /// The Durable Object of one node.
 #[durable_object]
@@ -410,27 +405,6 @@ impl NodeObject {
             Err(error) => {
                 log::error("agent report", node, &error);
                 relay::close(socket, close_code::AGENT_AWAY, "not recorded, try again");
-            }
-        }
-    }
-
-    /// Puts right what is recorded of the link. One that ended with the object's process left no event behind; of one whose hello is
-    /// on its way the row still tells what was before; and one with gaps is closed once the database is back, so that its agent
-    /// says everything anew. Until then nothing on its machine counts as idle.
-    pub(super) async fn observe_link(&self, node: NodeId) -> Result<()> {
-        let host = self.host();
-        let Some(link) = sockets::agent(&self.state) else {
-            return agent_report::link_closed(&host, node, host.now()).await;
-        };
-        let Some(Attached::Agent { opened_at, recorded, .. }) = sockets::attached(&link) else { return Ok(()) };
-        match recorded {
-            Recorded::All => Ok(()),
-            Recorded::Nothing => agent_report::link_closed(&host, node, opened_at - CLOCKS_DIFFER).await,
-            Recorded::Gaps => {
-                agent_report::link_closed(&host, node, host.now()).await?;
-                relay::close(&link, close_code::AGENT_AWAY, "not recorded, say it again");
-                self.end_terminals();
-                Ok(())
             }
         }
     }

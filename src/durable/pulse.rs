@@ -1,6 +1,10 @@
 //! Whether an agent's link still has a pulse. A machine that is cut off, or deleted at its provider, ends no connection, and
-//! nothing else would tell: agents ping, and the platform keeps when it last answered one without waking the object.
+//! nothing else would tell: agents ping, and the platform keeps when it last answered one without waking the object. And what is recorded
+//! of a link is put right where it is not what there is.
 
+use std::time::Duration;
+
+use ringfence_protocol::ids::NodeId;
 use ringfence_protocol::link::close_code;
 use ringfence_protocol::time::UnixMillis;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -8,8 +12,12 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::node_object::NodeObject;
 use super::relay;
-use super::sockets::{self, Attached};
+use super::sockets::{self, Attached, Recorded};
+use crate::app::agent_report;
 use crate::ports::Clock;
+
+/// How far apart the clocks of two instances of an object may be, generously.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
 #[wasm_bindgen]
 extern "C" {
@@ -39,6 +47,27 @@ impl NodeObject {
             if sockets::agent(&self.state).is_none() {
                 self.end_terminals();
                 self.link_lost().await;
+            }
+        }
+    }
+
+    /// Puts right what is recorded of the link. One that ended with the object's process left no event behind; of one whose hello is
+    /// on its way the row still tells what was before; and one with gaps is closed once the database is back, so that its agent
+    /// says everything anew. Until then nothing on its machine counts as idle.
+    pub(super) async fn observe_link(&self, node: NodeId) -> crate::error::Result<()> {
+        let host = self.host();
+        let Some(link) = sockets::agent(&self.state) else {
+            return agent_report::link_closed(&host, node, host.now()).await;
+        };
+        let Some(Attached::Agent { opened_at, recorded, .. }) = sockets::attached(&link) else { return Ok(()) };
+        match recorded {
+            Recorded::All => Ok(()),
+            Recorded::Nothing => agent_report::link_closed(&host, node, opened_at - CLOCKS_DIFFER).await,
+            Recorded::Gaps => {
+                agent_report::link_closed(&host, node, host.now()).await?;
+                relay::close(&link, close_code::AGENT_AWAY, "not recorded, say it again");
+                self.end_terminals();
+                Ok(())
             }
         }
     }

@@ -109,6 +109,7 @@ async fn a_terminal_goes_on_while_the_database_is_away_and_nothing_is_taken_to_b
             terminal.type_line(&format!("echo \"\"echo {echoes}")).await?;
             // Whoever waits for it, and does not come back to it, sees that the socket stays.
             terminal.wait_for(&format!("echo {echoes}\r\n"), AWAY).await?;
+            // Not a wait for anything: a line now and then, all through the absence.
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         ensure!(echoes > 10, "{echoes}");
